@@ -1,0 +1,214 @@
+"""Drawing a scene: the square stage at any size for the model, and the same stage in a wide picture for people.
+
+Shapes are signed-distance functions, which give anti-aliased edges at every size; a figure is drawn for all its frames
+at once, in a small window about its centre.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from grounded.world.scenes import STILL, Backdrop, Figure, Scene, pose
+
+RGB = {
+    "red": (228, 38, 38),
+    "orange": (255, 142, 20),
+    "yellow": (250, 228, 50),
+    "green": (48, 190, 70),
+    "blue": (48, 112, 255),
+    "pink": (250, 110, 205),
+    "white": (242, 242, 242),
+}
+_MARK = np.array((22, 20, 30), np.float32)  # a dark spot off the centre, so that turning can be seen
+_MARKS = {  # its place along the figure's upward axis and its radius, in radii of the figure
+    "circle": (0.50, 0.21),
+    "square": (0.46, 0.21),
+    "triangle": (0.40, 0.19),
+    "star": (0.46, 0.18),
+    "ring": (0.76, 0.17),
+    "moon": (0.48, 0.0),  # a moon is lopsided enough
+}
+_EXTENT = 1.36  # half the side of a figure's window, in radii: shape and halo
+_HALO = 0.20  # width of the soft shadow about a figure, in radii
+_PERIOD = 2.0  # the backdrop repeats after this many sides
+_CHUNK = 64  # frames drawn at a time, which bounds the memory of a long video
+
+
+def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
+    """Return the stage at ``times`` (seconds, (T,)) as uint8 RGB (T, size, size, 3).
+
+    It is what resizing a wide frame of `render_wide` to a height of ``size`` and cropping its middle gives.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    frames = _draw_backdrop(scene.backdrop, times, size, size, 0.0)
+    for figure in scene.figures:
+        _draw_figure(frames, figure, times, size)
+    return frames
+
+
+def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int = 640) -> np.ndarray:
+    """Return wide frames at ``times`` as uint8 RGB (T, height, width, 3): the stage in the middle, dimmed wings beside it."""
+    times = np.asarray(times, dtype=np.float64)
+    wing = (width - height) // 2
+    stage = _draw_backdrop(scene.backdrop, times, height, height, 0.0)
+    for figure in scene.figures:
+        _draw_figure(stage, figure, times, height)
+    frames = _draw_backdrop(scene.backdrop, times, height, width, wing / height, dim=0.45)
+    frames[:, :, wing - 2 : wing + height + 2] = np.array(scene.backdrop.colour, np.uint8) // 4
+    frames[:, :, wing : wing + height] = stage
+    return frames
+
+
+def write_video(
+    scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640, quality: int = 28
+) -> None:
+    """Write the scene as an H.264 mp4 (yuv420p, index first); ``quality`` is x264's constant rate factor, lower is better."""
+    import av
+
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": str(quality), "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.gop_size = 5 * fps
+        for chunk in _chunks(frame_times(scene, fps)):
+            for picture in render_wide(scene, chunk, height, width):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def frame_times(scene: Scene, fps: int) -> np.ndarray:
+    """Return the presentation times of the frames of a file of ``fps`` frames per second, seconds float64."""
+    return np.arange(round(scene.duration * fps)) / fps
+
+
+def _chunks(times: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(times), _CHUNK):
+        yield times[start : start + _CHUNK]
+
+
+def _draw_backdrop(
+    backdrop: Backdrop, times: np.ndarray, height: int, width: int, left: float, dim: float = 1.0
+) -> np.ndarray:
+    """Return the texture alone, uint8 (T, height, width, 3); ``left`` sides of it lie to the left of the stage."""
+    fine = max(1, round(256 / height))  # texture samples per pixel, so that a slow drift is smooth in a small picture
+    tile = _texture(backdrop, height * fine, dim)
+    period = tile.shape[0]
+    rows, columns = height * fine, width * fine
+    tile = np.pad(tile, ((0, rows), (0, columns), (0, 0)), mode="wrap")
+    frames = np.empty((len(times), height, width, 3), np.uint8)
+    for i, t in enumerate(times):
+        x = round((backdrop.drift[0] * t - left) * height * fine) % period
+        y = round(backdrop.drift[1] * t * height * fine) % period
+        frames[i] = tile[y : y + rows : fine, x : x + columns : fine]
+    return frames
+
+
+def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
+    """Return one period of the texture, uint8 (2 * samples, 2 * samples, 3): a few waves, some of them squared off."""
+    rng = np.random.default_rng(backdrop.seed)
+    if backdrop.pattern == "clouds":
+        waves = [(int(rng.integers(-5, 6)), int(rng.integers(1, 6)), float(rng.random())) for _ in range(9)]
+        gain = 0.8
+    elif backdrop.pattern == "stripes":
+        waves = [(int(rng.integers(-5, 6)), int(rng.integers(3, 7)), float(rng.random()))]
+        gain = 2.0
+    elif backdrop.pattern == "tiles":
+        count = int(rng.integers(3, 7))
+        waves = [(count, count, 0.0), (count, -count, 0.0)]
+        gain = 2.5
+    else:
+        count = int(rng.integers(4, 8))
+        waves = [(count, 0, 0.0), (0, count, 0.0)]
+        gain = 1.5
+    turn = 2.0 * math.pi * np.arange(round(_PERIOD * samples), dtype=np.float64) / round(_PERIOD * samples)
+    across = np.concatenate([[np.cos(a * turn), np.sin(a * turn)] for a, _, _ in waves])
+    down = np.concatenate(
+        [[np.cos(b * turn + 2 * math.pi * p), -np.sin(b * turn + 2 * math.pi * p)] for _, b, p in waves]
+    )
+    field = np.tanh(gain / math.sqrt(len(waves)) * (down.T.astype(np.float32) @ across.astype(np.float32)))
+    levels = np.linspace(-1.0, 1.0, 256, dtype=np.float32)[:, None]
+    shades = (np.array(backdrop.colour, np.float32) + backdrop.contrast * levels) * dim
+    return np.clip(shades + 0.5, 0, 255).astype(np.uint8)[np.rint(127.5 * (field + 1.0)).astype(np.uint8)]
+
+
+def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray, size: int) -> None:
+    """Draw one figure into every frame (T, size, size, 3) in which it is to be seen, in place."""
+    where = pose(figure, times)
+    shown = where["present"] if figure.motion != "blinks" else where["visible"]
+    index = np.flatnonzero(shown)
+    if not len(index):
+        return
+    x, y, radius, angle = (where[name][index].astype(np.float32) for name in ("x", "y", "radius", "angle"))
+    window = math.ceil(2 * _EXTENT * float(radius.max()) * size) + 2
+    left = np.floor(x * size - window / 2).astype(int)
+    top = np.floor(y * size - window / 2).astype(int)
+    unmoved = figure.motion in (STILL, "blinks")
+    take = slice(0, 1) if unmoved else slice(None)
+    colour, cover = _sprite(figure, x[take] * size - left[take], y[take] * size - top[take], radius[take] * size, angle[take], window)
+    for i, frame in enumerate(index):
+        sprite = 0 if unmoved else i
+        y0, y1 = max(top[i], 0), min(top[i] + window, size)
+        x0, x1 = max(left[i], 0), min(left[i] + window, size)
+        if y0 >= y1 or x0 >= x1:
+            continue
+        inner = (sprite, slice(y0 - top[i], y1 - top[i]), slice(x0 - left[i], x1 - left[i]))
+        picture = frames[frame, y0:y1, x0:x1]
+        picture[:] = (picture * (1.0 - cover[inner])[..., None] + colour[inner] + 0.5).astype(np.uint8)
+
+
+def _sprite(
+    figure: Figure, x: np.ndarray, y: np.ndarray, radius: np.ndarray, angle: np.ndarray, window: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a figure in n windows: premultiplied colour (n, window, window, 3) and cover in [0, 1] (n, window, window).
+
+    ``x``, ``y`` (centre in the window) and ``radius`` are in pixels, (n,).
+    """
+    pixels = np.arange(window, dtype=np.float32) + 0.5
+    scale = radius[:, None, None]
+    right = (pixels[None, None, :] - x[:, None, None]) / scale
+    down = (pixels[None, :, None] - y[:, None, None]) / scale
+    cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    u = right * cos + down * sin  # in the figure's own axes: u to its right, v upwards
+    v = right * sin - down * cos
+    distance = _distance(figure.shape, u, v)
+    body = np.clip(0.5 - distance * scale, 0.0, 1.0)
+    halo = 0.5 * np.clip(1.0 - distance / _HALO, 0.0, 1.0) ** 2
+    cover = body + (1.0 - body) * halo
+    rim = np.clip(0.5 + (distance + 0.08) * scale, 0.0, 1.0)  # a darker edge
+    shade = (1.04 - 0.12 * (right + down)) * (1.0 - 0.4 * rim)  # light from the upper left
+    height, spot = _MARKS[figure.shape]
+    mark = np.clip(0.5 - (np.hypot(u, v - height) - spot) * scale, 0.0, 1.0) if spot else np.zeros_like(u)
+    paint = np.array(RGB[figure.colour], np.float32) * (shade * (1.0 - mark))[..., None] + _MARK * mark[..., None]
+    return np.clip(paint, 0.0, 255.0) * body[..., None], cover
+
+
+def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the signed distance to a shape's edge in radii, negative inside; ``u`` to the right and ``v`` upwards."""
+    if shape == "circle":
+        return np.hypot(u, v) - 0.92
+    if shape == "square":
+        return np.maximum(np.abs(u), np.abs(v)) - 0.80
+    if shape == "triangle":
+        return np.maximum(0.866 * np.abs(u) + 0.5 * v, -v) - 0.60
+    if shape == "ring":
+        return np.abs(np.hypot(u, v) - 0.76) - 0.22
+    if shape == "moon":
+        return np.maximum(np.hypot(u, v) - 0.98, 0.78 - np.hypot(u - 0.16, v - 0.50))
+    if shape == "star":
+        return _star_distance(u, v)
+    raise ValueError(f"{shape!r} is not a shape of this world")
+
+
+def _star_distance(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Fold the plane into one half arm of a five-pointed star: then its edge is a single line from tip to notch."""
+    sector = math.pi / 5
+    reach = np.hypot(u, v)
+    fold = np.abs(np.mod(np.arctan2(u, v) + sector, 2 * sector) - sector)
+    along, beside = reach * np.cos(fold), reach * np.sin(fold)
+    tip, notch = 1.10, 0.50
+    dx, dy = notch * math.cos(sector) - tip, notch * math.sin(sector)
+    return (dy * (along - tip) - dx * beside) / math.hypot(dx, dy)

@@ -1,0 +1,308 @@
+"""Scenes drawn from a seed: which shape does what, when and where, on which backdrop.
+
+The picture that counts is a square stage whose sides are 1 long: x runs to the right, y downwards, and every length here
+is a fraction of that side. Times are seconds and multiples of a tenth, so that they fall on the frames of a 10, 20 or 30 fps
+file. A figure is seen at the instants ``start <= t < end``.
+
+Seeds are kept apart by use: see `TRAINING_SEEDS`, `VALIDATION_SEEDS`, `HELD_OUT_SEEDS` and `EXAMPLE_SEEDS`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "pink", "white")
+SHAPES = ("circle", "square", "triangle", "star", "ring", "moon")
+MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise", "grows", "shrinks", "blinks", "bounces")
+STILL = "still"  # what a figure does that does nothing
+PATTERNS = ("clouds", "stripes", "tiles", "dots")
+BACKDROPS = ((52, 60, 74), (40, 66, 68), (70, 56, 50), (62, 50, 74), (58, 62, 50), (48, 48, 52), (44, 54, 88), (76, 52, 60))
+
+TRAINING_SEEDS = range(0, 10_000_000)
+VALIDATION_SEEDS = range(10_000_000, 11_000_000)  # for choosing settings
+HELD_OUT_SEEDS = range(11_000_000, 12_000_000)  # for the published figures, never looked at before
+EXAMPLE_SEEDS = range(12_000_000, 13_000_000)  # for the videos in examples/
+
+SEGMENTS = 12  # speeds are drawn per twelfth of the video, so that one frame per segment cannot tell a direction
+_TENTH = 10.0  # times are rounded to 1 / _TENTH seconds
+_GAP = 0.03  # of the duration, least pause between events that do not overlap
+_ON = 0.55  # share of its period for which a blinking figure is seen
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One coloured shape that does one thing from ``start`` to ``end``, in seconds.
+
+    ``x`` and ``y`` are the centre where the motion does not change them (for a bounce ``y`` is the floor), ``radius`` the
+    size about which growing and shrinking vary, ``angle`` the tilt at the start in radians clockwise, ``rate`` the
+    cycles of the motion per second, ``phase`` where in its cycle the motion starts, ``height`` how high it bounces.
+    """
+
+    colour: str
+    shape: str
+    motion: str
+    start: float
+    end: float
+    x: float = 0.5
+    y: float = 0.5
+    radius: float = 0.15
+    angle: float = 0.0
+    rate: float = 0.0
+    phase: float = 0.0
+    height: float = 0.0
+
+    @property
+    def looks(self) -> tuple[str, str]:
+        """Return colour and shape."""
+        return self.colour, self.shape
+
+    @property
+    def description(self) -> tuple[str, str, str]:
+        """Return colour, shape and motion: what makes two events the same event at different times."""
+        return self.colour, self.shape, self.motion
+
+    @property
+    def moment(self) -> tuple[float, float]:
+        """Return start and end in seconds."""
+        return self.start, self.end
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """The moving texture behind the figures: its mean ``colour`` (RGB), ``contrast`` in grey levels, ``drift`` in sides per second."""
+
+    pattern: str
+    colour: tuple[int, int, int]
+    contrast: float
+    drift: tuple[float, float]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A whole video: ``events`` in the order of their start, ``still`` figures that do nothing, and the backdrop."""
+
+    seed: int
+    duration: float
+    events: tuple[Figure, ...]
+    still: tuple[Figure, ...]
+    backdrop: Backdrop
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Return everything drawn, from back to front: the still figures, then the events."""
+        return self.still + self.events
+
+
+def draw_scene(seed: int) -> Scene:
+    """Return the scene of a seed; the same seed gives the same scene everywhere."""
+    rng = np.random.default_rng([seed, 1])
+    duration = round(_between(rng, 20.0, 60.0), 1)
+    descriptions = _draw_descriptions(rng, 3 + int(rng.integers(4)))
+    spans = _draw_spans(rng, descriptions)
+    still = _draw_still(rng, descriptions, duration)
+    placed: list[Figure] = []
+    for colour, shape, start, end in still:
+        placed.append(_place(rng, (colour, shape, STILL), start, end, duration, placed))
+    events: list[Figure] = []
+    for description, (start, end) in zip(descriptions, spans, strict=True):
+        start, end = round(start * duration * _TENTH) / _TENTH, round(end * duration * _TENTH) / _TENTH
+        events.append(_place(rng, description, start, min(end, duration), duration, placed + events))
+    return Scene(seed, duration, tuple(events), tuple(placed), _draw_backdrop(rng))
+
+
+def pose(figure: Figure, times: np.ndarray) -> dict[str, np.ndarray]:
+    """Return where a figure is at ``times`` (seconds, any shape).
+
+    ``x``, ``y`` (centre), ``radius``, ``angle`` are float64 and defined at every instant; ``present`` (bool) says
+    whether the event is going on, ``visible`` whether the figure is seen: present, not in the dark half of a blink, and
+    not more than half out of the stage.
+    """
+    t = np.asarray(times, dtype=np.float64)
+    elapsed = t - figure.start
+    cycle = np.mod(figure.phase + figure.rate * elapsed, 1.0)
+    x, y = np.full_like(t, figure.x), np.full_like(t, figure.y)
+    radius, angle = np.full_like(t, figure.radius), np.full_like(t, figure.angle)
+    lit = np.ones_like(t, dtype=bool)
+    path = cycle * (1.0 + 2.0 * figure.radius) - figure.radius  # from just outside the stage to just outside
+    if figure.motion == "right":
+        x = path
+    elif figure.motion == "left":
+        x = 1.0 - path
+    elif figure.motion == "down":
+        y = path
+    elif figure.motion == "up":
+        y = 1.0 - path
+    elif figure.motion == "clockwise":
+        angle = figure.angle + 2.0 * math.pi * cycle
+    elif figure.motion == "anticlockwise":
+        angle = figure.angle - 2.0 * math.pi * cycle
+    elif figure.motion == "grows":
+        radius = figure.radius * (0.65 + 0.7 * cycle)
+    elif figure.motion == "shrinks":
+        radius = figure.radius * (1.35 - 0.7 * cycle)
+    elif figure.motion == "blinks":
+        lit = cycle < _ON
+    elif figure.motion == "bounces":
+        y = figure.y - figure.height * 4.0 * cycle * (1.0 - cycle)
+    present = (t >= figure.start - 1e-6) & (t < figure.end - 1e-6)
+    inside = (np.minimum(x, y) >= 0.0) & (np.maximum(x, y) <= 1.0)
+    return {"x": x, "y": y, "radius": radius, "angle": angle, "present": present, "visible": present & lit & inside}
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(rng.random())
+
+
+def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
+    return values[int(rng.integers(len(values)))]
+
+
+def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, str, str]]:
+    """Return ``count`` descriptions in the order of time: some reuse another's looks, some are said twice or three times."""
+    copies = 0
+    if rng.random() < 0.4:
+        copies = 2 if count >= 5 and rng.random() < 0.35 else 1
+    distinct: list[tuple[str, str, str]] = []
+    while len(distinct) < count - copies:
+        colour, shape = _pick(rng, COLOURS), _pick(rng, SHAPES)
+        if distinct and rng.random() < 0.35:
+            colour, shape, _ = distinct[int(rng.integers(len(distinct)))]
+        description = colour, shape, _pick(rng, MOTIONS)
+        if description not in distinct:
+            distinct.append(description)
+    order = [*distinct, *[distinct[0]] * copies]
+    return [order[i] for i in np.argsort(rng.random(count))]
+
+
+def _draw_spans(rng: np.random.Generator, descriptions: list[tuple[str, str, str]]) -> list[tuple[float, float]]:
+    """Return a start and an end for each event, as fractions of the duration; at most two events are going on at once."""
+    count = len(descriptions)
+    lengths = [_between(rng, 0.11, 0.24) * min(1.0, 4.6 / count) for _ in range(count)]
+    overlap = [0.0] * count  # with the event before
+    for i in range(1, count):
+        if overlap[i - 1] == 0.0 and rng.random() < 0.3 and descriptions[i][:2] != descriptions[i - 1][:2]:
+            overlap[i] = _between(rng, 0.3, 1.0) * 0.6 * min(lengths[i], lengths[i - 1])
+    weights = [0.0 if overlap[i] else -math.log(1.0 - _between(rng, 0.0, 1.0)) for i in range(count)]
+    weights.append(-math.log(1.0 - _between(rng, 0.0, 1.0)))  # the pause after the last event
+    pauses = sum(1 for i in range(1, count) if not overlap[i])
+    room = 1.0 - sum(lengths) + sum(overlap) - _GAP * pauses
+    shrink = 1.0 if room >= 0.0 else (1.0 - _GAP * pauses) / (1.0 - _GAP * pauses - room)
+    free = max(room, 0.0) / sum(weights)
+    spans, cursor = [], 0.0
+    for i in range(count):
+        pause = 0.0 if overlap[i] else free * weights[i] + (_GAP if i else 0.0)
+        start = cursor + pause - overlap[i] * shrink
+        cursor = start + lengths[i] * shrink
+        spans.append((start, min(cursor, 1.0)))
+    return spans
+
+
+def _draw_still(
+    rng: np.random.Generator, descriptions: list[tuple[str, str, str]], duration: float
+) -> list[tuple[str, str, float, float]]:
+    """Return colour, shape, start and end of up to two figures that do nothing; some look like one that does something."""
+    still = []
+    for _ in range((0, 0, 0, 1, 1, 1, 1, 2, 2, 2)[int(rng.integers(10))]):
+        colour, shape = _pick(rng, COLOURS), _pick(rng, SHAPES)
+        if rng.random() < 0.3:
+            colour, shape, _ = descriptions[int(rng.integers(len(descriptions)))]
+        start, end = 0.0, duration
+        if rng.random() < 0.5:
+            length = _between(rng, 0.25, 0.7)
+            start = round(_between(rng, 0.0, 1.0 - length) * duration * _TENTH) / _TENTH
+            end = min(round((start + length * duration) * _TENTH) / _TENTH, duration)
+        still.append((colour, shape, start, end))
+    return still
+
+
+def _place(
+    rng: np.random.Generator,
+    description: tuple[str, str, str],
+    start: float,
+    end: float,
+    duration: float,
+    others: list[Figure],
+) -> Figure:
+    """Return the figure of a description, where of eight tries it covers least of the figures seen at the same time."""
+    together = [other for other in others if other.start < end and start < other.end]
+    times = np.linspace(start, end, 25)[:-1] + (end - start) / 50
+    seen = [pose(other, times) for other in together]
+    best, least = None, math.inf
+    for _ in range(8 if together else 1):
+        figure = _draw_figure(rng, description, start, end, duration)
+        here, cover = pose(figure, times), 0.0
+        for there in seen:
+            apart = np.hypot(here["x"] - there["x"], here["y"] - there["y"]) / (here["radius"] + there["radius"])
+            cover += float(np.mean(np.clip(1.0 - apart, 0.0, 1.0) * there["present"]))
+        cover = round(cover, 4)  # so that the last bit of a sine on some platform cannot change the choice
+        if cover < least:
+            best, least = figure, cover
+        if least == 0.0:
+            break
+    assert best is not None
+    return best
+
+
+def _draw_figure(
+    rng: np.random.Generator, description: tuple[str, str, str], start: float, end: float, duration: float
+) -> Figure:
+    colour, shape, motion = description
+    radius = _between(rng, 0.14, 0.20)
+    if motion in ("grows", "shrinks"):
+        radius = _between(rng, 0.14, 0.165)
+    elif motion == STILL:
+        radius = _between(rng, 0.13, 0.17)
+    margin = radius * (1.4 if motion in ("grows", "shrinks") else 1.08) + 0.01
+    x, y = _between(rng, margin, 1.0 - margin), _between(rng, margin, 1.0 - margin)
+    angle = _between(rng, -0.35, 0.35)
+    rate = phase = height = 0.0
+    if motion in ("left", "right", "up", "down"):
+        phase, rate = _draw_crossing(rng, radius, end - start, duration)
+    elif motion == "blinks":
+        # Whole periods and one lit part, so that the event begins and ends with the figure in sight.
+        periods = max(2, round(_between(rng, 0.7, 1.3) * SEGMENTS * (end - start) / duration))
+        rate = (periods + _ON) / (end - start)
+    elif motion == "bounces":
+        height = _between(rng, 0.32, 0.46)
+        y = _between(rng, margin + height, 1.0 - margin)
+        phase, rate = _between(rng, 0.0, 1.0), _between(rng, 0.7, 1.5) * SEGMENTS / duration
+    elif motion != STILL:
+        phase, rate = _between(rng, 0.0, 1.0), _between(rng, 0.6, 1.6) * SEGMENTS / duration
+        angle = angle if motion in ("grows", "shrinks") else _between(rng, 0.0, 2.0 * math.pi)
+    return Figure(
+        colour,
+        shape,
+        motion,
+        start,
+        end,
+        x=round(x, 4),
+        y=round(y, 4),
+        radius=round(radius, 4),
+        angle=round(angle, 4),
+        rate=round(rate, 6),
+        phase=round(phase, 4),
+        height=round(height, 4),
+    )
+
+
+def _draw_crossing(rng: np.random.Generator, radius: float, length: float, duration: float) -> tuple[float, float]:
+    """Return phase and rate of a figure that crosses the stage and is well inside it at the start and at the end."""
+    low, high = (0.1 + radius) / (1.0 + 2.0 * radius), (0.9 + radius) / (1.0 + 2.0 * radius)
+    phase = _between(rng, low, high)
+    for _ in range(50):
+        # Between two frames that lie a segment apart the cycle advances by anything: left and right look alike.
+        rate = _between(rng, 0.6, 1.6) * SEGMENTS / duration
+        if low <= (phase + rate * length) % 1.0 <= high:
+            break
+    return phase, rate
+
+
+def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
+    colour = BACKDROPS[int(rng.integers(len(BACKDROPS)))]
+    heading, speed = _between(rng, 0.0, 2.0 * math.pi), _between(rng, 0.01, 0.06)
+    drift = round(speed * math.cos(heading), 4), round(speed * math.sin(heading), 4)
+    return Backdrop(_pick(rng, PATTERNS), colour, round(_between(rng, 7.0, 15.0), 2), drift, int(rng.integers(1 << 30)))
