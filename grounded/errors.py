@@ -1,0 +1,29 @@
+"""One tree of errors: every failure that the library expects has a class here and a sentence that names the value."""
+
+
+class GroundedError(Exception):
+    """Base of all errors that this library raises on purpose."""
+
+
+class VideoError(GroundedError):
+    """A file cannot be read as a video: missing, not a video, damaged, too long, too large, or decoding timed out."""
+
+
+class TimeError(GroundedError, ValueError):
+    """A time lies outside the video, a range is reversed, or a temporal token does not exist."""
+
+
+class QuestionError(GroundedError, ValueError):
+    """A question, query or option is empty, too long, or holds what no prompt can carry."""
+
+
+class ConfigError(GroundedError, ValueError):
+    """A model configuration contradicts itself, or a setting has an unknown value."""
+
+
+class WeightsError(GroundedError):
+    """Weights cannot be found, fetched, converted or loaded: names or shapes that do not fit, no space, offline, gated."""
+
+
+class DataError(GroundedError, ValueError):
+    """An annotation, prediction or training file is not in the format that was announced."""

@@ -1,0 +1,181 @@
+"""Temporal tokens: how the model reads and writes time, and the moments that an answer holds.
+
+A video is cut into ``bins`` equal bins; ``<k>`` is the instant *k* bins after its start, so ``<0>`` is the first
+instant and ``<300>`` the last. A bin lasts ``duration / bins`` seconds: one second in a five-minute video.
+
+Source: Wang et al., 2024, arXiv:2410.03290. Rounding is downward, because the published weights learned it so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from .errors import TimeError
+from .types import Moment
+
+BINS = 300
+_EPSILON = 1e-6  # in bins: float division may land just below a whole bin
+
+_TOKEN = re.compile(r"<(\d+)>")
+# "<5> to <9>", however the tokenizer spaced it, or "<5> - <9>"; then perhaps ", caption" up to the end of the line.
+_SPAN = re.compile(r"<(\d+)>\s*(?:to|and|-|–)\s*<(\d+)>")
+_CAPTION_LINE = re.compile(r"^\s*(?:From\s*)?<(\d+)>\s*(?:to|-|–)\s*<(\d+)>\s*[,:]\s*(.*\w.*)$", re.IGNORECASE)
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_UNIT = r"(?:seconds?|secs?|s)\b"
+_CLOCK = r"(?:\d+:)?\d{1,3}:[0-5]\d(?:\.\d+)?"
+_MINUTES = rf"\d+\s*(?:minutes?|mins?|m)\b(?:\s*(?:and\s+)?{_NUMBER}\s*{_UNIT})?"
+_INSTANT = rf"(?:{_CLOCK}|{_MINUTES}|\d+m{_NUMBER}s\b|{_NUMBER}\s*{_UNIT})"
+_JOINER = r"\s*(?:to|and|until|till|through|-|–|—)\s*"
+# A range may leave out the first unit: "from 70.5 to 80 seconds". A number before it ("3-", "v1.") does not start one.
+_TIMES = re.compile(
+    rf"(?<![\w.:<])(?:(?P<start>{_INSTANT}|{_NUMBER})(?P<joiner>{_JOINER})(?P<end>{_INSTANT})|(?P<instant>{_INSTANT}))(?![\w:])",
+    re.IGNORECASE,
+)
+
+
+def tokens(bins: int = BINS) -> tuple[str, ...]:
+    """Return the temporal tokens in the order in which they are added to a tokenizer."""
+    return tuple(f"<{k}>" for k in range(bins + 1))
+
+
+def to_bin(seconds: float, duration: float, bins: int = BINS) -> int:
+    """Return the bin that an instant falls into; ``seconds`` and ``duration`` are in seconds.
+
+    Raises:
+        TimeError: ``duration`` is not positive, or ``seconds`` is outside ``[0, duration]``.
+    """
+    if not duration > 0:
+        raise TimeError(f"the video lasts {duration} s; it must last longer than 0 s")
+    if not 0 <= seconds <= duration:
+        raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+    return min(math.floor(bins * seconds / duration + _EPSILON), bins)
+
+
+def to_token(seconds: float, duration: float, bins: int = BINS) -> str:
+    """Return the token for an instant; arguments and errors as in `to_bin`.
+
+    >>> to_token(15.0, duration=150.0)
+    '<30>'
+    """
+    return f"<{to_bin(seconds, duration, bins)}>"
+
+
+def to_seconds(token: str, duration: float, bins: int = BINS) -> float:
+    """Return the instant, in seconds, that ``token`` names in a video of ``duration`` seconds.
+
+    Raises:
+        TimeError: ``token`` is not a temporal token.
+
+    >>> to_seconds("<30>", duration=150.0)
+    15.0
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None or int(match[1]) > bins:
+        raise TimeError(f"{token!r} is not a temporal token; they run from <0> to <{bins}>")
+    return duration * (int(match[1]) / bins)  # in this order, the last token is exactly the end
+
+
+def check_range(start: float, end: float, duration: float) -> None:
+    """Raise TimeError unless ``0 <= start < end <= duration`` (seconds)."""
+    for seconds in (start, end):
+        if not 0 <= seconds <= duration:
+            raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+    if not start < end:
+        raise TimeError(
+            f"the range from {start:g} s to {end:g} s runs backwards or is empty; its start must come first"
+        )
+
+
+def parse_seconds(text: str) -> float:
+    """Return the seconds that a person wrote: "12.5", "12.5 s", "1:10", "0:01:10", "1m10s", "1 min 10 s".
+
+    Raises:
+        TimeError: ``text`` is none of these.
+    """
+    text = text.strip()
+    if re.fullmatch(rf"{_NUMBER}|{_INSTANT}", text, re.IGNORECASE) is None:
+        raise TimeError(f"{text[:40]!r} is not a time; write seconds (12.5) or minutes and seconds (1:10)")
+    if ":" in text:
+        seconds = 0.0
+        for part in text.split(":"):
+            seconds = 60 * seconds + float(part)
+        return seconds
+    numbers = [float(number) for number in re.findall(_NUMBER, text)]
+    if re.match(r"\d+\s*m", text, re.IGNORECASE):
+        return 60 * numbers[0] + sum(numbers[1:])
+    return numbers[0]
+
+
+def write_times(text: str, duration: float, bins: int = BINS) -> str:
+    """Return ``text`` with the times a person wrote turned into temporal tokens, each with a space before it.
+
+    Phi's tokenizer knows ``<5>`` only after a space or at the start. Numbers that are no times ("3 dogs") stay.
+
+    Raises:
+        TimeError: a time lies outside the video, or a range is reversed.
+
+    >>> write_times("What happens from 70.5 to 80 seconds, and at 1:30?", duration=300.0)
+    'What happens from <70> to <80>, and at <90>?'
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        gap = " " if match.start() and not text[match.start() - 1].isspace() else ""
+        if match["instant"]:
+            return gap + to_token(parse_seconds(match["instant"]), duration, bins)
+        start, end = parse_seconds(match["start"]), parse_seconds(match["end"])
+        word = match["joiner"].strip()
+        if word.lower() != "and" or re.search(r"\bbetween\s*$", text[: match.start()], re.IGNORECASE):
+            check_range(start, end, duration)  # "at 9 s and 5 s" is two instants and no range
+        joiner = " to " if word in "-–—" else f" {word} "
+        return gap + to_token(start, duration, bins) + joiner + to_token(end, duration, bins)
+
+    return _TIMES.sub(replace, text)
+
+
+def spans(text: str, bins: int = BINS) -> list[tuple[int, int, str]]:
+    """Return (start bin, end bin, caption) of every span in an answer, in the order written.
+
+    A span that runs backwards or uses a token that does not exist is left out: it stays visible in the text alone.
+    """
+    found = []
+    for line in text.splitlines():
+        caption = _CAPTION_LINE.match(line)
+        matches = [caption] if caption else _SPAN.finditer(line)
+        for match in matches:
+            start, end = int(match[1]), int(match[2])
+            if start <= end <= bins:
+                found.append((start, end, match[3].strip() if match is caption else ""))
+    return found
+
+
+def moments(text: str, duration: float, bins: int = BINS) -> tuple[Moment, ...]:
+    """Return the moments written in an answer, in seconds inside ``[0, duration]``.
+
+    >>> moments("From<28> to<50>.", duration=300.0)
+    (Moment(start=28.0, end=50.0, score=None, text=''),)
+    """
+    return tuple(
+        Moment(duration * (start / bins), duration * (end / bins), text=caption)
+        for start, end, caption in spans(text, bins)
+    )
+
+
+def read_times(text: str, duration: float, bins: int = BINS) -> str:
+    """Return an answer with its temporal tokens turned into seconds that people read.
+
+    Decimals follow the length of a bin, so no digit claims more than the model can say.
+
+    >>> read_times("From<28> to<50>.", duration=300.0)
+    'From 28.0 s to 50.0 s.'
+    """
+    decimals = 2 if duration / bins < 0.5 else 1
+
+    def replace(match: re.Match[str]) -> str:
+        if int(match[1]) > bins:
+            return match[0]
+        gap = " " if match.start() and text[match.start() - 1].isalnum() else ""
+        return f"{gap}{duration * int(match[1]) / bins:.{decimals}f} s"
+
+    return _TOKEN.sub(replace, text)

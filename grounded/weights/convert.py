@@ -1,0 +1,223 @@
+"""Convert the released files into one folder: safetensors shards, config and tokenizer, the LoRA merged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from .. import time_tokens
+from ..config import GROUNDING_TOKEN, RELEASED, ModelConfig, TowerConfig
+from ..errors import ConfigError, WeightsError
+from . import names, storage
+from .build import empty_model
+
+log = logging.getLogger(__name__)
+
+Tensors = Mapping[str, Mapping[str, torch.Tensor]]  # role -> released name -> tensor
+_LLM_NUMBERS = (
+    "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads rms_norm_eps "
+    "max_position_embeddings original_max_position_embeddings rope_theta rope_scaling hidden_act tie_word_embeddings "
+    "partial_rotary_factor attention_bias bos_token_id eos_token_id pad_token_id sliding_window"
+).split()
+
+
+def convert(
+    source: Path,
+    llm: str,
+    target: Path,
+    dtype: torch.dtype = torch.bfloat16,
+    base: ModelConfig | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Read the released tree below ``source`` and write one folder that `weights.load` reads.
+
+    ``base`` gives what no file says, the towers' head counts and the sampling; by default the released record of
+    ``llm``. ``on_progress`` is called with the bytes written and the bytes in all. Memory: one shard, and the largest
+    tensor in float32.
+
+    Raises:
+        WeightsError: a file is missing or damaged; a tensor is unknown, missing, or of another shape than its place.
+    """
+    if llm not in names.LAYOUTS:
+        raise WeightsError(f"{llm!r} is no released language model; choose one of {', '.join(names.LAYOUTS)}")
+    layout = names.LAYOUTS[llm]
+    missing = [name for name in layout.files if not (source / name).is_file()]
+    if missing:
+        raise WeightsError(f"{source} lacks {', '.join(missing)}")
+    base = base or RELEASED[llm]
+    files = {role: source / getattr(layout, role) for role in ("image_tower", "video_tower", "newlines", "checkpoint")}
+    tensors = open_tensors(files)
+    config = config_from(tensors, read_json(source / layout.llm_config), base)
+    made, unused = plan(tensors, config)
+    log.info("%d released tensors are known to be unused: %s", len(unused), ", ".join(unused))
+    shapes = {name: param for name, param in empty_model(config).state_dict().items()}
+    del tensors
+
+    def shard_of(wanted: list[str]) -> dict[str, torch.Tensor]:
+        opened = open_tensors(files)  # mapped anew for each shard, so that pages already read are given back
+        return {name: make(opened, made[name], name, config).to(dtype).contiguous() for name in wanted}
+
+    tokenizer = build_tokenizer(source / layout.tokenizer, source / layout.tokenizer_config, config.bins)
+    check_vocabulary(tokenizer, config)
+    storage.write(target, config, tokenizer, shapes, shard_of, dtype, on_progress)
+    return target
+
+
+def open_tensors(files: Mapping[str, Path]) -> dict[str, dict[str, torch.Tensor]]:
+    """Map the released ``.pth`` files into memory; nested parts of the checkpoint become prefixes of the names."""
+    return {role: _flat(_load(path)) for role, path in files.items()}
+
+
+def _load(path: Path) -> Any:
+    try:
+        try:
+            return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        except RuntimeError as error:  # files of torch before 1.6 are no zip archive and cannot be mapped
+            if "mmap" not in str(error):
+                raise
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, torch.Tensor]:
+    flat: dict[str, torch.Tensor] = {}
+    for key, value in tree.items():
+        if isinstance(value, torch.Tensor):
+            flat[prefix + key] = value
+        elif isinstance(value, Mapping):
+            flat |= _flat(value, "" if not prefix and key in ("model", "module") else f"{prefix}{key}.")
+    return flat
+
+
+def config_from(tensors: Tensors, llm: Mapping[str, Any], base: ModelConfig) -> ModelConfig:
+    """Return the config of the released tensors: shapes from the tensors, the LLM's numbers from its config.json."""
+    image, video, checkpoint = tensors["image_tower"], tensors["video_tower"], tensors["checkpoint"]
+    try:
+        patch = image["vision_model.embeddings.patch_embedding.weight"]
+        image_tower = TowerConfig(
+            width=patch.shape[0],
+            depth=_blocks(image, "vision_model.encoder.layers.") - 1,
+            heads=base.image.heads,
+            mlp_width=image["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+            image_size=patch.shape[-1]
+            * math.isqrt(image["vision_model.embeddings.position_embedding.weight"].shape[0] - 1),
+            patch_size=patch.shape[-1],
+        )
+        patch = video["patch_embed.proj.weight"]
+        video_tower = TowerConfig(
+            width=patch.shape[0],
+            depth=_blocks(video, "blocks.") - 1,
+            heads=base.video.heads,
+            mlp_width=video["blocks.0.mlp.fc1.weight"].shape[0],
+            image_size=patch.shape[-1] * math.isqrt(video["img_pos_embed"].shape[1] - 1),
+            patch_size=patch.shape[-1],
+        )
+        rows = checkpoint["language_model.base_model.model.model.embed_tokens.weight"].shape[0]
+    except KeyError as error:
+        raise WeightsError(f"the released files hold no tensor {error.args[0]!r}") from error
+    except ConfigError as error:
+        raise WeightsError(f"{error}; pass a base config with the head counts of these files") from error
+    numbers = {key: llm[key] for key in _LLM_NUMBERS if llm.get(key) is not None} | {"vocab_size": rows}
+    if isinstance(numbers.get("rope_scaling"), dict):
+        numbers["rope_scaling"] = _longrope(numbers["rope_scaling"])
+    if numbers.get("sliding_window", math.inf) >= numbers["max_position_embeddings"]:
+        numbers["sliding_window"] = None  # it never applies
+    return dataclasses.replace(base, image=image_tower, video=video_tower, llm=numbers)
+
+
+def _longrope(scaling: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the older spellings ``type`` and ``su``, which transformers no longer reads."""
+    renamed = {key: value for key, value in scaling.items() if key != "type"}
+    kind = scaling.get("rope_type", scaling.get("type"))
+    return renamed | {"rope_type": "longrope" if kind == "su" else kind}
+
+
+def _blocks(tensors: Mapping[str, torch.Tensor], prefix: str) -> int:
+    return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in tensors if name.startswith(prefix))
+
+
+def plan(tensors: Tensors, config: ModelConfig) -> tuple[dict[str, names.Recipe], list[str]]:
+    """Return a recipe for every tensor of the model, and the released tensors known to be unused.
+
+    Raises:
+        WeightsError: lists every unknown, missing and misshapen tensor.
+    """
+    made, unused, unknown = names.recipes(tensors, config.image.depth, config.video.depth)
+    wanted = {name: tuple(tensor.shape) for name, tensor in empty_model(config).state_dict().items()}
+    problems = [f"unknown: {name}" for name in unknown]
+    problems += [f"missing: {name}" for name in sorted(wanted.keys() - made.keys())]
+    problems += [f"without a place: {made[name].name}" for name in sorted(made.keys() - wanted.keys())]
+    for name in sorted(made.keys() & wanted.keys()):
+        shape = _shape(tensors[made[name].role][made[name].name], name, config)
+        if shape != wanted[name]:
+            problems.append(f"shape: {made[name].name} is {shape}, its place takes {wanted[name]}")
+    if problems:
+        raise WeightsError("the released files do not fit the model:\n" + "\n".join(problems))
+    return made, unused
+
+
+def _shape(tensor: torch.Tensor, name: str, config: ModelConfig) -> tuple[int, ...]:
+    """Return the shape that `make` will give, without making it."""
+    if name == "video_tower.pos_embed":
+        return (1, 1 + config.frames_per_segment * config.video.grid**2, tensor.shape[-1])
+    if name in _VECTORS:
+        return (tensor.numel(),)
+    return tuple(tensor.shape)
+
+
+_VECTORS = ("image_projector.newline", "image_projector.row_separator")  # stored with axes of length 1 in front
+
+
+def make(tensors: Tensors, recipe: names.Recipe, name: str, config: ModelConfig) -> torch.Tensor:
+    """Make one of our tensors from the released ones, in float32 where it is computed."""
+    tensor = tensors[recipe.role][recipe.name]
+    if recipe.lora_a and recipe.lora_b:
+        a, b = (tensors[recipe.role][lora].float() for lora in (recipe.lora_a, recipe.lora_b))
+        return torch.addmm(tensor.float(), b, a, alpha=names.LORA_ALPHA / a.shape[0])
+    if name == "video_tower.pos_embed":
+        return stretch_positions(tensor.float(), config.frames_per_segment, config.video.grid)
+    return tensor.flatten() if name in _VECTORS else tensor
+
+
+def stretch_positions(positions: torch.Tensor, frames: int, grid: int) -> torch.Tensor:
+    """Interpolate position vectors (1, 1 + T·grid², width) linearly in time to ``frames``; the class position stays."""
+    first, rest = positions[:, :1], positions[:, 1:]
+    rest = rest.unflatten(1, (-1, grid**2)).permute(0, 2, 3, 1).flatten(0, 1)  # (grid², width, T)
+    rest = F.interpolate(rest, size=frames, mode="linear", align_corners=False)
+    return torch.cat([first, rest.permute(2, 0, 1).flatten(0, 1)[None]], dim=1)
+
+
+def build_tokenizer(path: Path, settings: Path, bins: int) -> Tokenizer:
+    """Return the released tokenizer with the temporal tokens and the grounding token added, as ordinary tokens.
+
+    Built from tokenizer.json: `AutoTokenizer` encodes Phi's prompts differently from what the weights were trained on.
+    """
+    tokenizer = Tokenizer.from_file(str(path))
+    if read_json(settings).get("add_bos_token") is False:
+        tokenizer.post_processor = None
+    tokenizer.add_tokens([*time_tokens.tokens(bins), GROUNDING_TOKEN])
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Raise WeightsError where a token has no embedding row."""
+    size, rows = tokenizer.get_vocab_size(with_added_tokens=True), config.llm["vocab_size"]
+    if size > rows:
+        raise WeightsError(f"the tokenizer has {size} tokens, but the language model only {rows} rows")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error

@@ -1,0 +1,128 @@
+"""The converted folder: config.json, tokenizer.json and safetensors shards with their index, written and read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
+from ..config import ModelConfig
+from ..errors import ConfigError, WeightsError
+from .build import empty_model
+
+CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer.json", "model.safetensors.index.json"
+SHARD_BYTES = 1_000_000_000
+
+
+def write(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    shapes: Mapping[str, torch.Tensor],
+    shard_of: Callable[[list[str]], dict[str, torch.Tensor]],
+    dtype: torch.dtype,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a folder that `read` reads; ``shard_of`` makes the named tensors when their shard's turn comes.
+
+    The index is written last: a folder without one is unfinished.
+
+    Raises:
+        WeightsError: the disk has too little room.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {name: tensor.numel() * dtype.itemsize for name, tensor in shapes.items()}
+    total = sum(sizes.values())
+    free = shutil.disk_usage(folder).free
+    if free < total:
+        raise WeightsError(f"{folder} has {free / 1e9:.1f} GB free, but the weights need {total / 1e9:.1f} GB")
+    (folder / INDEX).unlink(missing_ok=True)
+    shards: list[list[str]] = [[]]
+    room = SHARD_BYTES
+    for name, size in sizes.items():
+        if shards[-1] and size > room:
+            shards.append([])
+            room = SHARD_BYTES
+        shards[-1].append(name)
+        room -= size
+    where, done = {}, 0
+    for number, members in enumerate(shards, start=1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        save_file(shard_of(members), folder / file, metadata={"format": "pt"})
+        where |= dict.fromkeys(members, file)
+        done += sum(sizes[name] for name in members)
+        if on_progress:
+            on_progress(done, total)
+    (folder / CONFIG).write_text(config.to_json(), encoding="utf-8")
+    tokenizer.save(str(folder / TOKENIZER))
+    index = {"metadata": {"total_size": total}, "weight_map": where}
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def save(folder: Path, model: torch.nn.Module, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
+    """Write a model that is in memory."""
+    state = model.state_dict()
+    write(
+        folder,
+        config,
+        tokenizer,
+        state,
+        lambda names: {n: state[n].detach().cpu().to(dtype).contiguous() for n in names},
+        dtype,
+    )
+
+
+def is_converted(folder: Path) -> bool:
+    """Say whether a folder holds a finished conversion."""
+    return all((folder / name).is_file() for name in (CONFIG, TOKENIZER, INDEX))
+
+
+def read_config(folder: Path) -> ModelConfig:
+    try:
+        return ModelConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ConfigError) as error:
+        raise WeightsError(f"{folder / CONFIG}: {error}") from error
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(folder / TOKENIZER))
+    except Exception as error:  # tokenizers raises Exception itself
+        raise WeightsError(f"{folder / TOKENIZER} cannot be read as a tokenizer: {error}") from error
+
+
+def read_model(
+    folder: Path, config: ModelConfig, attention: str, device: torch.device, dtype: torch.dtype
+) -> torch.nn.Module:
+    """Build the model on the meta device and fill it shard by shard: no second copy of the weights in memory.
+
+    Raises:
+        WeightsError: a shard is missing or damaged, or names and shapes are not exactly those of the model.
+    """
+    model = empty_model(config, attention)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    problems: list[str] = []
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        for file in sorted(set(index.values())):
+            with safe_open(folder / file, framework="pt", device=str(device)) as shard:
+                tensors = {}
+                for name in shard.keys():  # noqa: SIM118 - not a dict
+                    tensor = shard.get_tensor(name)
+                    if wanted.pop(name, None) != tuple(tensor.shape):
+                        problems.append(f"unknown or misshapen: {name} {tuple(tensor.shape)}")
+                    else:
+                        tensors[name] = tensor.to(dtype)
+                model.load_state_dict(tensors, strict=False, assign=True)
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise WeightsError(f"the weights in {folder} cannot be read: {error}") from error
+    problems += [f"missing: {name}" for name in wanted]
+    if problems:
+        raise WeightsError(f"the weights in {folder} do not fit their config:\n" + "\n".join(problems))
+    return model.to(device).requires_grad_(False)  # what is left to move are the buffers
