@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grounded.world.scenes import STILL, Backdrop, Figure, Scene, pose
+from .scenes import STILL, Backdrop, Figure, Scene, pose
 
 RGB = {
     "red": (228, 38, 38),
@@ -148,7 +148,9 @@ def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray, size: in
     top = np.floor(y * size - window / 2).astype(int)
     unmoved = figure.motion in (STILL, "blinks")
     take = slice(0, 1) if unmoved else slice(None)
-    colour, cover = _sprite(figure, x[take] * size - left[take], y[take] * size - top[take], radius[take] * size, angle[take], window)
+    colour, cover = _sprite(
+        figure, x[take] * size - left[take], y[take] * size - top[take], radius[take] * size, angle[take], window
+    )
     for i, frame in enumerate(index):
         sprite = 0 if unmoved else i
         y0, y1 = max(top[i], 0), min(top[i] + window, size)

@@ -19,7 +19,16 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "moon")
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise", "grows", "shrinks", "blinks", "bounces")
 STILL = "still"  # what a figure does that does nothing
 PATTERNS = ("clouds", "stripes", "tiles", "dots")
-BACKDROPS = ((52, 60, 74), (40, 66, 68), (70, 56, 50), (62, 50, 74), (58, 62, 50), (48, 48, 52), (44, 54, 88), (76, 52, 60))
+BACKDROPS = (
+    (52, 60, 74),
+    (40, 66, 68),
+    (70, 56, 50),
+    (62, 50, 74),
+    (58, 62, 50),
+    (48, 48, 52),
+    (44, 54, 88),
+    (76, 52, 60),
+)
 
 TRAINING_SEEDS = range(0, 10_000_000)
 VALIDATION_SEEDS = range(10_000_000, 11_000_000)  # for choosing settings

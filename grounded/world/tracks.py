@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grounded.world.scenes import COLOURS, MOTIONS, SHAPES, Scene, pose
+from .scenes import COLOURS, MOTIONS, SHAPES, Scene, pose
 
 STILL_MOTION = len(MOTIONS)  # the number of "does nothing" in `Tracks.motion`
 
