@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from .scenes import STILL, Backdrop, Figure, Scene, pose
+from .scenes import Backdrop, Figure, Scene, pose
 
 RGB = {
     "red": (228, 38, 38),
@@ -28,7 +29,7 @@ _MARKS = {  # its place along the figure's upward axis and its radius, in radii 
     "circle": (0.50, 0.21),
     "square": (0.46, 0.21),
     "triangle": (0.40, 0.19),
-    "star": (0.46, 0.18),
+    "star": (0.38, 0.19),
     "ring": (0.76, 0.17),
     "moon": (0.48, 0.0),  # a moon is lopsided enough
 }
@@ -43,23 +44,20 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
 
     It is what resizing a wide frame of `render_wide` to a height of ``size`` and cropping its middle gives.
     """
-    times = np.asarray(times, dtype=np.float64)
-    frames = _draw_backdrop(scene.backdrop, times, size, size, 0.0)
-    for figure in scene.figures:
-        _draw_figure(frames, figure, times, size)
+    frames = np.empty((len(times), size, size, 3), np.uint8)
+    _draw_stage(frames, scene, np.asarray(times, dtype=np.float64))
     return frames
 
 
 def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int = 640) -> np.ndarray:
-    """Return wide frames at ``times`` as uint8 RGB (T, height, width, 3): the stage in the middle, dimmed wings beside it."""
+    """Return wide frames at ``times`` as uint8 RGB (T, height, width, 3): the stage in the middle, dim wings beside it."""
     times = np.asarray(times, dtype=np.float64)
     wing = (width - height) // 2
-    stage = _draw_backdrop(scene.backdrop, times, height, height, 0.0)
-    for figure in scene.figures:
-        _draw_figure(stage, figure, times, height)
-    frames = _draw_backdrop(scene.backdrop, times, height, width, wing / height, dim=0.45)
-    frames[:, :, wing - 2 : wing + height + 2] = np.array(scene.backdrop.colour, np.uint8) // 4
-    frames[:, :, wing : wing + height] = stage
+    frames = np.empty((len(times), height, width, 3), np.uint8)
+    _draw_backdrop(frames, scene.backdrop, times, left=wing / height, dim=0.45)
+    for edge in (wing - 2, wing + height):
+        frames[:, :, edge : edge + 2] = np.array(scene.backdrop.colour, np.uint8) // 4
+    _draw_stage(frames[:, :, wing : wing + height], scene, times)
     return frames
 
 
@@ -90,23 +88,30 @@ def _chunks(times: np.ndarray) -> Iterator[np.ndarray]:
         yield times[start : start + _CHUNK]
 
 
+def _draw_stage(frames: np.ndarray, scene: Scene, times: np.ndarray) -> None:
+    """Draw backdrop and figures into ``frames`` (T, size, size, 3)."""
+    _draw_backdrop(frames, scene.backdrop, times)
+    for figure in scene.figures:
+        _draw_figure(frames, figure, times)
+
+
 def _draw_backdrop(
-    backdrop: Backdrop, times: np.ndarray, height: int, width: int, left: float, dim: float = 1.0
-) -> np.ndarray:
-    """Return the texture alone, uint8 (T, height, width, 3); ``left`` sides of it lie to the left of the stage."""
-    fine = max(1, round(256 / height))  # texture samples per pixel, so that a slow drift is smooth in a small picture
+    frames: np.ndarray, backdrop: Backdrop, times: np.ndarray, left: float = 0.0, dim: float = 1.0
+) -> None:
+    """Fill ``frames`` (T, height, width, 3) with the texture; ``left`` sides of it lie to the left of the stage."""
+    height, width = frames.shape[1:3]
+    fine = max(1, round(160 / height))  # texture samples per pixel, so that a slow drift is smooth in a small picture
     tile = _texture(backdrop, height * fine, dim)
-    period = tile.shape[0]
+    period = len(tile)
     rows, columns = height * fine, width * fine
-    tile = np.pad(tile, ((0, rows), (0, columns), (0, 0)), mode="wrap")
-    frames = np.empty((len(times), height, width, 3), np.uint8)
+    tile = tile.take(np.arange(period + rows), 0, mode="wrap").take(np.arange(period + columns), 1, mode="wrap")
     for i, t in enumerate(times):
         x = round((backdrop.drift[0] * t - left) * height * fine) % period
         y = round(backdrop.drift[1] * t * height * fine) % period
         frames[i] = tile[y : y + rows : fine, x : x + columns : fine]
-    return frames
 
 
+@lru_cache(maxsize=2)  # stage and wings of the video that is being written, chunk by chunk
 def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
     """Return one period of the texture, uint8 (2 * samples, 2 * samples, 3): a few waves, some of them squared off."""
     rng = np.random.default_rng(backdrop.seed)
@@ -135,37 +140,35 @@ def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
     return np.clip(shades + 0.5, 0, 255).astype(np.uint8)[np.rint(127.5 * (field + 1.0)).astype(np.uint8)]
 
 
-def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray, size: int) -> None:
+def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
     """Draw one figure into every frame (T, size, size, 3) in which it is to be seen, in place."""
+    size = frames.shape[1]
     where = pose(figure, times)
-    shown = where["present"] if figure.motion != "blinks" else where["visible"]
+    shown = where["visible"] if figure.motion == "blinks" else where["present"]
     index = np.flatnonzero(shown)
     if not len(index):
         return
-    x, y, radius, angle = (where[name][index].astype(np.float32) for name in ("x", "y", "radius", "angle"))
+    x, y, radius, angle = (where[name][index] for name in ("x", "y", "radius", "angle"))
     window = math.ceil(2 * _EXTENT * float(radius.max()) * size) + 2
-    left = np.floor(x * size - window / 2).astype(int)
-    top = np.floor(y * size - window / 2).astype(int)
-    unmoved = figure.motion in (STILL, "blinks")
-    take = slice(0, 1) if unmoved else slice(None)
-    colour, cover = _sprite(
-        figure, x[take] * size - left[take], y[take] * size - top[take], radius[take] * size, angle[take], window
-    )
-    for i, frame in enumerate(index):
-        sprite = 0 if unmoved else i
-        y0, y1 = max(top[i], 0), min(top[i] + window, size)
-        x0, x1 = max(left[i], 0), min(left[i] + window, size)
+    # Centres are kept to eighths of a pixel, so that a figure that does not turn or grow needs only a few sprites.
+    x, y = np.rint(x * size * 8) / 8, np.rint(y * size * 8) / 8
+    left, top = np.floor(x - window / 2).astype(int), np.floor(y - window / 2).astype(int)
+    poses, sprite = np.unique(np.stack([x - left, y - top, radius * size, angle], axis=1), axis=0, return_inverse=True)
+    colour, cover = _sprites(figure, *poses.T.astype(np.float32), window)
+    for n, frame in enumerate(index):
+        y0, y1 = max(top[n], 0), min(top[n] + window, size)
+        x0, x1 = max(left[n], 0), min(left[n] + window, size)
         if y0 >= y1 or x0 >= x1:
             continue
-        inner = (sprite, slice(y0 - top[i], y1 - top[i]), slice(x0 - left[i], x1 - left[i]))
+        inner = (sprite[n], slice(y0 - top[n], y1 - top[n]), slice(x0 - left[n], x1 - left[n]))
         picture = frames[frame, y0:y1, x0:x1]
-        picture[:] = (picture * (1.0 - cover[inner])[..., None] + colour[inner] + 0.5).astype(np.uint8)
+        picture[:] = (picture * (1.0 - cover[inner]) + colour[inner] + 0.5).astype(np.uint8)
 
 
-def _sprite(
+def _sprites(
     figure: Figure, x: np.ndarray, y: np.ndarray, radius: np.ndarray, angle: np.ndarray, window: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a figure in n windows: premultiplied colour (n, window, window, 3) and cover in [0, 1] (n, window, window).
+    """Return a figure in n windows: its colour times its cover (n, window, window, 3), cover (n, window, window, 1) in [0, 1].
 
     ``x``, ``y`` (centre in the window) and ``radius`` are in pixels, (n,).
     """
@@ -185,7 +188,7 @@ def _sprite(
     height, spot = _MARKS[figure.shape]
     mark = np.clip(0.5 - (np.hypot(u, v - height) - spot) * scale, 0.0, 1.0) if spot else np.zeros_like(u)
     paint = np.array(RGB[figure.colour], np.float32) * (shade * (1.0 - mark))[..., None] + _MARK * mark[..., None]
-    return np.clip(paint, 0.0, 255.0) * body[..., None], cover
+    return np.clip(paint, 0.0, 255.0) * body[..., None], cover[..., None]
 
 
 def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -199,7 +202,8 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     if shape == "ring":
         return np.abs(np.hypot(u, v) - 0.76) - 0.22
     if shape == "moon":
-        return np.maximum(np.hypot(u, v) - 0.98, 0.78 - np.hypot(u - 0.16, v - 0.50))
+        disc, bite = np.hypot(u, v) - 0.98, 0.78 - np.hypot(u - 0.16, v - 0.50)
+        return np.where((disc > 0) & (bite > 0), np.hypot(disc, bite), np.maximum(disc, bite))
     if shape == "star":
         return _star_distance(u, v)
     raise ValueError(f"{shape!r} is not a shape of this world")

@@ -38,6 +38,7 @@ EXAMPLE_SEEDS = range(12_000_000, 13_000_000)  # for the videos in examples/
 SEGMENTS = 12  # speeds are drawn per twelfth of the video, so that one frame per segment cannot tell a direction
 _TENTH = 10.0  # times are rounded to 1 / _TENTH seconds
 _GAP = 0.03  # of the duration, least pause between events that do not overlap
+_FREE = 0.1  # of the duration, left to further pauses at the least
 _ON = 0.55  # share of its period for which a blinking figure is seen
 
 
@@ -190,7 +191,7 @@ def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, 
 def _draw_spans(rng: np.random.Generator, descriptions: list[tuple[str, str, str]]) -> list[tuple[float, float]]:
     """Return a start and an end for each event, as fractions of the duration; at most two events are going on at once."""
     count = len(descriptions)
-    lengths = [_between(rng, 0.11, 0.24) * min(1.0, 4.6 / count) for _ in range(count)]
+    lengths = [_between(rng, 0.12, 0.24) * min(1.0, 4.6 / count) for _ in range(count)]
     overlap = [0.0] * count  # with the event before
     for i in range(1, count):
         if overlap[i - 1] == 0.0 and rng.random() < 0.3 and descriptions[i][:2] != descriptions[i - 1][:2]:
@@ -198,9 +199,9 @@ def _draw_spans(rng: np.random.Generator, descriptions: list[tuple[str, str, str
     weights = [0.0 if overlap[i] else -math.log(1.0 - _between(rng, 0.0, 1.0)) for i in range(count)]
     weights.append(-math.log(1.0 - _between(rng, 0.0, 1.0)))  # the pause after the last event
     pauses = sum(1 for i in range(1, count) if not overlap[i])
-    room = 1.0 - sum(lengths) + sum(overlap) - _GAP * pauses
-    shrink = 1.0 if room >= 0.0 else (1.0 - _GAP * pauses) / (1.0 - _GAP * pauses - room)
-    free = max(room, 0.0) / sum(weights)
+    busy, limit = sum(lengths) - sum(overlap), 1.0 - _FREE - _GAP * pauses
+    shrink = min(1.0, limit / busy)
+    free = (1.0 - _GAP * pauses - shrink * busy) / sum(weights)
     spans, cursor = [], 0.0
     for i in range(count):
         pause = 0.0 if overlap[i] else free * weights[i] + (_GAP if i else 0.0)
