@@ -24,7 +24,7 @@ def video_id(scene: Scene) -> str:
 
 def annotation(scene: Scene, question: Question, number: int, video_file: str) -> dict[str, Any]:
     """Return a question in the released annotation format; times stay seconds, as in ``<12.5>``."""
-    conversation = []
+    conversation: list[dict[str, str | None]] = []
     for i, turn in enumerate(question.turns):
         mark = GROUNDING_TOKEN if turn.grounding else ""
         head = " ".join(filter(None, (prompts.IMAGE if i == 0 else "", mark)))
@@ -39,7 +39,7 @@ def annotation(scene: Scene, question: Question, number: int, video_file: str) -
     }
 
 
-def facts(scene: Scene, question: Question, number: int) -> dict[str, Any]:
+def record(scene: Scene, question: Question, number: int) -> dict[str, Any]:
     """Return a question with everything that is known of its answer, as plain data."""
     head = {"question_id": f"{video_id(scene)}_{number:03d}", "video_id": video_id(scene), "duration": scene.duration}
     return head | dataclasses.asdict(question)

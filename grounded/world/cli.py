@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from .annotations import annotation, facts, timed_captions, video_id
+from .annotations import annotation, record, timed_captions, video_id
 from .questions import ask_all
 from .rendering import write_video
 from .scenes import HELD_OUT_SEEDS, draw_scene
@@ -31,8 +31,8 @@ def write_dataset(
     """Write the scenes of seeds ``seed`` … ``seed + videos - 1`` into the folder ``out`` and return it.
 
     ``videos/*.mp4``; ``annotations.json`` in the released format; ``questions.jsonl`` with the same questions and all
-    that is known of their answers; ``captions.json`` in the format of ActivityNet Captions. Videos that are there already
-    are kept, so a killed run continues. ``wordings`` are those of `ask_all`; ``on_video`` is called after each video.
+    that is known of their answers; ``captions.json`` in the format of ActivityNet Captions. Videos that are already
+    there are kept, so a killed run continues. ``wordings`` are those of `ask_all`; ``on_video`` is called after each.
 
     Raises:
         DataError: a number is out of range, or the folder cannot be written.
@@ -76,7 +76,7 @@ def _write_texts(folder: Path, seeds: range, wordings: tuple[str, ...]) -> None:
         questions = [question for wording in wordings for question in ask_all(scene, wording)]
         for number, question in enumerate(questions):
             annotations.append(annotation(scene, question, number, f"videos/{video_id(scene)}.mp4"))
-            lines.append(json.dumps(facts(scene, question, number)))
+            lines.append(json.dumps(record(scene, question, number)))
     (folder / "annotations.json").write_text(json.dumps(annotations, indent=1) + "\n")
     (folder / "questions.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "captions.json").write_text(json.dumps(timed_captions(scenes), indent=1) + "\n")

@@ -63,9 +63,10 @@ def caption(description: Description) -> str:
 def phrase(
     description: Description, rng: np.random.Generator | None = None, wording: str = CANONICAL
 ) -> dict[str, str]:
-    """Return a description as the pieces that the question wordings ask for (see `wordings`); ``query`` is one at random.
+    """Return a description as the pieces that the question wordings ask for (see `wordings`).
 
-    ``rng`` draws among the training or the held-out words; without it the words are the canonical ones.
+    ``rng`` draws among the training or the held-out words, and which piece is the ``query``; without it the words are
+    the canonical ones.
     """
     look = _look(description, rng, wording)
     verb = _verb(description.motion, rng, wording)

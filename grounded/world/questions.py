@@ -19,7 +19,6 @@ from .descriptions import (
     HELD_OUT,
     TRAINING,
     Description,
-    article,
     caption,
     describe,
     find,
@@ -28,32 +27,21 @@ from .descriptions import (
     seen_still,
     sentence,
 )
+from .facts import Asker, Fact, Moments, alone, event_facts, look_facts, near_misses, presence_facts, say
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
-
-Moments = tuple[tuple[float, float], ...]
-_OPPOSITE = {
-    "left": "right",
-    "right": "left",
-    "up": "down",
-    "down": "up",
-    "clockwise": "anticlockwise",
-    "anticlockwise": "clockwise",
-    "grows": "shrinks",
-    "shrinks": "grows",
-}
 
 
 @dataclass(frozen=True)
 class Question:
     """A conversation about a scene, and what is true of its answer.
 
-    ``task`` is ground, refer, choose, caption, ask or grounded (a choice, then the moment that proves it); ``kind`` says
-    more: one, repeated, part, absent; first, last, after, before, ... ``wording`` is canonical, training or held_out.
-    ``events`` are the numbers of the events that the answer is about and ``moments`` theirs, in seconds. ``query`` is the
-    description in words, for grounding. ``span`` is the time asked about, ``options`` and ``letter`` belong to a choice,
-    ``answer`` is the last thing said where it is no choice and no time: a caption, "two", "yes". ``difficulty`` says
-    what makes an absent event hard to deny: its motion, colour or shape alone is wrong, it is still, ... ``similar``: another
-    event has the same colour and shape.
+    ``task`` is ground, refer, choose, caption, ask or grounded (a choice, then the moment that proves it); ``kind``
+    says more: one, repeated, part, absent; first, last, after, before, ... ``wording`` is canonical, training or
+    held_out. ``events`` are the numbers of the events that the answer is about and ``moments`` theirs, in seconds.
+    ``query`` is the description in words, for grounding. ``span`` is the time asked about, ``options`` and ``letter``
+    belong to a choice, ``answer`` is what is said where that is no choice and no time: a caption, "two", "yes".
+    ``difficulty`` says what makes an absent event hard to deny: its motion, colour or shape alone is wrong, it is
+    still, ... ``similar``: another event has the same colour and shape.
     """
 
     task: str
@@ -76,31 +64,6 @@ class Question:
         return self.kind == "absent"
 
 
-@dataclass(frozen=True)
-class _Asker:
-    """Who asks: about which scene, with which random numbers, in which words."""
-
-    scene: Scene
-    rng: np.random.Generator
-    wording: str
-
-    def below(self, count: int) -> int:
-        return int(self.rng.integers(count))
-
-    def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def shuffled(self, values: list) -> list:
-        return [values[i] for i in np.argsort(self.rng.random(len(values)))]
-
-    def manner(self) -> str:
-        """Return how the next question is worded: in training two in five are canonical."""
-        return CANONICAL if self.wording == TRAINING and self.chance(0.4) else self.wording
-
-    def moments(self, events: tuple[int, ...]) -> Moments:
-        return tuple(self.scene.events[i].moment for i in events)
-
-
 def ask_all(scene: Scene, wording: str = TRAINING, draw: int = 0) -> list[Question]:
     """Return questions of every task about ``scene``, about two dozen.
 
@@ -109,7 +72,7 @@ def ask_all(scene: Scene, wording: str = TRAINING, draw: int = 0) -> list[Questi
     """
     if wording not in (CANONICAL, TRAINING, HELD_OUT):
         raise ValueError(f"the wording is {wording!r}; it must be canonical, training or held_out")
-    asker = _Asker(scene, np.random.default_rng([scene.seed, 2, draw]), wording)
+    asker = Asker(scene, np.random.default_rng([scene.seed, 2, draw]), wording)
     return [
         *_ground(asker),
         *_absent(asker, 4),
@@ -121,17 +84,12 @@ def ask_all(scene: Scene, wording: str = TRAINING, draw: int = 0) -> list[Questi
     ]
 
 
-def _say(text: str, slots: dict[str, str]) -> str:
-    text = text.format(**slots)
-    return text[0].upper() + text[1:]
-
-
 def when(moments: Moments) -> str:
     """Return the answer that names moments: "From <1.5> to <4.0>, <7.2> to <9.9>."."""
     return f"From {', '.join(f'<{start:.1f}> to <{end:.1f}>' for start, end in moments)}."
 
 
-def _ground_question(asker: _Asker, kind: str, description: Description, difficulty: str = "") -> Question:
+def _ground_question(asker: Asker, kind: str, description: Description, difficulty: str = "") -> Question:
     scene, manner = asker.scene, asker.manner()
     events = find(scene, description)
     words = phrase(description, asker.rng, manner) if manner != CANONICAL else phrase(description)
@@ -143,7 +101,7 @@ def _ground_question(asker: _Asker, kind: str, description: Description, difficu
         "ground",
         kind,
         manner,
-        (Turn(_say(template, words), True, when(moments) if moments else w.NOT_THERE),),
+        (Turn(say(template, words), True, when(moments) if moments else w.NOT_THERE),),
         events=events,
         moments=moments,
         query=words["query"],
@@ -152,7 +110,7 @@ def _ground_question(asker: _Asker, kind: str, description: Description, difficu
     )
 
 
-def _ground(asker: _Asker) -> list[Question]:
+def _ground(asker: Asker) -> list[Question]:
     """Ask for every event once, and for two by a part of their description that fits nothing else."""
     scene = asker.scene
     questions = []
@@ -178,36 +136,6 @@ def _ground(asker: _Asker) -> list[Question]:
     return questions + [_ground_question(asker, "part", part) for part in chosen]
 
 
-def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:
-    """Return up to ``count`` different full descriptions that fit nothing, each with what makes it hard to deny."""
-    found: dict[Description, str] = {}
-    for _ in range(30 * count):
-        if len(found) == count:
-            break
-        colour, shape, motion = scene.events[int(rng.integers(len(scene.events)))].description
-        difficulty = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")[
-            int(rng.integers(9))
-        ]
-        other = MOTIONS[int(rng.integers(len(MOTIONS)))]
-        if difficulty == "motion":
-            motion = _OPPOSITE.get(motion, other) if rng.random() < 0.5 else other
-        if difficulty in ("colour", "far"):
-            colour = COLOURS[int(rng.integers(len(COLOURS)))]
-        if difficulty in ("shape", "far"):
-            shape = SHAPES[int(rng.integers(len(SHAPES)))]
-        if difficulty == "far":
-            motion = other
-        if difficulty == "still":
-            if not scene.still:
-                continue
-            colour, shape = scene.still[int(rng.integers(len(scene.still)))].looks
-            motion = other
-        description = Description(colour, shape, motion)
-        if not find(scene, description):
-            found.setdefault(description, difficulty)
-    return list(found.items())
-
-
 def _missing_parts(scene: Scene) -> list[Description]:
     """Return the colours, shapes and motions that are nowhere in the scene, and some pairs of them."""
     single = [Description(colour=c) for c in COLOURS] + [Description(shape=s) for s in SHAPES]
@@ -222,7 +150,7 @@ def _missing_parts(scene: Scene) -> list[Description]:
     ]
 
 
-def _absent(asker: _Asker, count: int) -> list[Question]:
+def _absent(asker: Asker, count: int) -> list[Question]:
     wanted = near_misses(asker.scene, asker.rng, count)
     parts = _missing_parts(asker.scene)
     if parts and asker.chance(0.6):
@@ -230,21 +158,21 @@ def _absent(asker: _Asker, count: int) -> list[Question]:
     return [_ground_question(asker, "absent", description, difficulty) for description, difficulty in wanted]
 
 
-def _refer(asker: _Asker) -> list[Question]:
+def _refer(asker: Asker) -> list[Question]:
     """Ask what happens during up to three of the events."""
     questions = []
     for i in asker.shuffled(list(range(len(asker.scene.events))))[:3]:
         event, manner = asker.scene.events[i], asker.manner()
         words = caption(describe(event))
         slots = {"start": f"<{event.start:.1f}>", "end": f"<{event.end:.1f}>"}
-        turn = Turn(_say(pick(w.REFER, asker.rng, manner), slots), False, sentence(words))
+        turn = Turn(say(pick(w.REFER, asker.rng, manner), slots), False, sentence(words))
         questions.append(
             Question("refer", "event", manner, (turn,), (i,), (event.moment,), span=event.moment, answer=words)
         )
     return questions
 
 
-def _caption(asker: _Asker) -> list[Question]:
+def _caption(asker: Asker) -> list[Question]:
     manner = asker.manner()
     events = asker.scene.events
     lines = [f"From <{e.start:.1f}> to <{e.end:.1f}>, {caption(describe(e))}" for e in events]
@@ -252,91 +180,7 @@ def _caption(asker: _Asker) -> list[Question]:
     return [Question("caption", "all", manner, (turn,), tuple(range(len(events))), tuple(e.moment for e in events))]
 
 
-@dataclass(frozen=True)
-class _Fact:
-    """A question in words, its right answer, wrong ones to choose from, and the events that prove it."""
-
-    kind: str
-    text: str
-    answer: str
-    wrong: tuple[str, ...]
-    events: tuple[int, ...]
-    reply: str = ""  # the answer where no options are given, if it differs from the right option as a sentence
-
-
-def _alone(scene: Scene, i: int) -> bool:
-    """Say whether no other event has the same description."""
-    return len(find(scene, describe(scene.events[i]))) == 1
-
-
-def _event_facts(asker: _Asker, manner: str) -> list[_Fact]:
-    """Return the facts whose answer is an event: first, last, after, before."""
-    scene, events = asker.scene, asker.scene.events
-    facts: list[_Fact] = []
-
-    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], shown: tuple[int, ...] = ()) -> None:
-        right = describe(events[target])
-        others = {describe(e): None for i, e in enumerate(events) if i not in shown}
-        others.pop(right, None)
-        wrong = asker.shuffled([caption(d) for d in others])
-        wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, 3)]
-        text = _say(pick(wordings, asker.rng, manner), slots)
-        facts.append(_Fact(kind, text, caption(right), tuple(wrong[:3]), (target,)))
-
-    add("first", w.FIRST, 0, {})
-    add("last", w.LAST, len(events) - 1, {})
-    for i in range(len(events) - 1):
-        if events[i].end <= events[i + 1].start:
-            for kind, wordings, anchor, target in (("after", w.AFTER, i, i + 1), ("before", w.BEFORE, i + 1, i)):
-                if _alone(scene, anchor) and _alone(scene, target):
-                    words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, wordings, target, words, shown=(anchor,))
-    return facts
-
-
-def _look_facts(asker: _Asker, manner: str) -> list[_Fact]:
-    """Return the facts about one attribute of an event that the other two single out."""
-    scene = asker.scene
-    facts = []
-    for i, event in enumerate(scene.events):
-        colour, shape, motion = event.description
-        looks = Description(colour, shape)
-        if find(scene, looks) == (i,) and not seen_still(scene, looks):
-            wrong = [phrase(Description(motion=m))["third"] for m in MOTIONS if m != motion]
-            text = _say(pick(w.WHAT_MOTION, asker.rng, manner), phrase(looks, asker.rng, manner))
-            right = phrase(Description(motion=motion))["third"]
-            facts.append(_Fact("motion", text, right, tuple(asker.shuffled(wrong)[:3]), (i,), f"It {right}."))
-        part = Description(shape=shape, motion=motion)
-        if find(scene, part) == (i,):
-            wrong = [c for c in COLOURS if c != colour]
-            text = _say(pick(w.WHAT_COLOUR, asker.rng, manner), phrase(part, asker.rng, manner))
-            facts.append(_Fact("colour", text, colour, tuple(asker.shuffled(wrong)[:3]), (i,)))
-        part = Description(colour, motion=motion)
-        if find(scene, part) == (i,):
-            wrong = [f"{article(s)} {s}" for s in SHAPES if s != shape]
-            text = _say(pick(w.WHAT_SHAPE, asker.rng, manner), phrase(part, asker.rng, manner))
-            right = f"{article(shape)} {shape}"
-            facts.append(_Fact("shape", text, right, tuple(asker.shuffled(wrong)[:3]), (i,)))
-    return facts
-
-
-def _presence_facts(asker: _Asker, manner: str) -> list[_Fact]:
-    """Return the facts "which of these is in the video" and "which is not"."""
-    scene = asker.scene
-    facts = []
-    misses = [caption(d) for d, _ in near_misses(scene, asker.rng, 3)]
-    single = [i for i in range(len(scene.events)) if _alone(scene, i)]
-    if single and len(misses) == 3:
-        i = single[asker.below(len(single))]
-        text = pick(w.PRESENT, asker.rng, manner)
-        facts.append(_Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
-    there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[:3]
-    if misses and len(there) == 3:
-        facts.append(_Fact("missing", pick(w.MISSING, asker.rng, manner), misses[0], tuple(there), ()))
-    return facts
-
-
-def _multiple_choice(asker: _Asker, task: str, fact: _Fact, manner: str) -> Question:
+def _multiple_choice(asker: Asker, task: str, fact: Fact, manner: str) -> Question:
     options = asker.shuffled([fact.answer, *fact.wrong])
     letter = string.ascii_uppercase[options.index(fact.answer)]
     turn = Turn(prompts.choose(fact.text, options), False, prompts.option_answer(letter, fact.answer))
@@ -345,25 +189,25 @@ def _multiple_choice(asker: _Asker, task: str, fact: _Fact, manner: str) -> Ques
     )
 
 
-def _some(asker: _Asker, facts: list[_Fact], count: int) -> list[_Fact]:
+def _some(asker: Asker, facts: list[Fact], count: int) -> list[Fact]:
     """Return ``count`` facts, of different kinds as far as there are."""
     mixed = asker.shuffled(facts)
     first = list({fact.kind: fact for fact in reversed(mixed)}.values())
     return (asker.shuffled(first) + [fact for fact in mixed if fact not in first])[:count]
 
 
-def _choose(asker: _Asker, count: int) -> list[Question]:
+def _choose(asker: Asker, count: int) -> list[Question]:
     manner = asker.manner()
-    facts = _event_facts(asker, manner) + _look_facts(asker, manner) + _presence_facts(asker, manner)
+    facts = event_facts(asker, manner) + look_facts(asker, manner) + presence_facts(asker, manner)
     return [
         _multiple_choice(asker, "choose", fact, manner) for fact in _some(asker, facts, count) if len(fact.wrong) == 3
     ]
 
 
-def _grounded(asker: _Asker, count: int) -> list[Question]:
+def _grounded(asker: Asker, count: int) -> list[Question]:
     """Ask for a choice and then for the moment that proves it."""
     manner = asker.manner()
-    facts = _event_facts(asker, manner) + _look_facts(asker, manner) + _presence_facts(asker, manner)
+    facts = event_facts(asker, manner) + look_facts(asker, manner) + presence_facts(asker, manner)
     proven = [fact for fact in facts if fact.events and len(fact.wrong) == 3]
     questions = []
     for fact in _some(asker, proven, count):
@@ -373,10 +217,10 @@ def _grounded(asker: _Asker, count: int) -> list[Question]:
     return questions
 
 
-def _ask(asker: _Asker) -> list[Question]:
+def _ask(asker: Asker) -> list[Question]:
     """Ask freely: two facts, an order, two counts and a yes or no."""
     scene, manner = asker.scene, asker.manner()
-    facts = _some(asker, _event_facts(asker, manner), 2) + _some(asker, _look_facts(asker, manner), 1)
+    facts = _some(asker, event_facts(asker, manner), 2) + _some(asker, look_facts(asker, manner), 1)
     questions = [
         Question(
             "ask",
@@ -394,22 +238,22 @@ def _ask(asker: _Asker) -> list[Question]:
         turns = (Turn(text, False, sentence(answer)),)
         questions.append(Question("ask", kind, manner, turns, events, asker.moments(events), answer=answer))
 
-    single = [i for i in range(len(scene.events)) if _alone(scene, i)]
+    single = [i for i in range(len(scene.events)) if alone(scene, i)]
     if len(single) >= 2:
         first, second = asker.shuffled(single)[:2]
         words = phrase(describe(scene.events[first]), asker.rng, manner)
         other = phrase(describe(scene.events[second]), asker.rng, manner)
         words |= {f"other_{name}": text for name, text in other.items()}
-        text = _say(pick(w.ORDER, asker.rng, manner), words)
+        text = say(pick(w.ORDER, asker.rng, manner), words)
         add("order", text, "yes" if first < second else "no", (first, second))
     misses = [description for description, _ in near_misses(scene, asker.rng, 2)]
     there = asker.shuffled(list(dict.fromkeys(describe(e) for e in scene.events)))
     repeated = [d for d in there if len(find(scene, d)) > 1]
     counted = repeated[0] if repeated and asker.chance(0.8) else (misses[0] if asker.chance(0.35) else there[0])
-    text = _say(pick(w.REPEATS, asker.rng, manner), phrase(counted, asker.rng, manner))
+    text = say(pick(w.REPEATS, asker.rng, manner), phrase(counted, asker.rng, manner))
     add("repeats", text, w.NUMBERS[len(find(scene, counted))], find(scene, counted))
     add("events", pick(w.EVENTS, asker.rng, manner), w.NUMBERS[len(scene.events)], tuple(range(len(scene.events))))
     asked = there[0] if asker.chance(0.5) else misses[-1]
-    text = _say(pick(w.EXISTS, asker.rng, manner), phrase(asked, asker.rng, manner))
+    text = say(pick(w.EXISTS, asker.rng, manner), phrase(asked, asker.rng, manner))
     add("exists", text, "yes" if find(scene, asked) else "no", find(scene, asked))
     return questions

@@ -50,7 +50,7 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
 
 
 def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int = 640) -> np.ndarray:
-    """Return wide frames at ``times`` as uint8 RGB (T, height, width, 3): the stage in the middle, dim wings beside it."""
+    """Return wide frames at ``times`` as uint8 RGB (T, height, width, 3): the stage, and dim wings beside it."""
     times = np.asarray(times, dtype=np.float64)
     wing = (width - height) // 2
     frames = np.empty((len(times), height, width, 3), np.uint8)
@@ -64,7 +64,7 @@ def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int =
 def write_video(
     scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640, quality: int = 28
 ) -> None:
-    """Write the scene as an H.264 mp4 (yuv420p, index first); ``quality`` is x264's constant rate factor, lower is better."""
+    """Write the scene as an H.264 mp4 (yuv420p, index first); ``quality`` is x264's rate factor, lower is better."""
     import av
 
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
@@ -154,7 +154,7 @@ def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
     x, y = np.rint(x * size * 8) / 8, np.rint(y * size * 8) / 8
     left, top = np.floor(x - window / 2).astype(int), np.floor(y - window / 2).astype(int)
     poses, sprite = np.unique(np.stack([x - left, y - top, radius * size, angle], axis=1), axis=0, return_inverse=True)
-    colour, cover = _sprites(figure, *poses.T.astype(np.float32), window)
+    colour, cover = _sprites(figure, poses.astype(np.float32), window)
     for n, frame in enumerate(index):
         y0, y1 = max(top[n], 0), min(top[n] + window, size)
         x0, x1 = max(left[n], 0), min(left[n] + window, size)
@@ -165,13 +165,12 @@ def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
         picture[:] = (picture * (1.0 - cover[inner]) + colour[inner] + 0.5).astype(np.uint8)
 
 
-def _sprites(
-    figure: Figure, x: np.ndarray, y: np.ndarray, radius: np.ndarray, angle: np.ndarray, window: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a figure in n windows: its colour times its cover (n, window, window, 3), cover (n, window, window, 1) in [0, 1].
+def _sprites(figure: Figure, poses: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a figure in n windows: colour times cover (n, window, window, 3), and cover in [0, 1] with one channel.
 
-    ``x``, ``y`` (centre in the window) and ``radius`` are in pixels, (n,).
+    ``poses`` is float32 (n, 4): centre x and y in the window and radius, in pixels, and angle.
     """
+    x, y, radius, angle = poses.T
     pixels = np.arange(window, dtype=np.float32) + 0.5
     scale = radius[:, None, None]
     right = (pixels[None, None, :] - x[:, None, None]) / scale

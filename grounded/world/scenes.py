@@ -1,8 +1,8 @@
 """Scenes drawn from a seed: which shape does what, when and where, on which backdrop.
 
-The picture that counts is a square stage whose sides are 1 long: x runs to the right, y downwards, and every length here
-is a fraction of that side. Times are seconds and multiples of a tenth, so that they fall on the frames of a 10, 20 or 30 fps
-file. A figure is seen at the instants ``start <= t < end``.
+The picture that counts is a square stage whose sides are 1 long: x runs to the right, y downwards, and every length
+here is a fraction of that side. Times are seconds and multiples of a tenth, so that they fall on the frames of a 10, 20
+or 30 fps file. A figure is seen at the instants ``start <= t < end``.
 
 Seeds are kept apart by use: see `TRAINING_SEEDS`, `VALIDATION_SEEDS`, `HELD_OUT_SEEDS` and `EXAMPLE_SEEDS`.
 """
@@ -46,8 +46,8 @@ _ON = 0.55  # share of its period for which a blinking figure is seen
 class Figure:
     """One coloured shape that does one thing from ``start`` to ``end``, in seconds.
 
-    ``x`` and ``y`` are the centre where the motion does not change them (for a bounce ``y`` is the floor), ``radius`` the
-    size about which growing and shrinking vary, ``angle`` the tilt at the start in radians clockwise, ``rate`` the
+    ``x`` and ``y`` are the centre where the motion does not change them (for a bounce ``y`` is the floor), ``radius``
+    the size about which growing and shrinking vary, ``angle`` the tilt at the start in radians clockwise, ``rate`` the
     cycles of the motion per second, ``phase`` where in its cycle the motion starts, ``height`` how high it bounces.
     """
 
@@ -82,7 +82,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """The moving texture behind the figures: its mean ``colour`` (RGB), ``contrast`` in grey levels, ``drift`` in sides per second."""
+    """The texture behind the figures: mean ``colour`` (RGB), ``contrast`` in grey levels, ``drift`` in sides/s."""
 
     pattern: str
     colour: tuple[int, int, int]
@@ -172,7 +172,7 @@ def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
 
 
 def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, str, str]]:
-    """Return ``count`` descriptions in the order of time: some reuse another's looks, some are said twice or three times."""
+    """Return ``count`` descriptions in the order of time: some reuse another's looks, one may come twice or thrice."""
     copies = 0
     if rng.random() < 0.4:
         copies = 2 if count >= 5 and rng.random() < 0.35 else 1
@@ -189,7 +189,7 @@ def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, 
 
 
 def _draw_spans(rng: np.random.Generator, descriptions: list[tuple[str, str, str]]) -> list[tuple[float, float]]:
-    """Return a start and an end for each event, as fractions of the duration; at most two events are going on at once."""
+    """Return a start and an end for each event, as fractions of the duration; at most two events go on at once."""
     count = len(descriptions)
     lengths = [_between(rng, 0.12, 0.24) * min(1.0, 4.6 / count) for _ in range(count)]
     overlap = [0.0] * count  # with the event before
@@ -214,7 +214,7 @@ def _draw_spans(rng: np.random.Generator, descriptions: list[tuple[str, str, str
 def _draw_still(
     rng: np.random.Generator, descriptions: list[tuple[str, str, str]], duration: float
 ) -> list[tuple[str, str, float, float]]:
-    """Return colour, shape, start and end of up to two figures that do nothing; some look like one that does something."""
+    """Return colour, shape, start and end of up to two figures that do nothing; some look like one that moves."""
     still = []
     for _ in range((0, 0, 0, 1, 1, 1, 1, 2, 2, 2)[int(rng.integers(10))]):
         colour, shape = _pick(rng, COLOURS), _pick(rng, SHAPES)

@@ -15,10 +15,10 @@ STILL_MOTION = len(MOTIONS)  # the number of "does nothing" in `Tracks.motion`
 class Tracks:
     """All N figures of a scene at T instants, from back to front: first the still ones, then the events.
 
-    ``colour``, ``shape``, ``motion`` are int64 (N,), indices into COLOURS, SHAPES and MOTIONS (`STILL_MOTION` for a still
-    figure); ``event`` (N,) is the number of the event in ``scene.events``, -1 for a still figure. ``x``, ``y``, ``radius``
-    float32 (T, N) are fractions of the stage's side, x to the right and y down; ``angle`` float32 (T, N) is in radians
-    clockwise; ``present`` bool (T, N): its event goes on; ``visible`` bool (T, N): at least half of it is seen.
+    ``colour``, ``shape``, ``motion`` are int64 (N,), indices into COLOURS, SHAPES and MOTIONS (`STILL_MOTION` for a
+    still figure); ``event`` (N,) is the number of the event in ``scene.events``, -1 for a still figure. ``x``, ``y``,
+    ``radius`` float32 (T, N) are fractions of the stage's side, x to the right and y down; ``angle`` float32 (T, N) is
+    in radians clockwise; ``present`` bool (T, N): its event goes on; ``visible`` bool (T, N): at least half is seen.
     """
 
     colour: np.ndarray
@@ -62,7 +62,7 @@ def objects_at(scene: Scene, times: np.ndarray) -> Tracks:
 
 
 def patch_owners(tracks: Tracks, grid: int, reach: float = 1.0) -> np.ndarray:
-    """Return the front figure at the middle of every patch: int64 (T, grid, grid), rows from the top, -1 for the backdrop.
+    """Return the front figure at the middle of every patch: int64 (T, grid, grid), rows from the top, -1 for none.
 
     A figure owns a patch whose middle is less than ``reach`` radii from its centre.
     """
@@ -77,5 +77,5 @@ def patch_owners(tracks: Tracks, grid: int, reach: float = 1.0) -> np.ndarray:
 
 
 def sample_times(duration: float, frames: int) -> np.ndarray:
-    """Return the middle instants of ``frames`` equal parts of a video, seconds float64 (frames,), as a video's frames are sampled."""
+    """Return the middles of ``frames`` equal parts of a video, in seconds: the instants that sampling a file takes."""
     return (np.arange(frames) + 0.5) * duration / frames

@@ -1,8 +1,9 @@
 """The closed vocabulary of the world's texts, and the word-level tokenizer built from it.
 
-Text is read without regard to case: a token is a word, a punctuation mark or a line break; spaces are not tokens. Reading is
-therefore the same however a text is cut into chunks between words, and ``(A)`` is always three tokens. Decoding puts
-the capitals back at the start of a line or sentence and in option letters, so an answer of the world comes back exactly.
+Text is read without regard to case: a token is a word, a punctuation mark or a line break; spaces are not tokens.
+Reading is therefore the same however a text is cut into chunks between words, and ``(A)`` is always three tokens.
+Decoding puts the capitals back at the start of a line or sentence and in option letters, so an answer of the world
+comes back exactly.
 The chat markers are those of Phi-3.5 and swallow the white space after them, as Phi's do.
 """
 
@@ -49,7 +50,7 @@ def _forms(words: MotionWords) -> Iterator[str]:
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Return every word and mark, lower-case, in a fixed order: the unknown word first, then marks, then words sorted."""
+    """Return every word and mark, lower-case, in a fixed order: the unknown word, marks, then words sorted."""
     words = {word for text in texts() for word in _TOKEN.findall(text.lower())} | set(_LETTERS)
     return (UNKNOWN, *_PUNCTUATION, *sorted(words - set(_PUNCTUATION)))
 
@@ -57,8 +58,8 @@ def vocabulary() -> tuple[str, ...]:
 def build_tokenizer(bins: int) -> Tokenizer:
     """Return the tokenizer: words, then chat markers, then ``<0>`` … ``<bins>`` and the grounding token, in this order.
 
-    The chat markers are special tokens; the temporal tokens and the grounding token are ordinary added tokens, as in the
-    released models.
+    The chat markers are special tokens; the temporal tokens and the grounding token are ordinary added tokens, as in
+    the released models.
     """
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary())}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])

@@ -4,9 +4,9 @@ Every table has the canonical wording first, then what training hears, then (``h
 measuring how well the model understands phrases it never heard. The held-out wordings put known words together anew:
 each of their words occurs in some training wording.
 
-Placeholders: ``{query}`` any description; ``{clause}`` "a red circle moves left"; ``{noun}`` "a red circle moving left";
-``{subject}``, ``{look}``, ``{third}``, ``{base}`` and ``{gerund}`` "a red circle", "red circle", "moves left", "move left",
-"moving left"; ``{other_clause}`` and ``{other_noun}`` a second event; ``{start}`` and ``{end}`` times.
+Placeholders: ``{query}`` any description; ``{clause}`` "a red circle moves left"; ``{noun}`` "a red circle moving
+left"; ``{subject}``, ``{look}``, ``{third}``, ``{base}`` and ``{gerund}`` "a red circle", "red circle", "moves left",
+"move left", "moving left"; ``{other_clause}`` and ``{other_noun}`` a second event; ``{start}`` and ``{end}`` times.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ def _combined(verbs: tuple[str, ...], ways: tuple[str, ...]) -> MotionWords:
     return MotionWords(training[0], training[1:], _verbs(*(phrase for n, phrase in pairs if n % 3 == 2)))
 
 
+def _listed(canonical: str, training: tuple[Verb, ...], held_out: tuple[Verb, ...] = ()) -> MotionWords:
+    return MotionWords(_verbs(canonical)[0], training, held_out)
+
+
 SPINS = "spins"  # either way round: a motion of descriptions, not of figures
 MOTION_WORDS = {
     "left": _combined(_GO, ("left", "leftwards", "to the left")),
@@ -78,29 +82,29 @@ MOTION_WORDS = {
     "down": _combined(_GO, ("down", "downwards", "to the bottom")),
     "clockwise": _combined(_SPIN, ("clockwise", "in a clockwise direction", "like the hands of a clock")),
     "anticlockwise": _combined(_SPIN, ("anticlockwise", "in an anticlockwise direction", "counterclockwise")),
-    "grows": MotionWords(
-        *_verbs("grows/grow/growing"),
+    "grows": _listed(
+        "grows/grow/growing",
         _verbs("gets/get/getting bigger", "becomes/become/becoming larger", "increases/increase/increasing in size"),
         _verbs("becomes/become/becoming bigger", "gets/get/getting larger", "grows/grow/growing in size"),
     ),
-    "shrinks": MotionWords(
-        *_verbs("shrinks/shrink/shrinking"),
+    "shrinks": _listed(
+        "shrinks/shrink/shrinking",
         _verbs("gets/get/getting smaller", "becomes/become/becoming tinier", "decreases/decrease/decreasing in size"),
         _verbs("becomes/become/becoming smaller", "gets/get/getting tinier", "shrinks/shrink/shrinking in size"),
     ),
-    "blinks": MotionWords(
-        *_verbs("blinks/blink/blinking"),
+    "blinks": _listed(
+        "blinks/blink/blinking",
         _verbs("flashes/flash/flashing", "flickers/flicker/flickering", "goes/go/going on and off"),
         _verbs("blinks/blink/blinking on and off", "flashes/flash/flashing on and off"),
     ),
-    "bounces": MotionWords(
-        *_verbs("bounces/bounce/bouncing"),
+    "bounces": _listed(
+        "bounces/bounce/bouncing",
         _verbs("hops/hop/hopping", "jumps/jump/jumping up and down", "bounces/bounce/bouncing on the ground"),
         _verbs("bounces/bounce/bouncing up and down", "hops/hop/hopping on the ground", "jumps/jump/jumping"),
     ),
 }
 SEEN = Verb("appears", "appear", "")  # for a description without a motion
-MOTION_WORDS[SPINS] = MotionWords(*_verbs("spins/spin/spinning"), _verbs("rotates/rotate/rotating"), ())
+MOTION_WORDS[SPINS] = _listed("spins/spin/spinning", _verbs("rotates/rotate/rotating"), ())
 
 SHAPE_WORDS = {  # canonical first; the others are said in paraphrases
     "circle": ("circle", "disc"),
