@@ -94,7 +94,9 @@ def _ground_question(asker: Asker, kind: str, description: Description, difficul
     events = find(scene, description)
     words = phrase(description, asker.rng, manner) if manner != CANONICAL else phrase(description)
     # People either type a query of their own into the usual wording, or ask in their own way altogether.
-    template = w.GROUND.canonical if asker.chance(0.4) else pick(w.GROUND, asker.rng, manner)
+    # A query without a motion has no paraphrase of its own: held out, only the asking can be new.
+    own = asker.chance(0.6) or (manner == HELD_OUT and description.motion is None)
+    template = pick(w.GROUND, asker.rng, manner) if own else w.GROUND.canonical
     looks = {scene.events[i].looks for i in events}
     moments = asker.moments(events)
     return Question(
@@ -132,8 +134,9 @@ def _ground(asker: Asker) -> list[Question]:
         ):
             if len(find(scene, part)) == 1 and not (part.motion is None and seen_still(scene, part)):
                 parts.append(part)
-    chosen = asker.shuffled(list(dict.fromkeys(parts)))[:2]
-    return questions + [_ground_question(asker, "part", part) for part in chosen]
+    mixed = asker.shuffled(list(dict.fromkeys(parts)))
+    looks, motions = [p for p in mixed if p.motion is None], [p for p in mixed if p.motion is not None]
+    return questions + [_ground_question(asker, "part", part) for part in looks[:1] + motions[:1]]
 
 
 def _missing_parts(scene: Scene) -> list[Description]:

@@ -221,7 +221,7 @@ ORDER = Wordings(
         "Can you see {noun} before {other_noun}?",
         "Is {noun} before {other_noun} in the video?",
     ),
-    ("Does {noun} come before {other_noun}?", "Is it right that {noun} comes before {other_noun}?"),
+    ("Can you see that {clause} before {other_clause}?", "Is it right that {noun} comes before {other_noun}?"),
 )
 REPEATS = Wordings(
     "How many times does {subject} {base}?",
