@@ -15,7 +15,7 @@ GROUNDING_TOKEN = "<timestamp_grounding>"
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """A vision transformer. ``depth`` counts the blocks that are built: the released files hold one more, never used."""
+    """A vision transformer; ``depth`` counts the blocks that are built (released files hold one more, never used)."""
 
     width: int
     depth: int
@@ -44,8 +44,9 @@ class ModelConfig:
     temporal rows too. ``chat`` names a format of `prompts.CHATS`. A segment gives
     ``image_vectors + video_vectors + 1`` visual tokens; ``image_join`` says how the image grid becomes ``image_grid``:
     "merge" joins neighbours and appends a row separator (Phi-3.5-vision), "pool" averages them (LLaVA-NeXT).
-    ``unit_projections`` scales projected vectors to length 1 and ``time_embedding`` adds a learned vector per frame:
-    both are off in the released models.
+    ``unit_projections`` scales projected vectors to length 1 and ``time_embedding`` adds a learned vector per frame;
+    ``absent_answer`` is what a model that was trained to refuse says when a query is not in the video. All three are
+    off in the released models.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ModelConfig:
     bins: int = 300
     unit_projections: bool = False
     time_embedding: bool = False
+    absent_answer: str = ""
 
     def __post_init__(self) -> None:
         if self.image_join not in ("merge", "pool"):
@@ -116,7 +118,7 @@ class ModelConfig:
 _CLIP = TowerConfig(width=1024, depth=23, heads=16, mlp_width=4096, image_size=336, patch_size=14)
 _INTERNVIDEO2 = TowerConfig(width=1408, depth=39, heads=16, mlp_width=6144, image_size=224, patch_size=14)
 
-# What the released files do not say, and the shapes of the full-size models. `weights.convert` reads the LLM's numbers
+# The full-size models, and what no released file says. `weights.conversion` reads the LLM's numbers
 # and every shape from the files and takes only what a shape cannot tell, the head counts, from here.
 PHI35 = ModelConfig(
     name="phi3.5",
@@ -165,6 +167,37 @@ LLAMA3 = ModelConfig(
         "bos_token_id": 128000,
         "eos_token_id": 128009,
         "pad_token_id": 128001,
+    },
+)
+TINY = ModelConfig(
+    name="tiny",
+    chat="tiny",
+    image=TowerConfig(width=128, depth=3, heads=4, mlp_width=384, image_size=64, patch_size=8),
+    video=TowerConfig(width=128, depth=4, heads=4, mlp_width=384, image_size=64, patch_size=16),
+    image_join="pool",
+    image_grid=2,
+    video_grid=1,
+    frames=72,
+    segments=12,
+    bins=72,  # a bin is a frame: a finer time cannot be seen
+    unit_projections=True,
+    time_embedding=True,
+    llm={
+        "model_type": "phi3",
+        "vocab_size": 384,  # checked against the tokenizer where the model is made
+        "hidden_size": 160,
+        "intermediate_size": 400,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 5,
+        "num_key_value_heads": 5,
+        "max_position_embeddings": 2048,
+        "original_max_position_embeddings": 2048,
+        "partial_rotary_factor": 0.5,
+        "rms_norm_eps": 1e-05,
+        "tie_word_embeddings": False,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
     },
 )
 RELEASED = {config.name: config for config in (PHI35, LLAMA3)}

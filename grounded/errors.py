@@ -22,7 +22,7 @@ class ConfigError(GroundedError, ValueError):
 
 
 class WeightsError(GroundedError):
-    """Weights cannot be found, fetched, converted or loaded: names or shapes that do not fit, no space, offline, gated."""
+    """Weights cannot be found, fetched, converted or loaded: misfit names or shapes, no space, offline, gated."""
 
 
 class DataError(GroundedError, ValueError):

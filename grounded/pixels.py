@@ -57,7 +57,7 @@ def resize_and_crop(frames: np.ndarray, size: int) -> torch.Tensor:
 
 
 def _without_far_ends(frames: np.ndarray) -> np.ndarray:
-    """Cut what the central square never shows off very long frames: 8000 x 1 pixels would grow to 1.8 million columns."""
+    """Cut off what the central square never shows of long frames: 8000 x 1 pixels would grow to 1.8 million columns."""
     short = min(frames.shape[-2:])
     top, left = (max(0, side - 5 * short) // 2 for side in frames.shape[-2:])
     return frames[..., top : frames.shape[-2] - top, left : frames.shape[-1] - left]

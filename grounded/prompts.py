@@ -21,6 +21,13 @@ MAX_CHARACTERS = 20_000  # of one text that a user writes; its tokens are counte
 
 CAPTION = "Detect and report the start and end timestamps of activity events in the video, along with descriptions."
 
+_WHEN = re.compile(
+    r"^\W*(?:and |so |then )?"
+    r"(?:(?:from |until |since )?when\b|(?:at|in) (?:what|which) (?:time|second|moment)|what time)",
+    re.IGNORECASE,
+)
+_TIMESTAMPS = re.compile(r"\btime ?stamps?\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class ChatFormat:
@@ -56,6 +63,15 @@ CHATS = {
         open_answer="<|start_header_id|>assistant<|end_header_id|>",
         end="<|eot_id|>",
         pad="<|end_of_text|>",
+        label_from_header=False,
+    ),
+    "tiny": ChatFormat(
+        system="",
+        open_system="",
+        open_user="<|user|>\n",
+        open_answer="<|assistant|>\n",
+        end="<|endoftext|>",
+        pad="<|end|>",
         label_from_header=False,
     ),
 }
@@ -129,8 +145,7 @@ def asks_for_time(question: str) -> bool:
     >>> asks_for_time("When does the dog jump?"), asks_for_time("What is the dog doing when it rains?")
     (True, False)
     """
-    pattern = r"^\W*(?:and |so |then )?(?:(?:from |until |since )?when\b|(?:at|in) (?:what|which) (?:time|second|moment)|what time)"
-    return bool(re.search(pattern, question, re.IGNORECASE)) or bool(re.search(r"\btime ?stamps?\b", question, re.I))
+    return bool(_WHEN.search(question) or _TIMESTAMPS.search(question))
 
 
 def safe(text: str, markers: Iterable[str], what: str = "question") -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import NamedTuple
 
 from .errors import TimeError
 from .types import Moment
@@ -17,20 +18,24 @@ from .types import Moment
 BINS = 300
 _EPSILON = 1e-6  # in bins: float division may land just below a whole bin
 
-_TOKEN = re.compile(r"<(\d+)>")
-# "<5> to <9>", however the tokenizer spaced it, or "<5> - <9>"; then perhaps ", caption" up to the end of the line.
-_SPAN = re.compile(r"<(\d+)>\s*(?:to|and|-|–)\s*<(\d+)>")
-_CAPTION_LINE = re.compile(r"^\s*(?:From\s*)?<(\d+)>\s*(?:to|-|–)\s*<(\d+)>\s*[,:]\s*(.*\w.*)$", re.IGNORECASE)
+_TOKEN = re.compile(r"<([0-9]+)>")
+# "<5> to <9>", however the tokenizer spaced it.
+_SPAN = re.compile(r"<([0-9]+)>\s*(?:to|and|-|–)\s*<([0-9]+)>")
+# A line of dense captions: a span, a comma, and words; another span after the comma makes it a list of moments.
+_CAPTION_LINE = re.compile(
+    r"^\s*(?:From\s*)?<([0-9]+)>\s*(?:to|-|–)\s*<([0-9]+)>\s*[,:](?!\s*<[0-9])\s*(.*\w.*)$", re.IGNORECASE
+)
 
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _UNIT = r"(?:seconds?|secs?|s)\b"
-_CLOCK = r"(?:\d+:)?\d{1,3}:[0-5]\d(?:\.\d+)?"
-_MINUTES = rf"\d+\s*(?:minutes?|mins?|m)\b(?:\s*(?:and\s+)?{_NUMBER}\s*{_UNIT})?"
-_INSTANT = rf"(?:{_CLOCK}|{_MINUTES}|\d+m{_NUMBER}s\b|{_NUMBER}\s*{_UNIT})"
+_CLOCK = r"(?:[0-9]+:)?[0-9]{1,3}:[0-5][0-9](?:\.[0-9]+)?"
+_MINUTES = rf"[0-9]+\s*(?:minutes?|mins?|m)\b(?:\s*(?:and\s+)?{_NUMBER}\s*{_UNIT})?"
+_INSTANT = rf"(?:{_CLOCK}|{_MINUTES}|[0-9]+m{_NUMBER}s\b|{_NUMBER}\s*{_UNIT})"
 _JOINER = r"\s*(?:to|and|until|till|through|-|–|—)\s*"
-# A range may leave out the first unit: "from 70.5 to 80 seconds". A number before it ("3-", "v1.") does not start one.
+# A range may leave out the first unit: "from 70.5 to 80 seconds". A number inside a word ("v1.5 s") is no time.
 _TIMES = re.compile(
-    rf"(?<![\w.:<])(?:(?P<start>{_INSTANT}|{_NUMBER})(?P<joiner>{_JOINER})(?P<end>{_INSTANT})|(?P<instant>{_INSTANT}))(?![\w:])",
+    rf"(?<![\w.:<])(?:(?P<start>{_INSTANT}|{_NUMBER})(?P<joiner>{_JOINER})(?P<end>{_INSTANT})|(?P<instant>{_INSTANT}))"
+    r"(?![\w:])",
     re.IGNORECASE,
 )
 
@@ -103,7 +108,7 @@ def parse_seconds(text: str) -> float:
             seconds = 60 * seconds + float(part)
         return seconds
     numbers = [float(number) for number in re.findall(_NUMBER, text)]
-    if re.match(r"\d+\s*m", text, re.IGNORECASE):
+    if re.match(r"[0-9]+\s*m", text, re.IGNORECASE):
         return 60 * numbers[0] + sum(numbers[1:])
     return numbers[0]
 
@@ -134,19 +139,29 @@ def write_times(text: str, duration: float, bins: int = BINS) -> str:
     return _TIMES.sub(replace, text)
 
 
-def spans(text: str, bins: int = BINS) -> list[tuple[int, int, str]]:
-    """Return (start bin, end bin, caption) of every span in an answer, in the order written.
+class Span(NamedTuple):
+    """A span as written: start and end in bins, its caption, and how many temporal tokens stand before it."""
+
+    start: int
+    end: int
+    caption: str
+    before: int
+
+
+def spans(text: str, bins: int = BINS) -> list[Span]:
+    """Return every span in an answer, in the order written.
 
     A span that runs backwards or uses a token that does not exist is left out: it stays visible in the text alone.
     """
-    found = []
+    found, before = [], 0
     for line in text.splitlines():
         caption = _CAPTION_LINE.match(line)
-        matches = [caption] if caption else _SPAN.finditer(line)
-        for match in matches:
+        for match in [caption] if caption else _SPAN.finditer(line):
             start, end = int(match[1]), int(match[2])
             if start <= end <= bins:
-                found.append((start, end, match[3].strip() if match is caption else ""))
+                written = before + len(_TOKEN.findall(line, 0, match.start(1) - 1))
+                found.append(Span(start, end, match[3].strip() if match is caption else "", written))
+        before += len(_TOKEN.findall(line))
     return found
 
 
@@ -157,9 +172,18 @@ def moments(text: str, duration: float, bins: int = BINS) -> tuple[Moment, ...]:
     (Moment(start=28.0, end=50.0, score=None, text=''),)
     """
     return tuple(
-        Moment(duration * (start / bins), duration * (end / bins), text=caption)
-        for start, end, caption in spans(text, bins)
+        Moment(duration * (span.start / bins), duration * (span.end / bins), text=span.caption)
+        for span in spans(text, bins)
     )
+
+
+def spaced(text: str) -> str:
+    """Return ``text`` with a space before each temporal token, without which Phi's tokenizer does not know it.
+
+    >>> spaced("From<28> to<50>.")
+    'From <28> to <50>.'
+    """
+    return re.sub(r"(?<=\S)(?=<[0-9]+>)", " ", text)
 
 
 def read_times(text: str, duration: float, bins: int = BINS) -> str:

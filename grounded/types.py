@@ -48,7 +48,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Moment:
-    """A span of a video: ``start`` and ``end`` in seconds, ``score`` the model's probability in [0, 1], ``text`` its caption."""
+    """A span of a video: ``start`` and ``end`` in seconds, ``score`` a probability in [0, 1], ``text`` a caption."""
 
     start: float
     end: float

@@ -1,8 +1,10 @@
-"""Decoding: read a prefix once, then continue from it greedily or score given answers."""
+"""Decoding: read a prefix once, then continue from it greedily, or score answers that are given.
+
+Nothing here is safe to call from two threads at once: the prefix's cache is extended in place and rewound afterwards.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,20 +13,13 @@ import torch
 from .cache import PrefixCache
 from .video_llm import VideoLLM
 
-Stop = Callable[[], bool]
-OnToken = Callable[[int], None]
-
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What every question about a video begins with: its embeddings (P, hidden) and their key/value cache.
-
-    ``lock`` is held while a question continues from ``cache``: it is extended in place and rewound afterwards.
-    """
+    """What every question about a video begins with: its embeddings (P, hidden) and their key/value cache."""
 
     embeddings: torch.Tensor
     cache: PrefixCache
-    lock: threading.Lock
 
     @property
     def length(self) -> int:
@@ -33,16 +28,21 @@ class Prefix:
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """Greedy output: ``ids`` with the end token left out, and the float32 ``logits`` (steps, vocabulary rows) that chose
-    them; ``finished`` is False where the limit on new tokens cut the answer short."""
+    """Greedy output for one question.
+
+    ``ids`` leave the end token out; ``finished`` is False where the limit on new tokens cut the answer short.
+    ``first_logits`` (vocabulary rows,) chose the first token. ``kept`` (steps, len(keep)) are the log-probabilities of
+    the tokens to be kept at every step, that of the end token included. All float32, on the CPU.
+    """
 
     ids: list[int]
-    logits: torch.Tensor
     finished: bool
+    first_logits: torch.Tensor
+    kept: torch.Tensor
 
 
-def positions_kept(model: VideoLLM) -> int:
-    """Return how many positions a kept cache may reach.
+def longest_kept(model: VideoLLM) -> int:
+    """Return how many positions a prompt may have that continues from a kept prefix.
 
     Phi's longrope turns keys differently past its original length: a prompt that is longer from the start must be read
     anew as a whole, as the authors' code does. Other models have no such switch.
@@ -59,80 +59,126 @@ def read_prefix(model: VideoLLM, ids: Sequence[int], visual: torch.Tensor) -> Pr
     embeddings = torch.cat([text, visual.to(text)])
     cache = PrefixCache()
     model.language_model(inputs_embeds=embeddings[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return Prefix(embeddings, cache, threading.Lock())
+    return Prefix(embeddings, cache)
 
 
 @torch.inference_mode()
 def generate(
     model: VideoLLM,
     prefix: Prefix,
-    ids: Sequence[int],
+    questions: Sequence[Sequence[int]],
     end: int,
     max_new_tokens: int,
-    on_token: OnToken | None = None,
-    stop: Stop | None = None,
-) -> Generation:
-    """Continue a prefix with the question's ``ids``, then greedily until the ``end`` token.
+    keep: Sequence[int] = (),
+    on_token: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> list[Generation]:
+    """Continue a prefix with each question's ids, then greedily until the ``end`` token.
 
-    ``on_token`` is called with each new id as it is chosen; ``stop`` ends the answer early when it returns True.
+    Several questions run as one batch over the shared prefix. ``on_token`` is called with (question number, new id);
+    ``stop`` ends all answers early when it returns True.
     """
-    question = torch.tensor(list(ids), dtype=torch.long, device=model.device)
-    with prefix.lock:
-        try:
-            if prefix.length + len(ids) <= positions_kept(model):
-                cache, first = prefix.cache, model.embed(question)
-            else:
-                cache, first = PrefixCache(), torch.cat([prefix.embeddings, model.embed(question)])
-            step, chosen, logits = first[None], [], []
-            while len(chosen) < max_new_tokens and not (stop and stop()):
-                output = model.language_model(
-                    inputs_embeds=step, past_key_values=cache, use_cache=True, logits_to_keep=1
-                )
-                logits.append(output.logits[0, -1].float())
-                token = int(logits[-1].argmax())
-                if token == end:
-                    return Generation(chosen, torch.stack(logits), finished=True)
-                chosen.append(token)
-                if on_token:
-                    on_token(token)
-                step = model.embed(question.new_tensor([[token]]))
-        finally:
-            prefix.cache.rewind(prefix.length)
-    rows = model.language_model.config.vocab_size
-    return Generation(chosen, torch.stack(logits) if logits else torch.empty(0, rows), finished=False)
+    limit = longest_kept(model)
+    if len(questions) > 1 and prefix.length + max(map(len, questions)) + max_new_tokens > limit:
+        # One row past the rope's switch would turn the keys of the whole batch.
+        return [
+            generate(model, prefix, [ids], end, max_new_tokens, keep, _renumbered(on_token, number), stop)[0]
+            for number, ids in enumerate(questions)
+        ]
+    device, rows = model.device, len(questions)
+    longest = max(map(len, questions))
+    padding = torch.tensor([longest - len(ids) for ids in questions], device=device)
+    tokens = torch.tensor([[end] * (longest - len(ids)) + list(ids) for ids in questions], device=device)
+    step = model.embed(tokens)
+    if prefix.length + longest <= limit:
+        cache = prefix.cache if rows == 1 else prefix.cache.repeated(rows)
+    else:
+        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
+    at = cache.length + torch.arange(step.shape[1], device=device)
+    positions = at[None] - padding[:, None]
+    mask = None
+    if rows > 1:  # the padding lies between the prefix and the shorter questions
+        mask = torch.ones(rows, cache.length + longest, dtype=torch.long, device=device)
+        mask[:, cache.length :] = (torch.arange(longest, device=device) >= padding[:, None]).long()
+        positions = positions.clamp(min=cache.length)
+
+    kept_ids = torch.tensor(list(keep), dtype=torch.long, device=device)
+    chosen: list[list[int]] = [[] for _ in questions]
+    kept: list[list[torch.Tensor]] = [[] for _ in questions]
+    first_logits = None
+    finished = [False] * rows
+    try:
+        for _ in range(max_new_tokens):
+            if stop and stop():
+                break
+            logits = model.language_model(
+                inputs_embeds=step,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            logits = logits.float()
+            first_logits = logits.cpu() if first_logits is None else first_logits
+            best = logits.argmax(dim=-1)
+            log_probabilities = (logits[:, kept_ids] - logits.logsumexp(dim=-1, keepdim=True)).cpu()
+            for row, token in enumerate(best.tolist()):
+                if finished[row]:
+                    continue
+                kept[row].append(log_probabilities[row])
+                finished[row] = token == end
+                if not finished[row]:
+                    chosen[row].append(token)
+                    if on_token:
+                        on_token(row, token)
+            if all(finished):
+                break
+            step = model.embed(best[:, None])
+            positions = positions[:, -1:] + 1
+            mask = None if mask is None else torch.cat([mask, mask.new_ones(rows, 1)], dim=1)
+    finally:
+        prefix.cache.rewind(prefix.length)
+    if first_logits is None:
+        first_logits = torch.full((rows, model.language_model.config.vocab_size), -torch.inf)
+    return [
+        Generation(
+            ids=chosen[row],
+            finished=finished[row],
+            first_logits=first_logits[row],
+            kept=torch.stack(kept[row]) if kept[row] else torch.empty(0, len(kept_ids)),
+        )
+        for row in range(rows)
+    ]
+
+
+def _renumbered(on_token: Callable[[int, int], None] | None, number: int) -> Callable[[int, int], None] | None:
+    return None if on_token is None else lambda _, token: on_token(number, token)
 
 
 @torch.inference_mode()
-def score(model: VideoLLM, prefix: Prefix, ids: Sequence[int], answers: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return the log-probability, float32 (len(answers),), of each answer's tokens after the question's ``ids``.
+def score(model: VideoLLM, prefix: Prefix, question: Sequence[int], answers: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the log-probability, float32 (len(answers),) on the CPU, of each answer's tokens after a question's ids.
 
     The question is read once; the answers follow it as one batch, padded on the right.
     """
-    question = torch.tensor(list(ids), dtype=torch.long, device=model.device)
+    device = model.device
     longest = max(map(len, answers))
-    tokens = question.new_zeros(len(answers), longest)
-    mask = torch.zeros(len(answers), longest, dtype=torch.bool, device=model.device)
-    for row, answer in enumerate(answers):
-        tokens[row, : len(answer)] = question.new_tensor(list(answer))
-        mask[row, : len(answer)] = True
-    with prefix.lock:
-        try:
-            fits = prefix.length + len(ids) + longest <= positions_kept(model)
-            cache = prefix.cache if fits else PrefixCache()
-            first = model.embed(question) if fits else torch.cat([prefix.embeddings, model.embed(question)])
-            head = model.language_model(
-                inputs_embeds=first[None], past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits[:, -1:]
-            branched = cache.repeated(len(answers))
-            tail = (
-                model.language_model(
-                    inputs_embeds=model.embed(tokens[:, :-1]), past_key_values=branched, use_cache=True
-                ).logits
-                if longest > 1
-                else head[:, :0].expand(len(answers), -1, -1)
-            )
-        finally:
-            prefix.cache.rewind(prefix.length)
-    logits = torch.cat([head.expand(len(answers), -1, -1), tail], dim=1).float()
-    chosen = logits.log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
-    return (chosen * mask).sum(dim=1)
+    tokens = torch.tensor([list(answer) + [0] * (longest - len(answer)) for answer in answers], device=device)
+    real = torch.arange(longest, device=device) < torch.tensor([[len(answer)] for answer in answers], device=device)
+    step = model.embed(torch.tensor([list(question)], device=device))
+    if prefix.length + len(question) + longest <= longest_kept(model):
+        cache = prefix.cache
+    else:
+        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
+    try:
+        llm = model.language_model
+        head = llm(inputs_embeds=step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        logits = [head.expand(len(answers), -1, -1)]
+        if longest > 1:
+            branches = cache.repeated(len(answers))
+            logits.append(llm(inputs_embeds=model.embed(tokens[:, :-1]), past_key_values=branches).logits)
+    finally:
+        prefix.cache.rewind(prefix.length)
+    log_probabilities = torch.cat(logits, dim=1).float().log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
+    return (log_probabilities * real).sum(dim=1).cpu()

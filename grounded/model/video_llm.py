@@ -5,6 +5,7 @@ Source: Wang et al., 2024, arXiv:2410.03290.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,16 +50,26 @@ class VideoLLM(nn.Module):
         """Map normalised pixels (S, T, 3, H, W) to (S, T·grid², width), class token left out."""
         return self.video_tower(pixels)
 
-    def encode(self, image_pixels: torch.Tensor, video_pixels: torch.Tensor) -> torch.Tensor:
+    def encode(
+        self,
+        image_pixels: torch.Tensor,
+        video_pixels: torch.Tensor,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> torch.Tensor:
         """Return a video's visual tokens, (visual_tokens, hidden).
 
         ``image_pixels`` is (segments, 3, H, W) and ``video_pixels`` (frames, 3, h, w), both normalised as
-        `pixels.streams` does. Segments pass the towers one by one: the memory needed is that of one segment.
+        `pixels.normalise` does. Segments pass the towers one by one, so that the memory needed is that of one;
+        ``on_progress`` is called with the fraction done.
         """
         segments = video_pixels.unflatten(0, (self.config.segments, -1))
-        image = torch.cat([self.image_features(pixels[None]) for pixels in image_pixels])
-        video = torch.cat([self.video_features(pixels[None]) for pixels in segments])
-        return self.splice(image, video)
+        image, video = [], []
+        for number in range(self.config.segments):
+            image.append(self.image_features(image_pixels[number : number + 1]))
+            video.append(self.video_features(segments[number : number + 1]))
+            if on_progress:
+                on_progress((number + 1) / self.config.segments)
+        return self.splice(torch.cat(image), torch.cat(video))
 
     def splice(self, image: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
         """Project tower features and join them per segment: image vectors, video vectors, newline.

@@ -1,0 +1,154 @@
+"""Weights: find or fetch them, convert them, load them, save them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from ..config import ModelConfig
+from ..errors import ConfigError, WeightsError
+from ..model import VideoLLM
+from . import hub, names, storage
+from .conversion import convert_files
+
+__all__ = ["Loaded", "convert", "find", "load"]
+
+log = logging.getLogger(__name__)
+
+TINY = Path(__file__).parent / "tiny"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model ready to run, and the tokenizer it was trained with."""
+
+    model: VideoLLM
+    tokenizer: Tokenizer
+    config: ModelConfig
+
+
+def home() -> Path:
+    """Return the folder of converted models: $GROUNDED_HOME, or ~/.cache/grounded."""
+    return Path(os.environ.get("GROUNDED_HOME", "~/.cache/grounded")).expanduser()
+
+
+def load(name: str | Path = "auto", device: str = "auto", dtype: str = "auto", attention: str = "auto") -> Loaded:
+    """Load a model.
+
+    Args:
+        name: "tiny" (in the package), "phi3.5" or "llama3" (fetched and converted at first use), a converted folder, a
+            hub id of one, or "auto": phi3.5 on a CUDA device, tiny elsewhere.
+        device: "auto", "cuda", "cuda:1", "mps", "cpu".
+        dtype: "auto", "bfloat16", "float16", "float32".
+        attention: "auto", "eager", "sdpa", "flash_attention_2".
+
+    Raises:
+        WeightsError: the weights cannot be found, fetched or read.
+        ConfigError: a setting has an unknown value, or the device is not there.
+    """
+    where = pick_device(device)
+    kind = pick_dtype(dtype, where)
+    how = pick_attention(attention, where)
+    folder = find(str(name), where)
+    config = storage.read_config(folder)
+    tokenizer = storage.read_tokenizer(folder)
+    log.info("loading %s from %s on %s, %s, %s", config.name, folder, where, kind, how)
+    return Loaded(storage.read_model(folder, config, how, where, kind), tokenizer, config)
+
+
+def convert(
+    source: str | Path,
+    llm: str,
+    to: str | Path,
+    dtype: str = "bfloat16",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Convert the released files of ``llm`` ("phi3.5" or "llama3") into the folder ``to``, and return it.
+
+    ``source`` is a folder with the released layout, or a hub id, of which only the needed files are fetched.
+    ``on_progress`` is called with the bytes written and the bytes in all.
+
+    Raises:
+        WeightsError: files are missing or do not fit the model, the hub cannot be reached, the disk is too small.
+        ConfigError: ``dtype`` has an unknown value.
+    """
+    if llm not in names.LAYOUTS:
+        raise WeightsError(f"{llm!r} is no released language model; choose one of {', '.join(names.LAYOUTS)}")
+    kind = pick_dtype(dtype, torch.device("cpu"))
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        folder = hub.fetch(str(source), names.LAYOUTS[llm].files)
+    return convert_files(folder, llm, Path(to).expanduser(), kind, on_progress=on_progress)
+
+
+def find(name: str, device: torch.device) -> Path:
+    """Return the converted folder that a name stands for, fetching and converting it first where need be."""
+    if name == "auto":
+        name = "phi3.5" if device.type == "cuda" else "tiny"
+    if name == "tiny":
+        return TINY
+    if name in names.LAYOUTS:
+        folder = home() / name
+        if not storage.is_converted(folder):
+            convert(names.HUB_ID, name, folder)
+        return folder
+    folder = Path(name).expanduser()
+    if storage.is_converted(folder):
+        return folder
+    if folder.exists():
+        raise WeightsError(
+            f"{folder} is no converted model: it lacks {storage.CONFIG}, {storage.TOKENIZER} or {storage.INDEX}; "
+            "released files are converted by `python -m grounded convert`"
+        )
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        choices = ", ".join(["auto", "tiny", *names.LAYOUTS])
+        raise WeightsError(f"{name!r} is no model: pass one of {choices}, a folder, or a hub id (owner/name)")
+    folder = hub.fetch(name)
+    if not storage.is_converted(folder):
+        raise WeightsError(f"{name} on the hub is no converted model; convert it by `python -m grounded convert`")
+    return folder
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device a name stands for; "auto" is CUDA, then Apple's, then the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"{name!r} is no device; choose auto, cuda, mps or cpu") from error
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(device.type, False):
+        raise ConfigError(f"device {name!r} was asked for, but this machine has none")
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the precision a name stands for; "auto" is bfloat16, float16 where a GPU lacks it, float32 on a CPU."""
+    if name == "auto":
+        if device.type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+    if name not in DTYPES:
+        raise ConfigError(f"dtype is {name!r}; choose auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def pick_attention(name: str, device: torch.device) -> str:
+    """Return the attention a name stands for; "auto" is flash-attention where it can be imported, else sdpa."""
+    has_flash = find_spec("flash_attn") is not None
+    if name == "auto":
+        return "flash_attention_2" if device.type == "cuda" and has_flash else "sdpa"
+    if name not in ("eager", "sdpa", "flash_attention_2"):
+        raise ConfigError(f"attention is {name!r}; choose auto, eager, sdpa or flash_attention_2")
+    if name == "flash_attention_2" and not (has_flash and device.type == "cuda"):
+        raise ConfigError("flash_attention_2 needs a CUDA device and the package flash-attn; sdpa needs neither")
+    return name

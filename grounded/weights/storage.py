@@ -51,7 +51,8 @@ def write(
             room = SHARD_BYTES
         shards[-1].append(name)
         room -= size
-    where, done = {}, 0
+    where: dict[str, str] = {}
+    done = 0
     for number, members in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard_of(members), folder / file, metadata={"format": "pt"})

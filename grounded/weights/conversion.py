@@ -23,14 +23,31 @@ from .build import empty_model
 log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, Mapping[str, torch.Tensor]]  # role -> released name -> tensor
-_LLM_NUMBERS = (
-    "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads rms_norm_eps "
-    "max_position_embeddings original_max_position_embeddings rope_theta rope_scaling hidden_act tie_word_embeddings "
-    "partial_rotary_factor attention_bias bos_token_id eos_token_id pad_token_id sliding_window"
-).split()
+# Of a released config.json only these are read; code that a config folder may hold is never run.
+_LLM_NUMBERS = {
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "hidden_act",
+    "rms_norm_eps",
+    "max_position_embeddings",
+    "original_max_position_embeddings",
+    "rope_theta",
+    "rope_scaling",
+    "partial_rotary_factor",
+    "sliding_window",
+    "attention_bias",
+    "tie_word_embeddings",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+}
 
 
-def convert(
+def convert_files(
     source: Path,
     llm: str,
     target: Path,
@@ -47,8 +64,6 @@ def convert(
     Raises:
         WeightsError: a file is missing or damaged; a tensor is unknown, missing, or of another shape than its place.
     """
-    if llm not in names.LAYOUTS:
-        raise WeightsError(f"{llm!r} is no released language model; choose one of {', '.join(names.LAYOUTS)}")
     layout = names.LAYOUTS[llm]
     missing = [name for name in layout.files if not (source / name).is_file()]
     if missing:
@@ -127,7 +142,7 @@ def config_from(tensors: Tensors, llm: Mapping[str, Any], base: ModelConfig) -> 
         raise WeightsError(f"the released files hold no tensor {error.args[0]!r}") from error
     except ConfigError as error:
         raise WeightsError(f"{error}; pass a base config with the head counts of these files") from error
-    numbers = {key: llm[key] for key in _LLM_NUMBERS if llm.get(key) is not None} | {"vocab_size": rows}
+    numbers = {key: llm[key] for key in sorted(_LLM_NUMBERS) if llm.get(key) is not None} | {"vocab_size": rows}
     if isinstance(numbers.get("rope_scaling"), dict):
         numbers["rope_scaling"] = _longrope(numbers["rope_scaling"])
     if numbers.get("sliding_window", math.inf) >= numbers["max_position_embeddings"]:

@@ -1,0 +1,231 @@
+"""The command line: every task on a video file, and the work around the models."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from .errors import GroundedError
+
+if TYPE_CHECKING:
+    from .grounder import Watched
+    from .types import Answer
+
+app = typer.Typer(
+    help="Find moments in videos: ask in words, get the seconds; give seconds, get words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Video = Annotated[Path, typer.Argument(help="The video file.", metavar="VIDEO", show_default=False)]
+Model = Annotated[str, typer.Option(help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")]
+Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
+Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+
+@app.callback()
+def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is being done.")] = False) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    if not verbose:
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+@app.command()
+def ground(
+    video: Video,
+    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    model: Model = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Find when something happens."""
+    with _progress(as_json) as show:
+        answer = _watch(video, model, device, dtype, show).ground(query)
+    _print(answer, as_json)
+
+
+@app.command()
+def refer(
+    video: Video,
+    start: Annotated[str, typer.Argument(help="Where the range begins: seconds (12.5) or 0:12.")],
+    end: Annotated[str, typer.Argument(help="Where it ends.")],
+    model: Model = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Say what happens in a range."""
+    from .time_tokens import parse_seconds
+
+    with _progress(as_json) as show:
+        first, last = parse_seconds(start), parse_seconds(end)
+        answer = _watch(video, model, device, dtype, show).refer(first, last)
+    _print(answer, as_json)
+
+
+@app.command()
+def choose(
+    video: Video,
+    question: Annotated[str, typer.Argument(help="The question.")],
+    options: Annotated[list[str], typer.Argument(help="Two options or more.")],
+    model: Model = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Choose one of several answers."""
+    with _progress(as_json) as show:
+        answer = _watch(video, model, device, dtype, show).choose(question, options)
+    _print(answer, as_json)
+
+
+@app.command()
+def caption(
+    video: Video, model: Model = "auto", device: Device = "auto", dtype: Dtype = "auto", as_json: AsJson = False
+) -> None:
+    """List the events of the whole video."""
+    with _progress(as_json) as show:
+        answer = _watch(video, model, device, dtype, show).caption()
+    _print(answer, as_json)
+
+
+@app.command()
+def ask(
+    video: Video,
+    questions: Annotated[list[str], typer.Argument(help="One question, or several turns of a conversation.")],
+    model: Model = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Ask anything about a video."""
+    with _progress(as_json) as show:
+        conversation = _watch(video, model, device, dtype, show).conversation()
+    for question in questions:
+        with _progress(as_json):
+            answer = conversation.ask(question)
+        _print(answer, as_json)
+
+
+@app.command()
+def convert(
+    llm: Annotated[str, typer.Option(help="phi3.5 or llama3.")],
+    to: Annotated[Path, typer.Option(help="The folder to write.")],
+    source: Annotated[
+        str, typer.Option("--from", help="The released files: a folder or a hub id.")
+    ] = "WHB139426/Grounded-Video-LLM",
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
+) -> None:
+    """Convert the released files into one folder that loads without a second copy in memory."""
+    with _progress(quiet=False) as show:
+        from . import weights
+
+        weights.convert(source, llm, to, dtype, lambda done, total: show("writing", done / total))
+    typer.echo(f"{to} holds {llm}, ready for --model {to}")
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="A video file, or the folder of a converted model.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell the facts of a video file or of a converted model."""
+    with _progress(quiet=True):
+        facts = _model_facts(path) if path.is_dir() else _video_facts(path)
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def _watch(video: Path, model: str, device: str, dtype: str, show: Any) -> Watched:
+    show("loading the model", 0.0)
+    from .grounder import load
+
+    return load(model, device=device, dtype=dtype).watch(video, on_progress=show)
+
+
+def _video_facts(path: Path) -> dict[str, Any]:
+    import dataclasses
+
+    from .video import probe
+
+    return {"file": path.name} | dataclasses.asdict(probe(path))
+
+
+def _model_facts(folder: Path) -> dict[str, Any]:
+    from .weights import storage
+
+    config = storage.read_config(folder)
+    return {
+        "name": config.name,
+        "language model": f"{config.llm['model_type']}, {config.llm['hidden_size']} wide, "
+        f"{config.llm['num_hidden_layers']} layers",
+        "frames": config.frames,
+        "segments": config.segments,
+        "visual tokens": config.visual_tokens,
+        "temporal tokens": config.bins + 1,
+        "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+    }
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """Give a function (what, fraction) that draws a bar; expected errors become one line and exit code 1."""
+    from tqdm import tqdm
+
+    bar = tqdm(
+        total=100, bar_format="{desc:<20} {bar:30} {percentage:3.0f} %", disable=quiet or not sys.stderr.isatty()
+    )
+
+    def show(what: str, fraction: float) -> None:
+        bar.set_description_str(what, refresh=False)
+        bar.n = round(100 * fraction)
+        bar.refresh()
+
+    try:
+        yield show
+    except GroundedError as error:
+        bar.leave = False
+        bar.close()
+        _fail(str(error))
+    finally:
+        bar.leave = False
+        bar.close()
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(f"error: {sentence}", err=True)
+    raise typer.Exit(1)
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
+        return
+    if answer.task == "choose" and answer.choice:
+        for option in answer.options:
+            mark = ">" if option.letter == answer.choice else " "
+            typer.echo(f"{mark} ({option.letter}) {100 * (option.score or 0):5.1f} %  {option.text}")
+    elif answer.moments:
+        for moment in answer.moments:
+            sure = "" if moment.score is None else f"  {100 * moment.score:5.1f} %"
+            typer.echo(f"{moment.start:8.2f} s  to {moment.end:8.2f} s{sure}  {moment.text}".rstrip())
+    else:
+        typer.echo(answer.text)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m grounded")

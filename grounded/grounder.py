@@ -1,0 +1,296 @@
+"""Grounder and Watched: watch a video once, ask often."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import overload
+
+import torch
+
+from . import pixels, prompts, time_tokens, weights
+from . import video as video_file
+from .confidence import span_confidence
+from .errors import QuestionError, WeightsError
+from .model import decoding
+from .prompts import Turn
+from .types import Answer, Clip, Moment, Option
+
+MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were trained on
+OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
+OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
+Stop = Callable[[], bool]
+
+_NEW_TOKENS = {"ground": 128, "refer": 256, "choose": 128, "caption": 1024, "ask": 512}
+
+
+def load(name: str | Path = "auto", *, device: str = "auto", dtype: str = "auto", attention: str = "auto") -> Grounder:
+    """Load a model that watches videos; arguments and errors as in `weights.load`."""
+    return Grounder(weights.load(name, device, dtype, attention))
+
+
+class Grounder:
+    """A loaded model. One question is answered at a time: ``lock`` is held while the network runs."""
+
+    def __init__(self, loaded: weights.Loaded) -> None:
+        self.model, self.tokenizer, self.config = loaded.model, loaded.tokenizer, loaded.config
+        self.chat = prompts.CHATS[self.config.chat]
+        self.lock = threading.Lock()
+        self.end = self._token_id(self.chat.end)
+        self.temporal = [self._token_id(token) for token in time_tokens.tokens(self.config.bins)]
+        self.markers = [t.content for t in self.tokenizer.get_added_tokens_decoder().values() if t.special]
+        self.before = self.tokenizer.encode(prompts.before_image(self.chat)).ids
+
+    def _token_id(self, token: str) -> int:
+        number = self.tokenizer.token_to_id(token)
+        if number is None:
+            raise WeightsError(f"the tokenizer of {self.config.name} does not know {token}")
+        return int(number)
+
+    def watch(
+        self,
+        path: str | Path,
+        *,
+        decoder: str = "pyav",
+        limits: video_file.Limits | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Watched:
+        """Decode and encode a video once.
+
+        Raises:
+            VideoError: the file cannot be read; see `video.sample`.
+        """
+        report = on_progress or (lambda *_: None)
+        report("decoding", 0.0)
+        clip = video_file.sample(path, self.config.frames, decoder=decoder, limits=limits or video_file.Limits())
+        report("decoding", 1.0)
+        return self.look(clip, on_progress=on_progress)
+
+    def look(self, clip: Clip, *, on_progress: OnProgress | None = None) -> Watched:
+        """Encode a clip that is already decoded; it must hold ``config.frames`` frames."""
+        report = on_progress or (lambda *_: None)
+        return self.remember(self.encode(pixels.streams(clip, self.config), lambda done: report("looking", done)), clip)
+
+    @torch.inference_mode()
+    def encode(self, seen: pixels.Streams, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
+        """Return the visual tokens (visual_tokens, hidden) of the two pixel streams, on the CPU."""
+        device, dtype = self.model.device, self.model.dtype
+        with self.lock:
+            image = pixels.normalise(seen.image, pixels.IMAGE_STATISTICS, device, dtype)
+            video = pixels.normalise(seen.video, pixels.VIDEO_STATISTICS, device, dtype)
+            return self.model.encode(image, video, on_progress).cpu()
+
+    def remember(self, visual: torch.Tensor, clip: Clip) -> Watched:
+        """Return a watched video from visual tokens that `encode` gave."""
+        return Watched(self, visual, clip.duration, tuple(clip.times.tolist()))
+
+    def token_ids(self, text: str) -> list[int]:
+        """Tokenise text that follows the visual tokens: a chunk of its own, without a BOS."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def safe(self, text: str, what: str = "question") -> str:
+        """Return user text that can be put into a prompt; see `prompts.safe`."""
+        return prompts.safe(text, self.markers, what)
+
+
+class Watched:
+    """A video that a model has seen. The cache of what every question begins with is made at the first question."""
+
+    def __init__(self, grounder: Grounder, visual: torch.Tensor, duration: float, times: tuple[float, ...]) -> None:
+        self.grounder = grounder
+        self.visual = visual
+        self.duration = duration
+        self.times = times
+        self._prefix: decoding.Prefix | None = None
+
+    @property
+    def step(self) -> float:
+        """How fine a time can be, in seconds: a bin of the model's clock, or the gap between frames if wider."""
+        return self.duration / min(self.grounder.config.bins, self.grounder.config.frames)
+
+    def forget(self) -> None:
+        """Free the cache on the device; the next question makes it again from the visual tokens."""
+        self._prefix = None
+
+    @overload
+    def ground(self, query: str, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer: ...
+    @overload
+    def ground(self, query: list[str], *, on_text: OnText | None = None, stop: Stop | None = None) -> list[Answer]: ...
+    def ground(
+        self, query: str | list[str], *, on_text: OnText | None = None, stop: Stop | None = None
+    ) -> Answer | list[Answer]:
+        """Find when the described content happens. Several queries are answered as one batch.
+
+        Raises:
+            QuestionError: a query is empty, too long, or not valid text.
+        """
+        queries = [query] if isinstance(query, str) else query
+        safe = [self.grounder.safe(text, "query") for text in queries]
+        turns = [[Turn(prompts.ground(text), grounding=True)] for text in safe]
+        answers = self._answer("ground", queries, turns, on_text, stop)
+        return answers[0] if isinstance(query, str) else answers
+
+    def refer(self, start: float, end: float, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
+        """Say what happens from ``start`` to ``end``, both in seconds.
+
+        Raises:
+            TimeError: the range is reversed, empty, or not inside the video.
+        """
+        time_tokens.check_range(start, end, self.duration)
+        bins = self.grounder.config.bins
+        question = prompts.refer(*(time_tokens.to_token(t, self.duration, bins) for t in (start, end)))
+        readable = time_tokens.read_times(question, self.duration, bins)
+        return self._answer("refer", [readable], [[Turn(question, grounding=False)]], on_text, stop)[0]
+
+    def choose(
+        self, question: str, options: Sequence[str], *, on_text: OnText | None = None, stop: Stop | None = None
+    ) -> Answer:
+        """Choose one of 2 to 26 options. Every option gets the probability of its whole answer.
+
+        Raises:
+            QuestionError: too few or too many options, or an empty one.
+        """
+        if isinstance(options, str) or not 2 <= len(options) <= prompts.MAX_OPTIONS:
+            count = 1 if isinstance(options, str) else len(options)
+            raise QuestionError(f"there are {count} options; a question takes 2 to {prompts.MAX_OPTIONS}")
+        grounder = self.grounder
+        texts = [" ".join(grounder.safe(option, "option").split()) for option in options]
+        turn = Turn(prompts.choose(self._timed(grounder.safe(question)), texts), grounding=False)
+        answer = self._answer("choose", [question], [[turn]], on_text, stop)[0]
+        letters = string.ascii_uppercase[: len(texts)]
+        ids = [
+            [*grounder.token_ids(prompts.option_answer(letter, text)), grounder.end]
+            for letter, text in zip(letters, texts, strict=True)
+        ]
+        with grounder.lock:
+            asked = grounder.token_ids(prompts.after_image(grounder.chat, [turn]))
+            scores = decoding.score(grounder.model, self._read_prefix(), asked, ids).softmax(dim=0).tolist()
+        chosen = prompts.chosen_letter(answer.raw, len(texts))
+        return dataclasses.replace(
+            answer,
+            choice=chosen,
+            options=tuple(Option(*fields) for fields in zip(letters, texts, scores, strict=True)),
+        )
+
+    def caption(self, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
+        """Report the events of the whole video, each with its moment and a caption."""
+        turn = Turn(prompts.CAPTION, grounding=True)
+        return self._answer("caption", [prompts.CAPTION], [[turn]], on_text, stop)[0]
+
+    def ask(self, question: str, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
+        """Ask anything. Times that people write ("from 70.5 to 80 seconds", "at 1:10") are understood.
+
+        Raises:
+            QuestionError: the question is empty, too long, or not valid text.
+            TimeError: a time in it lies outside the video, or a range is reversed.
+        """
+        return self.conversation().ask(question, on_text=on_text, stop=stop)
+
+    def conversation(self) -> Conversation:
+        """Begin a conversation of several turns about this video."""
+        return Conversation(self)
+
+    def _timed(self, text: str) -> str:
+        return time_tokens.write_times(text, self.duration, self.grounder.config.bins)
+
+    def _read_prefix(self) -> decoding.Prefix:
+        if self._prefix is None:
+            grounder = self.grounder
+            self._prefix = decoding.read_prefix(grounder.model, grounder.before, self.visual.to(grounder.model.device))
+        return self._prefix
+
+    def _answer(
+        self,
+        task: str,
+        questions: Sequence[str],
+        turns: Sequence[Sequence[Turn]],
+        on_text: OnText | None,
+        stop: Stop | None,
+    ) -> list[Answer]:
+        """Answer each conversation's open turn, all of them as one batch."""
+        grounder, bins = self.grounder, self.grounder.config.bins
+        ids = [grounder.token_ids(prompts.after_image(grounder.chat, conversation)) for conversation in turns]
+        if not ids:
+            return []
+        if (longest := max(map(len, ids))) > MAX_QUESTION_TOKENS:
+            raise QuestionError(f"the question takes {longest} tokens; at most {MAX_QUESTION_TOKENS} are allowed")
+        written: list[int] = []
+
+        def stream(row: int, token: int) -> None:
+            written.append(token)
+            if on_text:
+                on_text(time_tokens.read_times(self._decode(written), self.duration, bins))
+
+        with grounder.lock:
+            prefix = self._read_prefix()
+            room = grounder.model.language_model.config.max_position_embeddings - prefix.length - longest
+            generations = decoding.generate(
+                grounder.model,
+                prefix,
+                ids,
+                grounder.end,
+                min(_NEW_TOKENS[task], room),
+                keep=grounder.temporal,
+                on_token=stream if on_text and len(ids) == 1 else None,
+                stop=stop,
+            )
+        return [self._read(task, q, generation) for q, generation in zip(questions, generations, strict=True)]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.grounder.tokenizer.decode(list(ids)).strip()
+
+    def _read(self, task: str, question: str, generation: decoding.Generation) -> Answer:
+        """Turn what the model wrote into an answer whose times are seconds."""
+        bins = self.grounder.config.bins
+        raw = self._decode(generation.ids)
+        return Answer(
+            task=task,
+            question=question,
+            text=time_tokens.read_times(raw, self.duration, bins),
+            raw=raw,
+            duration=self.duration,
+            moments=self._moments(raw, generation),
+            absent=self._absent(generation) if task == "ground" else None,
+        )
+
+    def _moments(self, raw: str, generation: decoding.Generation) -> tuple[Moment, ...]:
+        bins = self.grounder.config.bins
+        numbers = {token: k for k, token in enumerate(self.grounder.temporal)}
+        steps = [step for step, token in enumerate(generation.ids) if token in numbers]
+        probabilities = generation.kept.exp()
+        found = []
+        for span in time_tokens.spans(raw, bins):
+            score = None
+            pair = steps[span.before : span.before + 2]
+            if [numbers[generation.ids[step]] for step in pair] == [span.start, span.end]:
+                score = span_confidence(probabilities[pair[0]], probabilities[pair[1]], (span.start, span.end))
+            start, end = (self.duration * (k / bins) for k in (span.start, span.end))
+            found.append(Moment(start, end, score, span.caption))
+        return tuple(found)
+
+    def _absent(self, generation: decoding.Generation) -> float | None:
+        """Return the probability that the answer begins by saying "not in the video", where the model learned to."""
+        refusal = self.grounder.config.absent_answer
+        if not refusal:
+            return None
+        return float(generation.first_logits.softmax(dim=0)[self.grounder.token_ids(refusal)[0]])
+
+
+class Conversation:
+    """Several questions in a row about one video, each seeing the answers before it."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+        self.turns: tuple[Turn, ...] = ()
+
+    def ask(self, question: str, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
+        """Ask the next question; errors as in `Watched.ask`. One that fails leaves the conversation as it was."""
+        watched = self.watched
+        text = watched._timed(watched.grounder.safe(question))
+        turn = Turn(text, grounding=prompts.asks_for_time(text))
+        answer = watched._answer("ask", [question], [[*self.turns, turn]], on_text, stop)[0]
+        self.turns = (*self.turns, Turn(turn.question, turn.grounding, time_tokens.spaced(answer.raw)))
+        return answer

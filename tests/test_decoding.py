@@ -1,0 +1,106 @@
+"""Decoding: a kept prefix changes no answer, and leaves no trace."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from grounded.grounder import Grounder
+from grounded.model import decoding
+from grounded.model.cache import PrefixCache
+from tests.golden import Golden
+
+
+def _question(golden: Golden, number: int = 0) -> list[int]:
+    ids = golden.prompts[number]["input_ids"]
+    return ids[ids.index(-200) + 1 :]
+
+
+def _generate(
+    golden: Golden, questions: list[list[int]], endless: bool = False, **options: object
+) -> list[decoding.Generation]:
+    end = -1 if endless else Grounder(golden.loaded).end
+    return decoding.generate(golden.model, golden.prefix, questions, end, 12, **options)  # type: ignore[arg-type]
+
+
+def test_a_question_leaves_the_prefix_as_it_was(golden: Golden) -> None:
+    length = golden.prefix.cache.length
+    before = [layer.keys.clone() for layer in golden.prefix.cache.layers]
+    first = _generate(golden, [_question(golden)])[0]
+    assert golden.prefix.cache.length == length == golden.prefix.length
+    assert all(torch.equal(a, b.keys) for a, b in zip(before, golden.prefix.cache.layers, strict=True))
+    assert _generate(golden, [_question(golden)])[0].ids == first.ids
+
+
+def test_continuing_from_the_prefix_is_reading_everything(golden: Golden) -> None:
+    ids = _question(golden)
+    everything = torch.cat([golden.prefix.embeddings, golden.model.embed(torch.tensor(ids))])
+    with torch.inference_mode():
+        whole = golden.model.language_model(inputs_embeds=everything[None], logits_to_keep=1).logits[0, -1]
+    torch.testing.assert_close(_generate(golden, [ids])[0].first_logits, whole, atol=1e-4, rtol=0)
+
+
+def test_an_answer_in_a_batch_is_the_answer_alone(golden: Golden) -> None:
+    questions = [_question(golden, number) for number in (0, 1, 3, 4, 0)]
+    together = _generate(golden, questions)
+    for question, answer in zip(questions, together, strict=True):
+        alone = _generate(golden, [question])[0]
+        assert answer.ids == alone.ids and answer.finished == alone.finished
+        torch.testing.assert_close(answer.first_logits, alone.first_logits, atol=1e-4, rtol=0)
+
+
+def test_tokens_are_reported_as_they_come_and_can_be_stopped(golden: Golden) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def note(row: int, token: int) -> None:
+        seen.append((row, token))
+
+    answer = _generate(golden, [_question(golden)], endless=True, on_token=note)[0]
+    assert seen == [(0, token) for token in answer.ids] and len(seen) == 12
+    seen.clear()
+    stopped = _generate(golden, [_question(golden)], endless=True, on_token=note, stop=lambda: len(seen) >= 3)[0]
+    assert stopped.ids == answer.ids[:3] and not stopped.finished
+    assert _generate(golden, [_question(golden)], stop=lambda: True)[0].ids == []
+
+
+def test_an_error_in_a_callback_leaves_the_prefix_usable(golden: Golden) -> None:
+    def fail(row: int, token: int) -> None:
+        raise RuntimeError("the visitor left")
+
+    with pytest.raises(RuntimeError, match="the visitor left"):
+        _generate(golden, [_question(golden)], on_token=fail)
+    assert golden.prefix.cache.length == golden.prefix.length
+
+
+def test_kept_probabilities_are_those_of_the_vocabulary(golden: Golden) -> None:
+    rows = range(golden.loaded.config.llm["vocab_size"])
+    answer = _generate(golden, [_question(golden)], keep=rows)[0]
+    torch.testing.assert_close(answer.kept[0], answer.first_logits.log_softmax(dim=0))
+    assert answer.kept.argmax(dim=1).tolist()[: len(answer.ids)] == answer.ids
+
+
+def test_scores_are_the_sum_of_the_tokens_log_probabilities(golden: Golden) -> None:
+    question, rows = _question(golden), range(golden.loaded.config.llm["vocab_size"])
+    answer = _generate(golden, [question], endless=True, keep=rows)[0]
+    greedy = sum(answer.kept[step, token] for step, token in enumerate(answer.ids))
+    other = [token + 1 for token in answer.ids[:5]]
+    scores = decoding.score(golden.model, golden.prefix, question, [answer.ids, other, other[:1]])
+    torch.testing.assert_close(scores[0], greedy, atol=1e-3, rtol=0)
+    torch.testing.assert_close(scores[2], answer.kept[0, other[0]], atol=1e-4, rtol=0)
+    assert scores[1] < scores[2]
+    assert golden.prefix.cache.length == golden.prefix.length
+
+
+def test_the_cache_grows_without_losing_anything_and_copies_rows() -> None:
+    cache, generator = PrefixCache(), torch.Generator().manual_seed(0)
+    parts = [torch.randn(1, 2, n, 4, generator=generator) for n in (70, 1, 1, 200, 1)]
+    for part in parts:
+        keys, values = cache.update(part, -part, 0)
+    assert torch.equal(keys, torch.cat(parts, dim=2)) and torch.equal(values, -keys)
+    cache.rewind(71)
+    assert cache.length == 71
+    copy = cache.repeated(3)
+    assert copy.layers[0].keys.shape == (3, 2, 71, 4)
+    copy.update(torch.ones(3, 2, 1, 4), torch.ones(3, 2, 1, 4), 0)
+    assert torch.equal(cache.layers[0].keys, torch.cat(parts, dim=2)[:, :, :71])
+    assert cache.nbytes >= 2 * 71 * 2 * 4 * 4

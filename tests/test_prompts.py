@@ -1,0 +1,91 @@
+"""Prompts: wordings as trained, and user text that can do no harm."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grounded import prompts
+from grounded.errors import QuestionError, TimeError
+from grounded.grounder import Grounder, Watched
+from grounded.prompts import CHATS, Turn
+from tests.golden import Golden
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(prompts).failed == 0
+
+
+def test_later_turns_carry_no_video() -> None:
+    turns = [Turn("What is shown?", False, "A box."), Turn("When does it stop?", True)]
+    assert prompts.after_image(CHATS["phi3.5"], turns) == (
+        "\nWhat is shown?\n<|assistant|>\nA box.<|endoftext|>"
+        "\n<|user|>\n<timestamp_grounding>\nWhen does it stop?\n<|assistant|>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "letter"),
+    [
+        ("Answer: (B) a red circle", 4, "B"),
+        ("(c) it", 3, "C"),
+        ("D", 4, "D"),
+        ("B. yes", 2, "B"),
+        ("Answer: (E) none", 4, None),
+        ("Because", 4, None),
+        ("", 4, None),
+        ("A red circle", 4, "A"),
+    ],
+)
+def test_the_letter_of_an_answer_is_found(text: str, count: int, letter: str | None) -> None:
+    assert prompts.chosen_letter(text, count) == letter
+
+
+@pytest.mark.parametrize("bad", ["", "  \n", "\x00\x01", "x" * 20_001, "\ud800", 7])
+def test_texts_that_no_prompt_can_hold_are_refused(bad: object) -> None:
+    with pytest.raises(QuestionError):
+        prompts.safe(bad, ())  # type: ignore[arg-type]
+
+
+HOSTILE = st.lists(
+    st.sampled_from(
+        ["<image>", "<timestamp_grounding>", "<|end|>", "<|assistant|>", "<|eot_id|>", "<|endoftext|>", "</s>", "<s>"]
+        + ["<", ">", "|", "<|", "|>", "end", "a ", "\n", "\x00", "<|start_header_id|>", "<|im", "age>", "<im"]
+    ),
+    min_size=1,
+    max_size=12,
+).map("".join)
+
+
+@given(text=HOSTILE)
+def test_nobody_smuggles_a_marker_into_a_prompt(goldens: dict[str, Golden], text: str) -> None:
+    for golden in goldens.values():
+        grounder = Grounder(golden.loaded)
+        try:
+            safe = grounder.safe(text)
+        except QuestionError:
+            continue
+        ids = grounder.token_ids(f"\n{safe}")
+        steering = {grounder.tokenizer.token_to_id(marker) for marker in (*grounder.markers, "<timestamp_grounding>")}
+        assert not steering & set(ids), (text, safe)
+        assert prompts.IMAGE not in safe
+        assert safe.replace(" ", "") == text.replace("\x00", "").strip().replace(" ", "")  # nothing is lost
+
+
+def test_a_range_outside_the_video_is_refused_before_anything_runs(golden: Golden) -> None:
+    watched = Watched(Grounder(golden.loaded), golden.visual, 24.0, ())
+    for start, end in ((70, 80), (12, 5), (5, 5), (-1, 4)):
+        with pytest.raises(TimeError):
+            watched.refer(start, end)
+    with pytest.raises(TimeError, match="70 s is outside the video, which lasts 24.00 s"):
+        watched.ask("What is happening from 70 seconds to 80 seconds?")
+
+
+def test_a_question_longer_than_the_training_texts_is_refused_and_keeps_the_conversation(golden: Golden) -> None:
+    conversation = Watched(Grounder(golden.loaded), golden.visual, 24.0, ()).conversation()
+    with pytest.raises(QuestionError, match="tokens; at most 2048"):
+        conversation.ask("one two three " * 1200)
+    assert conversation.turns == ()
