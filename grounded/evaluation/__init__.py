@@ -1,0 +1,1 @@
+"""Evaluation: the metrics, readers and runs that reproduce the published tables."""

@@ -1,0 +1,144 @@
+"""Video-MME without subtitles: multiple choice about short, medium and long videos.
+
+Its data may not be copied into any repository: this file holds the names of its fields alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from .. import scoring
+from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
+from ..metrics import choice
+from ..predictions import answer, load, records
+
+NAME = "videomme"
+QUESTIONS, VIDEOS = 2_700, 900
+CONVENTIONS = {
+    "ours": "the published rule after 'Answer:' is taken off, every question in the denominator; and a strict rule",
+    "official": "the published rule; answers without a letter are left out (eval_your_results.py)",
+    "official-2024-06-18": "the published rule of before 2024-06-23; answers without a letter are left out",
+    "lmms-eval": "lmms-eval's rule (mcq_extract.py), every question in the denominator",
+}
+_PARQUET = "test-00000-of-00001.parquet"
+
+
+def read(path: Path, split: str = "test") -> Annotations:
+    """Read the hub's parquet file (needs pyarrow), or the repository's JSON of videos with questions."""
+    source = path
+    if path.is_dir():
+        source = next(
+            (p for p in (path / _PARQUET, path / "videomme" / _PARQUET) if p.exists()), path / "videomme.json"
+        )
+    try:
+        items = tuple(_item(entry) for entry in _entries(source))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{source} is not Video-MME's annotation: {error!r}") from error
+    notes = scoring.count_note("questions", len(items), QUESTIONS)
+    return Annotations(items, notes + scoring.count_note("videos", len({item.video for item in items}), VIDEOS))
+
+
+def _entries(source: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield one mapping per question; the fields of its video are in it."""
+    if source.suffix == ".parquet":
+        try:
+            parquet = import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise DataError(f"{source} is a parquet file; to read it: pip install pyarrow") from error
+        yield from parquet.read_table(source).to_pylist()
+        return
+    entries = records(load(source), "video_id")
+    if entries is None:
+        raise DataError(f"{source} is not a list of videos or questions")
+    for entry in entries:
+        for question in entry.get("questions", [{}]):
+            yield {**{key: value for key, value in entry.items() if key != "questions"}, **question}
+
+
+def _item(entry: Mapping[str, Any]) -> Item:
+    """Make the item of a question; field names changed between the repository's first file and the hub's."""
+    options = [str(option) for option in entry.get("options", entry.get("choices", ()))]
+    youtube = entry.get("videoID") or re.split(r"[=/]", str(entry["url"]))[-1]
+    return Item(
+        key=str(entry["question_id"]),
+        video=str(youtube),
+        task="choose",
+        question=str(entry["question"]),
+        options=tuple(re.sub(r"^[A-Z]\.\s*", "", option) for option in options),
+        answer=str(entry["answer"]),
+        group=str(entry.get("duration", entry.get("duration_category", ""))),
+        tags=(str(entry["task_type"]),),
+    )
+
+
+def official(document: Document, items: Sequence[Item]) -> Submission | None:
+    """The result template: a JSON list of videos whose questions have a "response"."""
+    entries = records(document, "questions")
+    if entries is None:
+        return None
+    by_key = {item.key: item for item in items}
+    asked = [question for entry in entries for question in entry["questions"] if "response" in question]
+    found = {
+        item.key: answer(item, str(question["response"]))
+        for question in asked
+        if (item := by_key.get(str(question["question_id"]))) is not None
+    }
+    strange = len(asked) - len(found)
+    return Submission("Video-MME results", found, (f"{strange} responses are to other questions",) if strange else ())
+
+
+def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
+    """Accuracy by the convention's rule, of all and of the answered questions, strictly, and by length of the video."""
+    convention = scoring.convention_of(rules, tuple(CONVENTIONS), NAME)
+    asked = [(item, predictions.get(item.key)) for item in items]
+    letters = [_letter(said, convention) for _, said in asked]
+    right = np.array([letter == item.answer for letter, item in zip(letters, items, strict=True)])
+    answered = np.array([bool(letter) for letter in letters], dtype=float)
+    counted = answered if convention.startswith("official") else np.ones(len(asked))
+    strict = np.array([scoring.strictly_right(item, said) for item, said in asked])
+    videos = [item.video for item in items]
+    return Scores(
+        benchmark=NAME,
+        convention=convention,
+        rule=CONVENTIONS[convention],
+        metrics=(
+            *scoring.metrics_of(["accuracy"], [right, counted], videos, rules),
+            *scoring.metrics_of(["accuracy (answered)"], [right, answered], videos, rules),
+            *scoring.means({"accuracy (all)": right, "accuracy (strict)": strict}, videos, rules),
+            *scoring.by_group(right, items, rules),
+        ),
+        cases=tuple(Case(item, said, float(hit)) for (item, said), hit in zip(asked, strict, strict=True)),
+    )
+
+
+def _letter(said: Prediction | None, convention: str) -> str:
+    """Return the letter that the convention finds, "" where it finds none."""
+    written = scoring.written_choice(said)
+    untouched = scoring.said_text(said) or written
+    if convention == "ours":
+        return choice.videomme_letter(written)
+    if convention == "lmms-eval":
+        return choice.lmms_extracted_letter(untouched)
+    return choice.videomme_letter(untouched, earlier=convention != "official")
+
+
+BENCHMARK = Benchmark(
+    name=NAME,
+    title="Video-MME (without subtitles)",
+    source="annotation and videos: huggingface.co/datasets/lmms-lab/Video-MME, video-mme.github.io",
+    licence="for academic research alone; no part of it may be copied or passed on without the authors' approval",
+    conventions=tuple(CONVENTIONS),
+    read=read,
+    score=score,
+    formats=(official,),
+    published={"Phi3.5-3.8B": {"accuracy": 47.7}, "Phi3.5-3.8B (*)": {"accuracy": 48.1}},
+)

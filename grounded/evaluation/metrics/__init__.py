@@ -1,0 +1,1 @@
+"""The metrics: numbers in, numbers out; each module names its source and its conventions."""

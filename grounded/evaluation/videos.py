@@ -1,0 +1,95 @@
+"""The videos of a benchmark on disk: finding them, and folders of frames as clips."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, VideoError
+from ..types import Clip
+from ..video import middle_indices
+from .items import Item, Span
+
+SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".gif")
+IMAGES = (".jpg", ".jpeg", ".png")
+
+
+class Folder:
+    """A folder of videos, looked through once, at the first question for a video that is not where it should be.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root} is no folder of videos")
+        self.root = root
+        self._by_name: dict[str, list[Path]] | None = None
+
+    def find(self, item: Item) -> Path | None:
+        """Return the video (or folder of frames) of an item, None where it is missing or its name is not unique."""
+        if item.file and (self.root / item.file).exists():
+            return self.root / item.file
+        if self._by_name is None:
+            self._by_name = _names(self.root)
+        found = self._by_name.get(_bare(Path(item.file or item.video).name), [])
+        found = [path for path in found if path.is_dir() == (item.frame_rate is not None)]
+        return found[0] if len(found) == 1 else None
+
+
+def _bare(name: str) -> str:
+    """Return a file's name without the suffix of a video; other dots belong to it."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name
+
+
+def _names(root: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = defaultdict(list)
+    for folder, folders, files in os.walk(root, followlinks=True):
+        for name in [*folders, *(file for file in files if file.lower().endswith(SUFFIXES))]:
+            found[_bare(name)].append(Path(folder) / name)
+    return found
+
+
+def missing(root: Path, items: Sequence[Item]) -> list[str]:
+    """Return the videos of the items that are not in the folder."""
+    folder = Folder(root)
+    first = {(item.video, item.file): item for item in items}
+    return [video for (video, _), item in first.items() if folder.find(item) is None]
+
+
+def clip_of_frames(folder: Path, rate: float, count: int, part: Span | None = None) -> Clip:
+    """Read ``count`` frames of a video that is a folder of images, ``rate`` a second, in the order of their numbers.
+
+    ``part`` is the range in seconds that is shown; frames are picked as `video.sample` does at a constant rate.
+
+    Raises:
+        VideoError: there is no image in that range, or one cannot be read, or they differ in size.
+    """
+    from PIL import Image
+
+    paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGES), key=_number)
+    start, end = part or (0.0, len(paths) / rate)
+    first, last = max(0, round(start * rate)), min(len(paths), round(end * rate))
+    if first >= last:
+        raise VideoError(
+            f"{folder.name} has {len(paths)} frames at {rate:g} a second: none from {start:g} to {end:g} s"
+        )
+    indices = first + middle_indices(last - first, count)
+    try:
+        pictures = {i: np.asarray(Image.open(paths[i]).convert("RGB")) for i in dict.fromkeys(indices.tolist())}
+        frames = np.stack([pictures[i] for i in indices.tolist()]).transpose(0, 3, 1, 2)
+    except (OSError, ValueError) as error:
+        raise VideoError(f"the frames of {folder.name} cannot be read: {error}") from error
+    return Clip(frames=frames, times=indices / rate, duration=len(paths) / rate, indices=indices)
+
+
+def _number(path: Path) -> tuple[int, str]:
+    digits = re.findall(r"\d+", path.stem)
+    return (int(digits[-1]) if digits else -1, path.name)
