@@ -13,7 +13,7 @@ import torch
 
 from . import pixels, prompts, time_tokens, weights
 from . import video as video_file
-from .confidence import span_confidence
+from .confidence import coverage, span_confidence
 from .errors import QuestionError, WeightsError
 from .model import decoding
 from .prompts import Turn
@@ -110,6 +110,17 @@ class Watched:
     def step(self) -> float:
         """How fine a time can be, in seconds: a bin of the model's clock, or the gap between frames if wider."""
         return self.duration / min(self.grounder.config.bins, self.grounder.config.frames)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of main memory that the visual tokens take."""
+        return self.visual.nbytes
+
+    @property
+    def cache_nbytes(self) -> int:
+        """Bytes on the device that `forget` frees."""
+        prefix = self._prefix
+        return 0 if prefix is None else prefix.embeddings.nbytes + prefix.cache.nbytes
 
     def forget(self) -> None:
         """Free the cache on the device; the next question makes it again from the visual tokens."""
@@ -253,6 +264,7 @@ class Watched:
             raw=raw,
             duration=self.duration,
             moments=self._moments(raw, generation),
+            curve=self._curve(generation) if task == "ground" else (),
             absent=self._absent(generation) if task == "ground" else None,
         )
 
@@ -270,6 +282,15 @@ class Watched:
             start, end = (self.duration * (k / bins) for k in (span.start, span.end))
             found.append(Moment(start, end, score, span.caption))
         return tuple(found)
+
+    def _curve(self, generation: decoding.Generation) -> tuple[float, ...]:
+        """Return the probability of each bin to lie in the first moment written; nothing where none was."""
+        numbers = set(self.grounder.temporal)
+        steps = [step for step, token in enumerate(generation.ids) if token in numbers][:2]
+        if len(steps) < 2:
+            return ()
+        start, end = (generation.kept[step].exp() for step in steps)
+        return tuple(round(p, 4) for p in coverage(start, end).tolist())
 
     def _absent(self, generation: decoding.Generation) -> float | None:
         """Return the probability that the answer begins by saying "not in the video", where the model learned to."""

@@ -72,7 +72,8 @@ class Answer:
     ``text`` is for people: its times are seconds. ``raw`` is what the model wrote, temporal tokens included.
     ``moments`` lie inside ``[0, duration]``, in seconds, the most probable first, except in captions, which are in the
     order of time. ``choice`` is the letter of the chosen option. ``absent`` is the probability that the described
-    content is not in the video, where the model was trained to say so.
+    content is not in the video, where the model was trained to say so. ``curve`` is the probability of each of the
+    model's equal bins of time to lie in the moment that was looked for (grounding only).
     """
 
     task: str
@@ -84,6 +85,7 @@ class Answer:
     options: tuple[Option, ...] = ()
     choice: str | None = None
     absent: float | None = None
+    curve: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from grounded.confidence import span_confidence
+from grounded.confidence import coverage, span_confidence
 
 
 def _peak(*bins: int) -> torch.Tensor:
@@ -29,3 +29,16 @@ def test_two_candidates_share_the_probability() -> None:
 
 def test_a_distribution_without_mass_gives_none() -> None:
     assert span_confidence(torch.zeros(101), torch.zeros(101), (1, 2)) == 0
+
+
+def test_coverage_is_one_inside_a_certain_span_and_none_outside() -> None:
+    curve = coverage(_peak(20), _peak(60)).tolist()
+    assert len(curve) == 100
+    assert curve[20:60] == [1.0] * 40
+    assert sum(curve) == 40
+
+
+def test_coverage_of_two_candidates_is_half_in_each() -> None:
+    curve = coverage(_peak(20), _peak(40, 60)).tolist()
+    assert curve[30] == 1
+    assert curve[50] == 0.5

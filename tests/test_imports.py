@@ -18,7 +18,8 @@ LEVELS = (
     {"time_tokens", "prompts", "pixels", "video", "confidence", "model", "weights"},
     {"world"},
     {"grounder"},
-    {"evaluation", "training", "timeline"},
+    {"evaluation", "training", "library", "clips", "export", "timeline"},
+    {"serving"},
     {"__main__", "__init__"},
 )
 # Within the third row, who may import whom.
