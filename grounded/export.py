@@ -1,0 +1,147 @@
+"""Export: answers as JSON, CSV, WebVTT, SRT and EDL, and answers read back from JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from .errors import DataError
+from .types import Answer, Moment, Option
+
+
+def read_answer(data: Any) -> Answer:
+    """Return the answer that `Answer.to_dict` gave as plain data; fields that it does not know are left out.
+
+    Raises:
+        DataError: it is no answer, or its times are no times inside the video.
+    """
+    try:
+        fields = {field.name: data[field.name] for field in dataclasses.fields(Answer) if field.name in data}
+        fields["moments"] = tuple(_pick(Moment, moment) for moment in data.get("moments") or ())
+        fields["options"] = tuple(_pick(Option, option) for option in data.get("options") or ())
+        fields["curve"] = tuple(float(p) for p in data.get("curve") or ())
+        answer = Answer(**fields)
+        duration = float(answer.duration)
+        for text in (answer.task, answer.question, answer.text, answer.raw, *(m.text for m in answer.moments)):
+            if not isinstance(text, str):
+                raise TypeError(f"{text!r} is not text")
+        for moment in answer.moments:
+            if not 0 <= moment.start <= moment.end <= duration + 1e-6 or not math.isfinite(duration):
+                raise ValueError(f"{moment.start} s to {moment.end} s is not inside a video of {duration} s")
+            if moment.score is not None and not 0 <= moment.score <= 1:
+                raise ValueError(f"{moment.score} is no probability")
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise DataError(f"this is no answer of grounded: {error}") from error
+    return answer
+
+
+def _pick(kind: type, data: Any) -> Any:
+    return kind(**{field.name: data[field.name] for field in dataclasses.fields(kind) if field.name in data})
+
+
+def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0) -> str:
+    """Return the moments of several answers in one of `FORMATS`.
+
+    ``title`` and ``fps``, the video's frames per second, are what an EDL needs besides.
+
+    Raises:
+        DataError: the form is unknown.
+    """
+    if form not in FORMATS:
+        raise DataError(f"{form!r} is no format; there are {', '.join(FORMATS)}")
+    return FORMATS[form](answers, _line(title), fps)
+
+
+def _json(answers: Sequence[Answer], title: str, fps: float) -> str:
+    return json.dumps([answer.to_dict() for answer in answers], ensure_ascii=False, indent=1) + "\n"
+
+
+def _csv(answers: Sequence[Answer], title: str, fps: float) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["task", "question", "start", "end", "score", "text"])
+    for answer, moment in _moments(answers):
+        score = "" if moment.score is None else f"{moment.score:.4f}"
+        times = (f"{moment.start:.3f}", f"{moment.end:.3f}")
+        writer.writerow([answer.task, _cell(answer.question), *times, score, _cell(moment.text)])
+    return out.getvalue()
+
+
+def _vtt(answers: Sequence[Answer], title: str, fps: float) -> str:
+    cues = ["WEBVTT\n"]
+    for answer, moment in _in_time(answers):
+        text = _caption(answer, moment).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        cues.append(f"{_clock(moment.start, '.')} --> {_clock(moment.end, '.')}\n{text}\n")
+    return "\n".join(cues)
+
+
+def _srt(answers: Sequence[Answer], title: str, fps: float) -> str:
+    cues = []
+    for number, (answer, moment) in enumerate(_in_time(answers), 1):
+        text = _caption(answer, moment).replace("-->", "→")
+        cues.append(f"{number}\n{_clock(moment.start, ',')} --> {_clock(moment.end, ',')}\n{text}\n")
+    return "\n".join(cues)
+
+
+def _edl(answers: Sequence[Answer], title: str, fps: float) -> str:
+    """Write CMX3600: one video event a moment, laid one after the other on the record side."""
+    lines = [f"TITLE: {title}", "FCM: NON-DROP FRAME", ""]
+    at = 0
+    for number, (answer, moment) in enumerate(_in_time(answers), 1):
+        first = math.floor(moment.start * fps + 1e-6)
+        last = max(first + 1, math.ceil(moment.end * fps - 1e-6))
+        source, record = (first, last), (at, at + last - first)
+        codes = " ".join(_timecode(frame, fps) for frame in (*source, *record))
+        lines += [f"{number:03d}  AX       V     C        {codes}", f"* FROM CLIP NAME: {title}"]
+        lines += [f"* COMMENT: {_caption(answer, moment)}", ""]
+        at = record[1]
+    return "\n".join(lines)
+
+
+FORMATS: dict[str, Callable[[Sequence[Answer], str, float], str]] = {
+    "json": _json,
+    "csv": _csv,
+    "vtt": _vtt,
+    "srt": _srt,
+    "edl": _edl,
+}
+
+
+def _moments(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
+    return [(answer, moment) for answer in answers for moment in answer.moments]
+
+
+def _in_time(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
+    return sorted(_moments(answers), key=lambda pair: (pair[1].start, pair[1].end))
+
+
+def _caption(answer: Answer, moment: Moment) -> str:
+    return _line(moment.text or answer.question) or answer.task
+
+
+def _line(text: str) -> str:
+    """Return text on one line: a line break would end a subtitle or begin a false event."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text).split())
+
+
+def _cell(text: str) -> str:
+    """Return text that a spreadsheet does not run as a formula."""
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") and text.strip() else text
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(1000 * seconds)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def _timecode(frame: int, fps: float) -> str:
+    """Return hours:minutes:seconds:frames; non-drop timecode counts frames, also where a second has 29.97."""
+    rate = max(1, round(fps))
+    seconds, rest = divmod(frame, rate)
+    return f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"

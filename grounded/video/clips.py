@@ -1,0 +1,104 @@
+"""Clips: a range of a video, or all of it made small, as an H.264 mp4 that every browser plays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import VideoError
+from ..time_tokens import check_range
+from ..types import VideoInfo
+from .process import ENVIRONMENT
+from .sampling import LIMITS, Limits, probe
+
+COMMAND = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import sys; sys.path.insert(0, sys.argv[1]); from decoding.clipper import main; main()",
+    str(Path(__file__).parent),
+)
+PREVIEW_PIXELS = 854 * 480
+CLIP_PIXELS = 1920 * 1088
+# What browsers decode inside which containers; 10 bits and 4:4:4 they mostly do not.
+_PLAYED = {"mp4": ("h264", "vp9", "av1"), "webm": ("vp8", "vp9", "av1")}
+_PIXELS = ("yuv420p", "yuvj420p")
+
+
+def plays_in_browsers(info: VideoInfo, suffix: str) -> bool:
+    """Say whether browsers play a file as it is; ``suffix`` is that of its name, which tells webm from Matroska."""
+    container = "mp4" if "mp4" in info.container.split(",") else suffix.lower().removeprefix(".")
+    return info.codec in _PLAYED.get(container, ()) and info.pixel_format in _PIXELS
+
+
+def preview(path: str | os.PathLike[str], target: str | os.PathLike[str], *, limits: Limits = LIMITS) -> None:
+    """Write the whole video in at most 480 lines, without sound; its times are those of the original.
+
+    Raises:
+        VideoError: the file cannot be read, or a limit is reached.
+    """
+    _write(path, target, 0.0, float(limits.max_duration), PREVIEW_PIXELS, False, limits)
+
+
+def cut(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    start: float,
+    end: float,
+    *,
+    limits: Limits = LIMITS,
+) -> None:
+    """Write the range from ``start`` to ``end``, in seconds, with its sound.
+
+    Raises:
+        VideoError: the file cannot be read, or a limit is reached.
+        TimeError: the range is reversed, empty, or not inside the video.
+    """
+    check_range(start, end, probe(path, limits=limits).duration)
+    _write(path, target, start, end, CLIP_PIXELS, True, limits)
+
+
+def _write(
+    path: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    start: float,
+    end: float,
+    pixels: int,
+    sound: bool,
+    limits: Limits,
+) -> None:
+    request = asdict(limits) | {
+        "path": os.path.abspath(path),
+        "target": os.path.abspath(target),
+        "start": start,
+        "end": end,
+        "frame_pixels": pixels,
+        "sound": sound,
+    }
+    name = Path(path).name
+    process = subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | ENVIRONMENT,
+        start_new_session=True,
+    )
+    try:
+        said = process.communicate(json.dumps(request).encode(), timeout=limits.seconds)[0].decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        raise VideoError(f"{name} takes too long to convert: the limit is {limits.seconds:.0f} s") from None
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    if said:
+        raise VideoError(f"{name} {said}")
+    if process.returncode:
+        raise VideoError(f"{name} makes the converter crash (exit code {process.returncode})")
