@@ -1,0 +1,110 @@
+"""The decoding process: answers one request about one file, within its limits, and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from . import by_decord
+from .film import Film, Refusal, count_frames, first_frame, read_packets
+from .frames import Recount, decode_counting, decode_wanted
+from .painter import Painter
+from .protocol import DONE, ERROR, HEADER, RECOUNT, TABLE, TIMES
+
+MAX_THREADS = 8
+THREAD_PIXELS = 1 << 27  # frame threads each hold frames: two for 67 megapixels, four for 8K, all for 4K
+
+
+def serve(request: dict[str, Any], orders: queue.Queue[Any], out: BinaryIO) -> None:
+    """Answer one request: the table, and, once they are asked for, the frames."""
+    path = request["path"]
+    with Film(path) as film:
+        width, height = film.context.width, film.context.height
+        if width * height > request["max_pixels"]:
+            most = request["max_pixels"] / 1e6
+            raise Refusal(f"is too large: frames of {width}x{height}; at most {most:.3g} megapixels are read")
+        threads = max(1, min(cpus(), MAX_THREADS, THREAD_PIXELS // max(1, width * height)))
+        first = first_frame(path)
+        packets = None if request["recount"] else read_packets(film, first)
+        times, last = count_frames(path, threads) if packets is None else packets.timing()
+        painter = Painter(first, request["frame_pixels"])
+        container = film.container.format.name
+        table = {
+            "container": container,
+            "codec": film.context.codec.canonical_name,
+            "pixel_format": first.format.name,
+            "shown": painter.shown,
+            "size": painter.size,
+            "rotation": painter.turn * 90,
+            "rate": float(film.stream.average_rate or 0),
+            "last": last,
+        }
+    send(out, TABLE, json.dumps(table).encode())
+    send(out, TIMES, times.astype(np.float64).tobytes())
+    wanted = np.array(orders.get(), np.int64)
+    if request["decoder"] == "decord":
+        frames = by_decord.decode(path, threads, container, packets, len(times), painter, wanted)
+    elif packets is None:
+        frames = decode_counting(path, threads, wanted)
+    else:
+        frames = decode_wanted(path, threads, packets, wanted)
+    for place, frame in frames:
+        send(out, place, painter.paint(frame).data)
+    send(out, DONE)
+
+
+def send(out: BinaryIO, kind: int, body: bytes | memoryview = b"") -> None:
+    """Write one message."""
+    out.write(HEADER.pack(kind, memoryview(body).nbytes))
+    out.write(body)
+    out.flush()
+
+
+def cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit(memory_bytes: int, seconds: float) -> None:
+    """Bound the address space, where the platform can, and end this process should its parent not do so in time."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.setitimer(signal.ITIMER_REAL, seconds + 1)  # nobody handles it: the default ends the process
+    except (ImportError, ValueError, OSError):
+        pass
+
+
+def listen(orders: queue.Queue[Any]) -> None:
+    """Pass on the lines of stdin; end this process when stdin ends, because then nobody waits for it any more."""
+    for line in sys.stdin.buffer:
+        orders.put(json.loads(line))
+    os._exit(0)
+
+
+def main() -> None:
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not end up between the messages
+    orders: queue.Queue[Any] = queue.Queue()
+    threading.Thread(target=listen, args=(orders,), daemon=True).start()
+    request = orders.get()
+    limit(request["memory_bytes"], request["seconds"])
+    try:
+        serve(request, orders, out)
+    except Refusal as refusal:
+        send(out, ERROR, str(refusal).encode())
+    except Recount:
+        send(out, RECOUNT)
+    except MemoryError:
+        send(out, ERROR, f"needs more than {request['memory_bytes'] / 2**20:.0f} MB of memory to decode".encode())
+    except Exception as error:  # whatever a broken file makes of a library
+        send(out, ERROR, f"cannot be decoded ({type(error).__name__}: {error})".encode())

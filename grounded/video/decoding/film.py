@@ -1,0 +1,221 @@
+"""A file opened by PyAV: its video stream, its packets, and what frames there are."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+# Films, and sounds for "has no video stream". No playlists (hls, dash, concat, …): they name other files to open.
+FORMATS = (
+    "mov,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,h261,h263,h264,hevc,vvc,av1,obu,ivf,vc1,flv,asf,ogg,nut,"
+    "mxf,yuv4mpegpipe,rm,dv,wtv,swf,nsv,mp3,wav,w64,flac,aac,ac3,eac3,amr,aiff,au,caf,tta,wv"
+)
+LOSS = 0.02  # a file that lost no more than this share of itself is read without it
+
+
+class Refusal(Exception):
+    """The file cannot be read; the text is the rest of a sentence that begins with its name."""
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The P packets of the video stream in the order of the file, which is the order of decoding.
+
+    ``pts`` and ``length`` int64 (P,), in ticks of ``tick`` seconds; ``key`` bool (P,), where decoding may start;
+    ``offset`` int64 (P,), the bytes of video before each; ``shown`` int64 (N,), the packet of each shown frame in the
+    order of presentation.
+    """
+
+    tick: Fraction
+    pts: np.ndarray
+    length: np.ndarray
+    key: np.ndarray
+    offset: np.ndarray
+    shown: np.ndarray
+
+    def timing(self) -> tuple[np.ndarray, float]:
+        """Return the times of the shown frames, float64 seconds from the first, and how long the last is shown."""
+        pts = self.pts[self.shown]
+        return (pts - pts[0]) * self.tick.numerator / self.tick.denominator, float(
+            self.length[self.shown[-1]] * self.tick
+        )
+
+    def closed(self) -> bool:
+        """Tell whether no packet is shown before the keyframe that it follows in the file."""
+        last_key = np.maximum.accumulate(np.where(self.key, np.arange(len(self.key)), 0))
+        return bool(np.all(self.pts >= self.pts[last_key]))
+
+
+class Film:
+    """An open file and its video stream: the one that FFmpeg would play, but never a cover picture."""
+
+    def __init__(self, path: str, threads: int = 1) -> None:
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        try:
+            self.container = av.open("file:" + path, container_options=options, metadata_errors="replace")
+        except MemoryError:
+            raise
+        except PermissionError:
+            raise Refusal("cannot be opened: permission denied") from None
+        except (av.FFmpegError, OSError):
+            raise Refusal("is not a video, or its beginning or index is damaged or cut off") from None
+        streams = self.container.streams
+        films = [stream for stream in streams.video if not stream.disposition & Disposition.attached_pic]
+        if not films:
+            raise Refusal("has no video stream, only sound" if streams.audio else "has no video stream")
+        best = streams.best("video")
+        self.stream = best if best in films else films[0]
+        self.context = self.stream.codec_context
+        if self.context is None:
+            raise Refusal("holds video of a kind that cannot be decoded here")
+        self.context.thread_type = "AUTO"
+        self.context.thread_count = threads
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def is_avi(self) -> bool:
+        return self.container.format.name == "avi"
+
+    def packets(self, *streams: Any) -> Iterator[Any]:
+        """Yield the packets that hold data, of the film alone or of ``streams``, until the file cannot be read on."""
+        try:
+            for packet in self.container.demux(*streams or (self.stream,)):
+                if packet.size:
+                    yield packet
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            return
+
+    def decode(self, packet: Any) -> list[Any] | None:
+        """Return the frames that come out when ``packet`` goes in (None: all that are left); None if it is damaged."""
+        try:
+            return self.context.decode(packet)
+        except MemoryError:
+            raise
+        except EOFError:
+            return []
+        except av.FFmpegError:
+            return None
+
+    def decode_all(self) -> Iterator[list[Any] | None]:
+        """Yield what `decode` gives for every packet, and then for what is left."""
+        for packet in self.packets():
+            yield self.decode(packet)
+        yield self.decode(None)
+
+
+def first_frame(path: str) -> Any:
+    """Return the first frame that can be shown; what comes before the first usable keyframe cannot."""
+    empty = True
+    with Film(path) as film:
+        for packet in film.packets():
+            empty = False
+            if frames := film.decode(packet):
+                return frames[0]
+        if frames := film.decode(None):
+            return frames[0]
+    raise Refusal("holds no frames" if empty else "is damaged from its beginning: no frame can be decoded")
+
+
+def read_packets(film: Film, first: Any) -> Packets | None:
+    """Read the timestamps of all packets, without decoding; ``first`` is the first frame that can be shown.
+
+    Returns:
+        None where timestamps do not tell one frame from another: raw streams have none, AVI stores the order of
+        decoding instead of presentation, and transport streams joined end to end begin again from zero.
+
+    Raises:
+        Refusal: the file ends long before its header says.
+    """
+    pts, sizes, lengths, hidden, keys = array("q"), array("q"), array("q"), array("b"), array("b")
+    ends: dict[int, int] = {}  # of each stream, in its own ticks
+    timed = first.pts is not None and not (film.is_avi and film.context.has_b_frames)
+    corrupt = False
+    for packet in film.packets(*film.container.streams):
+        index, start, length = packet.stream_index, packet.pts, packet.duration or 0
+        if start is not None:
+            ends[index] = max(ends.get(index, 0), start + length)
+        if index != film.stream.index:
+            continue
+        timed = timed and (start is not None or packet.is_discard)
+        pts.append(start or 0)
+        sizes.append(packet.size)
+        lengths.append(length)
+        hidden.append(packet.is_discard or is_hidden_vp8(film, packet))
+        keys.append(packet.is_keyframe)
+        corrupt = packet.is_corrupt
+    tick = film.stream.time_base
+    end = max((end * film.container.streams[index].time_base for index, end in ends.items()), default=Fraction(0))
+    check_complete(film, len(pts), float(end), float(end - (first.pts or 0) * tick))
+    if not timed:
+        return None
+    stamps = np.array(pts, np.int64)
+    shown = np.flatnonzero((np.array(hidden) == 0) & (stamps >= first.pts))
+    if corrupt and len(shown) > 1:  # the file ends in the middle of its last packet
+        shown = shown[shown != len(stamps) - 1]
+    shown = shown[np.argsort(stamps[shown], kind="stable")]
+    if not len(shown) or stamps[shown[0]] != first.pts or np.any(np.diff(stamps[shown]) <= 0):
+        return None
+    offset = np.cumsum(np.array(sizes, np.int64)) - sizes
+    return Packets(tick, stamps, np.array(lengths, np.int64), np.array(keys, bool), offset, shown)
+
+
+def is_hidden_vp8(film: Film, packet: Any) -> bool:
+    """Tell whether a VP8 packet is only for reference: the fifth bit of its first byte says so (RFC 6386, 9.1)."""
+    return film.context.name == "vp8" and not memoryview(packet)[0] >> 4 & 1
+
+
+def check_complete(film: Film, packets: int, end: float, seconds: float) -> None:
+    """Refuse a file that ends long before its header says.
+
+    ``end`` is when its last packet of any stream ends, by the file's clock; ``seconds``, counted from its first frame.
+    """
+    container, stream = film.container, film.stream
+    total, share = (container.duration or 0) / av.time_base, 1.0
+    if "mov" in container.format.name:
+        share = packets / max(1, len(stream.index_entries))
+    elif film.is_avi:
+        total = float(stream.frames / (stream.average_rate or 25))
+        share = end / (total or end)
+    elif "matroska" in container.format.name or container.format.name == "flv":
+        share = end / (total or end)
+    if share < 1 - LOSS and (1 - share) * total > 0.5:
+        raise Refusal(f"is damaged after {max(0.0, seconds):.1f} s: the rest is missing")
+
+
+def count_frames(path: str, threads: int) -> tuple[np.ndarray, float]:
+    """Decode everything to learn what frames there are: their times, and for how many seconds the last one is shown.
+
+    The order of decoding out is the order of presentation. Where timestamps are missing or run backwards, frames
+    follow each other at the rate that the file announces.
+    """
+    pts: list[float] = []
+    packets = lost = lost_after = 0
+    with Film(path, threads) as film:
+        unit, step = float(film.stream.time_base), 1 / float(film.stream.guessed_rate or 25)
+        for frames in film.decode_all():
+            packets += 1
+            if frames is None and pts:
+                lost, lost_after = lost + 1, lost_after or len(pts)
+            for frame in frames or ():
+                pts.append(math.nan if frame.pts is None or film.is_avi else frame.pts * unit)
+    gaps = np.diff(pts)
+    gaps[~(gaps > 0)] = step
+    times = np.concatenate([[0.0], np.cumsum(gaps)])
+    if lost > LOSS * packets:
+        raise Refusal(f"is damaged after {times[lost_after - 1]:.1f} s")
+    return times, step
