@@ -1,40 +1,76 @@
-"""How sure a moment is: the model's own distributions over its start and its end, read as a probability."""
+"""How sure a moment is: the model's own distribution over its start and its end, read as probabilities.
+
+A distribution is ``joint`` (bins + 1, bins + 1): the probability of each start token (row) and end token (column).
+"""
 
 from __future__ import annotations
 
 import torch
 
 HIT_IOU = 0.5  # the overlap at which the field calls a moment found
+_CANDIDATES = 32  # likeliest single spans from which distinct moments are picked
 
 
-def span_confidence(start: torch.Tensor, end: torch.Tensor, span: tuple[int, int]) -> float:
-    """Return the probability that the true span overlaps ``span`` by an IoU of at least one half.
+def independent(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """Return the joint distribution of two that are read apart, (bins + 1,) each; no span runs backwards.
 
-    ``start`` and ``end`` are the probabilities (bins + 1,) of each temporal token where the model wrote the span's two
-    tokens. The probability of the two tokens alone would punish long, soft-edged moments for being one bin off.
-    """
-    bins = torch.arange(len(start))
-    joint = torch.triu(start[:, None] * end[None, :])  # a span does not run backwards
-    total = joint.sum()
-    if not total > 0:
-        return 0.0
-    overlap = (torch.minimum(bins, torch.tensor(span[1]))[None, :] - torch.clamp(bins, min=span[0])[:, None]).clamp(
-        min=0
-    )
-    hull = torch.clamp(bins, min=span[1])[None, :] - torch.minimum(bins, torch.tensor(span[0]))[:, None]
-    hit = overlap >= HIT_IOU * hull
-    return min(1.0, float((joint * hit).sum() / total))
-
-
-def coverage(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """Return the probability (bins,) of each bin to lie inside the span; arguments as in `span_confidence`.
-
-    Bin *k* lies from token *k* to token *k + 1*: inside where the span starts at *k* or before and ends after *k*.
+    All zero where neither has any mass in common with a span that runs forwards.
     """
     joint = torch.triu(start[:, None] * end[None, :])
     total = joint.sum()
-    if not total > 0:
-        return torch.zeros(len(start) - 1)
+    return joint / total if total > 0 else joint
+
+
+def span_confidence(joint: torch.Tensor, span: tuple[int, int]) -> float:
+    """Return the probability that the true span overlaps ``span`` by an IoU of at least one half.
+
+    The probability of the two tokens alone would punish long, soft-edged moments for being one bin off.
+    """
+    return float(_hits(joint, torch.tensor([span]))[0])
+
+
+def _hits(joint: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
+    """Return `span_confidence` of each span, (N, 2) -> (N,)."""
+    bins = torch.arange(len(joint))
+    first, last = spans[:, 0, None], spans[:, 1, None]
+    begin, end = torch.maximum(bins, first), torch.minimum(bins, last)  # (N, bins + 1), of the overlap
+    overlap = (end[:, None, :] - begin[:, :, None]).clamp(min=0)
+    hull = torch.maximum(bins, last)[:, None, :] - torch.minimum(bins, first)[:, :, None]
+    return (joint * (overlap >= HIT_IOU * hull)).sum(dim=(1, 2)).clamp(max=1)
+
+
+def ranked_spans(joint: torch.Tensor, count: int) -> list[tuple[int, int, float]]:
+    """Return at most ``count`` distinct spans as (start, end, confidence), the surest first.
+
+    Of two spans that overlap by an IoU of one half or more, only the surer is kept.
+    """
+    likely = joint.flatten().topk(min(_CANDIDATES, joint.numel()))
+    spans = torch.stack([likely.indices // len(joint), likely.indices % len(joint)], dim=1)[likely.values > 0]
+    if not len(spans):
+        return []
+    sure = _hits(joint, spans)
+    kept: list[tuple[int, int, float]] = []
+    # A stable sort keeps the likelier single span first among equals.
+    for row in sure.argsort(descending=True, stable=True).tolist():
+        span = (int(spans[row, 0]), int(spans[row, 1]))
+        if all(iou(span, other[:2]) < HIT_IOU for other in kept):
+            kept.append((*span, float(sure[row])))
+        if len(kept) == count:
+            break
+    return kept
+
+
+def iou(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Return the intersection over the union of two spans; 0 where both are empty."""
+    union = max(a[1], b[1]) - min(a[0], b[0])
+    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / union if union > 0 else 0.0
+
+
+def coverage(joint: torch.Tensor) -> torch.Tensor:
+    """Return the probability (bins,) of each bin to lie inside the span.
+
+    Bin *k* lies from token *k* to token *k + 1*: inside where the span starts at *k* or before and ends after *k*.
+    """
     begun = joint.cumsum(dim=0)  # [k, e]: the span started at k or before and ends at e
     ends_after = begun.flip(dims=(1,)).cumsum(dim=1).flip(dims=(1,))  # [k, e]: … and ends at e or later
-    return ends_after.diagonal(offset=1) / total
+    return ends_after.diagonal(offset=1)

@@ -13,7 +13,7 @@ import torch
 
 from . import pixels, prompts, time_tokens, weights
 from . import video as video_file
-from .confidence import coverage, span_confidence
+from .confidence import HIT_IOU, coverage, independent, iou, ranked_spans, span_confidence
 from .errors import QuestionError, WeightsError
 from .model import decoding
 from .prompts import Turn
@@ -42,6 +42,7 @@ class Grounder:
         self.end = self._token_id(self.chat.end)
         self.temporal = [self._token_id(token) for token in time_tokens.tokens(self.config.bins)]
         self.markers = [t.content for t in self.tokenizer.get_added_tokens_decoder().values() if t.special]
+        self.span_tokens = self._span_tokens()
         self.before = self.tokenizer.encode(prompts.before_image(self.chat)).ids
 
     def _token_id(self, token: str) -> int:
@@ -49,6 +50,12 @@ class Grounder:
         if number is None:
             raise WeightsError(f"the tokenizer of {self.config.name} does not know {token}")
         return int(number)
+
+    def _span_tokens(self) -> tuple[list[int], list[int]]:
+        """Return the ids that open a span and those between its two temporal tokens, as in the training answers."""
+        ids = self.token_ids("From <0> to <1>.")
+        start, end = (ids.index(self.temporal[k]) for k in (0, 1))
+        return ids[:start], ids[start + 1 : end]
 
     def watch(
         self,
@@ -127,13 +134,21 @@ class Watched:
         self._prefix = None
 
     @overload
-    def ground(self, query: str, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer: ...
-    @overload
-    def ground(self, query: list[str], *, on_text: OnText | None = None, stop: Stop | None = None) -> list[Answer]: ...
     def ground(
-        self, query: str | list[str], *, on_text: OnText | None = None, stop: Stop | None = None
+        self, query: str, *, best: int = 0, on_text: OnText | None = None, stop: Stop | None = None
+    ) -> Answer: ...
+    @overload
+    def ground(
+        self, query: list[str], *, best: int = 0, on_text: OnText | None = None, stop: Stop | None = None
+    ) -> list[Answer]: ...
+    def ground(
+        self, query: str | list[str], *, best: int = 0, on_text: OnText | None = None, stop: Stop | None = None
     ) -> Answer | list[Answer]:
         """Find when the described content happens. Several queries are answered as one batch.
+
+        The moments are those that the model wrote. With ``best`` they are followed by the likeliest other moments, up
+        to ``best`` in all: decoded so that each is valid and distinct, at the cost of two more forward passes. A model
+        that says "not in the video" is not pressed for moments.
 
         Raises:
             QuestionError: a query is empty, too long, or not valid text.
@@ -142,7 +157,32 @@ class Watched:
         safe = [self.grounder.safe(text, "query") for text in queries]
         turns = [[Turn(prompts.ground(text), grounding=True)] for text in safe]
         answers = self._answer("ground", queries, turns, on_text, stop)
+        if best > 0 and not (stop and stop()):
+            answers = [self._add_moments(answer, turn, best) for answer, turn in zip(answers, turns, strict=True)]
         return answers[0] if isinstance(query, str) else answers
+
+    def _add_moments(self, answer: Answer, turns: Sequence[Turn], best: int) -> Answer:
+        """Return a grounding answer with the likeliest moments that the model did not write, and a truer curve."""
+        grounder = self.grounder
+        if grounder.config.absent_answer and answer.raw == grounder.config.absent_answer:
+            return answer
+        asked = grounder.token_ids(prompts.after_image(grounder.chat, turns))
+        with grounder.lock:
+            joint = decoding.span_distribution(
+                grounder.model,
+                self._read_prefix(),
+                [*asked, *grounder.span_tokens[0]],
+                grounder.span_tokens[1],
+                grounder.temporal,
+            ).joint()
+        moments = list(answer.moments)
+        for start, end, confidence in ranked_spans(joint, best + len(moments)):
+            moment = self._moment(start, end, confidence * (1 - (answer.absent or 0.0)))
+            if len(moments) < best and all(
+                iou((moment.start, moment.end), (other.start, other.end)) < HIT_IOU for other in moments
+            ):
+                moments.append(moment)
+        return dataclasses.replace(answer, moments=tuple(moments), curve=_curve(joint))
 
     def refer(self, start: float, end: float, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
         """Say what happens from ``start`` to ``end``, both in seconds.
@@ -255,42 +295,40 @@ class Watched:
 
     def _read(self, task: str, question: str, generation: decoding.Generation) -> Answer:
         """Turn what the model wrote into an answer whose times are seconds."""
-        bins = self.grounder.config.bins
         raw = self._decode(generation.ids)
+        absent = self._absent(generation) if task == "ground" else None
+        joints = self._joints(generation)
         return Answer(
             task=task,
             question=question,
-            text=time_tokens.read_times(raw, self.duration, bins),
+            text=time_tokens.read_times(raw, self.duration, self.grounder.config.bins),
             raw=raw,
             duration=self.duration,
-            moments=self._moments(raw, generation),
-            curve=self._curve(generation) if task == "ground" else (),
-            absent=self._absent(generation) if task == "ground" else None,
+            moments=self._moments(raw, joints, absent or 0.0),
+            curve=_curve(joints[0]) if task == "ground" and joints else (),
+            absent=absent,
         )
 
-    def _moments(self, raw: str, generation: decoding.Generation) -> tuple[Moment, ...]:
-        bins = self.grounder.config.bins
-        numbers = {token: k for k, token in enumerate(self.grounder.temporal)}
-        steps = [step for step, token in enumerate(generation.ids) if token in numbers]
-        probabilities = generation.kept.exp()
+    def _moments(self, raw: str, joints: dict[int, torch.Tensor], absent: float) -> tuple[Moment, ...]:
         found = []
-        for span in time_tokens.spans(raw, bins):
-            score = None
-            pair = steps[span.before : span.before + 2]
-            if [numbers[generation.ids[step]] for step in pair] == [span.start, span.end]:
-                score = span_confidence(probabilities[pair[0]], probabilities[pair[1]], (span.start, span.end))
-            start, end = (self.duration * (k / bins) for k in (span.start, span.end))
-            found.append(Moment(start, end, score, span.caption))
+        for span in time_tokens.spans(raw, self.grounder.config.bins):
+            joint = joints.get(span.before)
+            confidence = None if joint is None else span_confidence(joint, (span.start, span.end)) * (1 - absent)
+            found.append(self._moment(span.start, span.end, confidence, span.caption))
         return tuple(found)
 
-    def _curve(self, generation: decoding.Generation) -> tuple[float, ...]:
-        """Return the probability of each bin to lie in the first moment written; nothing where none was."""
+    def _moment(self, start: int, end: int, score: float | None, text: str = "") -> Moment:
+        bins = self.grounder.config.bins
+        return Moment(self.duration * (start / bins), self.duration * (end / bins), score, text)
+
+    def _joints(self, generation: decoding.Generation) -> dict[int, torch.Tensor]:
+        """Return the joint distribution at each temporal token and the next, by the token's place among them."""
         numbers = set(self.grounder.temporal)
-        steps = [step for step, token in enumerate(generation.ids) if token in numbers][:2]
-        if len(steps) < 2:
-            return ()
-        start, end = (generation.kept[step].exp() for step in steps)
-        return tuple(round(p, 4) for p in coverage(start, end).tolist())
+        steps = [step for step, token in enumerate(generation.ids) if token in numbers]
+        return {
+            place: independent(generation.kept[a].exp(), generation.kept[b].exp())
+            for place, (a, b) in enumerate(zip(steps, steps[1:], strict=False))
+        }
 
     def _absent(self, generation: decoding.Generation) -> float | None:
         """Return the probability that the answer begins by saying "not in the video", where the model learned to."""
@@ -298,6 +336,11 @@ class Watched:
         if not refusal:
             return None
         return float(generation.first_logits.softmax(dim=0)[self.grounder.token_ids(refusal)[0]])
+
+
+def _curve(joint: torch.Tensor) -> tuple[float, ...]:
+    """Return the probability of each bin to lie in the moment, short enough for JSON."""
+    return tuple(round(p, 4) for p in coverage(joint).tolist())
 
 
 class Conversation:

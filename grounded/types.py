@@ -70,10 +70,10 @@ class Answer:
     """What the model says to one question about one video.
 
     ``text`` is for people: its times are seconds. ``raw`` is what the model wrote, temporal tokens included.
-    ``moments`` lie inside ``[0, duration]``, in seconds, the most probable first, except in captions, which are in the
-    order of time. ``choice`` is the letter of the chosen option. ``absent`` is the probability that the described
-    content is not in the video, where the model was trained to say so. ``curve`` is the probability of each of the
-    model's equal bins of time to lie in the moment that was looked for (grounding only).
+    ``moments`` lie inside ``[0, duration]``, in seconds: those that the model wrote, in its order, then further ones
+    that were asked for, the most probable first. ``choice`` is the letter of the chosen option. ``absent`` is the
+    probability that the described content is not in the video, where the model was trained to say so. ``curve`` is the
+    probability of each of the model's equal bins of time to lie in the moment that was looked for (grounding only).
     """
 
     task: str

@@ -41,7 +41,7 @@ def test_continuing_from_the_prefix_is_reading_everything(golden: Golden) -> Non
 
 
 def test_an_answer_in_a_batch_is_the_answer_alone(golden: Golden) -> None:
-    questions = [_question(golden, number) for number in (0, 1, 3, 4, 0)]
+    questions = [_question(golden, number) for number in (0, 1, 2, 3, 0)]
     together = _generate(golden, questions)
     for question, answer in zip(questions, together, strict=True):
         alone = _generate(golden, [question])[0]
@@ -104,3 +104,19 @@ def test_the_cache_grows_without_losing_anything_and_copies_rows() -> None:
     copy.update(torch.ones(3, 2, 1, 4), torch.ones(3, 2, 1, 4), 0)
     assert torch.equal(cache.layers[0].keys, torch.cat(parts, dim=2)[:, :, :71])
     assert cache.nbytes >= 2 * 71 * 2 * 4 * 4
+
+
+def test_span_distributions_are_those_of_reading_each_start_out(golden: Golden) -> None:
+    grounder = Grounder(golden.loaded)
+    opening, joiner = grounder.span_tokens
+    question = [*_question(golden), *opening]
+    spans = decoding.span_distribution(golden.model, golden.prefix, question, joiner, grounder.temporal, beams=4)
+    assert golden.prefix.cache.length == golden.prefix.length
+    for start, ends in zip(spans.starts.tolist(), spans.ends, strict=True):
+        asked = [*question, grounder.temporal[start], *joiner]
+        first = decoding.generate(golden.model, golden.prefix, [asked], -1, 1)[0].first_logits[grounder.temporal]
+        first[: start + 1] = -torch.inf
+        torch.testing.assert_close(ends, first.softmax(dim=0), atol=1e-4, rtol=0)
+    joint = spans.joint()
+    assert joint.sum().item() == pytest.approx(1)
+    assert torch.equal(joint, joint.triu(diagonal=1))  # no span runs backwards or is empty

@@ -182,3 +182,59 @@ def score(model: VideoLLM, prefix: Prefix, question: Sequence[int], answers: Seq
         prefix.cache.rewind(prefix.length)
     log_probabilities = torch.cat(logits, dim=1).float().log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
     return (log_probabilities * real).sum(dim=1).cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class SpanDistribution:
+    """What the model holds likely where a span is to be written: float32, on the CPU.
+
+    ``start`` (bins + 1,) are the probabilities of each start token; ``ends`` (K, bins + 1) those of each end token
+    after the likeliest starts, ``starts`` (K,). An end is always later than its start.
+    """
+
+    start: torch.Tensor
+    starts: torch.Tensor
+    ends: torch.Tensor
+
+    def joint(self) -> torch.Tensor:
+        """Return the probability (bins + 1, bins + 1) of each start and end, over the starts that were followed up."""
+        joint = torch.zeros(len(self.start), len(self.start))
+        joint[self.starts] = self.start[self.starts, None] * self.ends
+        return joint / joint.sum()
+
+
+@torch.inference_mode()
+def span_distribution(
+    model: VideoLLM,
+    prefix: Prefix,
+    question: Sequence[int],
+    joiner: Sequence[int],
+    temporal: Sequence[int],
+    beams: int = 16,
+) -> SpanDistribution:
+    """Return the distribution over the span that follows ``question``, in two forward passes.
+
+    The first pass reads the question up to where the start token is due, the second the ``beams`` likeliest starts,
+    each with the ``joiner`` between start and end, as one batch. ``temporal`` are the temporal tokens' ids in order.
+    """
+    device = model.device
+    ids = torch.tensor(list(temporal), device=device)
+    llm = model.language_model
+    step = model.embed(torch.tensor([list(question)], device=device))
+    if prefix.length + len(question) + 1 + len(joiner) <= longest_kept(model):
+        cache = prefix.cache
+    else:
+        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
+    try:
+        first = llm(inputs_embeds=step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1, ids]
+        first[-1] = -torch.inf  # nothing can end after the last instant
+        start = first.float().softmax(dim=0)
+        starts = start.topk(min(beams, len(ids) - 1)).indices
+        rows = torch.cat([ids[starts, None], torch.tensor([list(joiner)] * len(starts), device=device)], dim=1)
+        branches = cache.repeated(len(starts))
+        logits = llm(inputs_embeds=model.embed(rows), past_key_values=branches, logits_to_keep=1).logits[:, -1][:, ids]
+    finally:
+        prefix.cache.rewind(prefix.length)
+    runs_back = torch.arange(len(ids), device=device)[None] <= starts[:, None]
+    ends = logits.float().masked_fill(runs_back, -torch.inf).softmax(dim=-1)
+    return SpanDistribution(start.cpu(), starts.cpu(), ends.cpu())

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -15,7 +14,6 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
 
@@ -51,12 +49,23 @@ def fetch(hub_id: str, files: Sequence[str] | None = None) -> Path:
         raise WeightsError(f"{hub_id} was not found on the hub, or is private and needs a token (HF_TOKEN)") from error
     except HFValidationError as error:
         raise WeightsError(f"{hub_id!r} is neither a folder nor a valid hub id (owner/name)") from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError) as error:
-        raise WeightsError(
-            f"{hub_id} is not in the local cache and the hub cannot be reached; connect, or pass a folder"
-        ) from error
     except (EntryNotFoundError, HfHubHTTPError) as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise _unreachable(hub_id, error) from error
         raise WeightsError(f"fetching {hub_id} failed: {error}") from error
+    except WeightsError:
+        raise
+    except (
+        Exception
+    ) as error:  # offline: the HTTP library below huggingface_hub changes, so its errors have no name here
+        raise _unreachable(hub_id, error) from error
+
+
+def _unreachable(hub_id: str, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"{hub_id} is not in the local cache and the hub cannot be reached ({type(error).__name__}); "
+        "connect, or pass a folder"
+    )
 
 
 def _cached(hub_id: str, files: Sequence[str] | None) -> Path | None:
