@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,151 +16,160 @@ import spaces  # before anything that touches CUDA
 import gradio as gr
 import typer
 
-from grounded import video
-from grounded.errors import GroundedError, QuestionError
+from grounded.errors import GroundedError
 from grounded.grounder import load
-from grounded.serving import Doing, Question, Served, Service, Writing, run, seconds_needed
-from grounded.time_tokens import parse_seconds
+from grounded.serving import MAX_TEXT, Service, run, seconds_needed
+from grounded.space.endpoints import Endpoints, sentence
+from grounded.space.examples import Example, offers, read_examples
+from grounded.space.files import FORMS, LIMITS
+from grounded.space.visits import Session, Visits
+from grounded.timeline import Reply, Timeline
 
-log = logging.getLogger("grounded.app")
-
-LIMITS = video.Limits(seconds=120.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
-QUEUE = 64  # waiting questions; one more is told that the queue is full
-
-
-def sentence(error: Exception) -> gr.Error:
-    """Return an error that a page shows as text: gr.Error renders HTML, and a message may quote a visitor."""
-    return gr.Error(html.escape(str(error)[:500]), print_exception=False)
-
-
-def answer(service: Service, path: str | None, question: Callable[[], Question]) -> Iterator[tuple[str, Any]]:
-    """Yield (text, result) while a question is answered."""
-    try:
-        if not path:
-            raise QuestionError("there is no video yet: upload one first")
-        for event in service.ask(path, question()):
-            match event:
-                case Doing(what, fraction):
-                    yield f"{what} … {100 * fraction:.0f} %", None
-                case Writing(text):
-                    yield text, None
-                case Served():
-                    yield event.answer.text, event.to_dict()
-    except GroundedError as error:
-        raise sentence(error) from error
+EXAMPLES = Path(__file__).parent / "examples"
+QUEUE = 64  # waiting questions; the next one is told that the queue is full
+SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
+TRUST = {
+    "tiny": "It knows a world of moving shapes (circles, squares, triangles, stars, rings and moons that move, spin, "
+    "grow, shrink, blink and bounce) and nothing else: on other videos it guesses.",
+    "phi3.5": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
+    "llama3": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
+}
+CLOCK = """() => {
+  const video = document.querySelector("#player video");
+  return video ? video.currentTime.toFixed(2) : "0";
+}"""
+RANGE = """(timeline) => (timeline && timeline.selected || [0, 0]).map((seconds) => Number(seconds).toFixed(2))"""
+LANE = {"concurrency_id": "model", "concurrency_limit": 8}  # questions in work; the model itself takes one at a time
+CUTTER = {"concurrency_id": "cutter", "concurrency_limit": 2}  # clips, previews and probes
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def last(results: Iterator[tuple[str, Any]]) -> Any:
-    """Return the result that an iterator of `answer` ends with."""
-    return [result for _, result in results][-1]
+def shelf(examples: list[Example], task: str) -> gr.Dataset:
+    """Return the examples of a task as buttons."""
+    labels = [[offer.label] for offer in offers(examples, task)]
+    return gr.Dataset(
+        label="Examples",
+        components=["textbox"],
+        samples=labels,
+        type="index",
+        samples_per_page=20,
+        visible=bool(labels),
+        elem_classes="shelf",
+    )
 
 
-def options_in(text: str) -> tuple[str, ...]:
-    """Return the options written one a line."""
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
-
-
-def build(service: Service) -> gr.Blocks:
+def build(service: Service, examples: list[Example]) -> gr.Blocks:
     """Return the page and the API of one service."""
-
-    def ask_ground(path: str | None, query: str) -> Iterator[tuple[str, Any]]:
-        yield from answer(service, path, lambda: Question("ground", query))
-
-    def ask_refer(path: str | None, start: str, end: str) -> Iterator[tuple[str, Any]]:
-        yield from answer(service, path, lambda: Question("refer", start=parse_seconds(start), end=parse_seconds(end)))
-
-    def ask_choose(path: str | None, question: str, options: str) -> Iterator[tuple[str, Any]]:
-        yield from answer(service, path, lambda: Question("choose", question, options_in(options)))
-
-    def ask_caption(path: str | None) -> Iterator[tuple[str, Any]]:
-        yield from answer(service, path, lambda: Question("caption"))
-
-    def ask_anything(path: str | None, question: str) -> Iterator[tuple[str, Any]]:
-        yield from answer(service, path, lambda: Question("ask", question))
-
-    def ground(video: str, query: str) -> dict[str, Any]:
-        """Find when something happens in a video.
-
-        Args:
-            video: The video file.
-            query: What to look for, in words.
-        """
-        return last(ask_ground(video, query))
-
-    def refer(video: str, start: float, end: float) -> dict[str, Any]:
-        """Say what happens in a range of a video.
-
-        Args:
-            video: The video file.
-            start: Where the range begins, in seconds.
-            end: Where it ends, in seconds.
-        """
-        return last(answer(service, video, lambda: Question("refer", start=start, end=end)))
-
-    def choose(video: str, question: str, options: list[str]) -> dict[str, Any]:
-        """Choose one of several answers to a question about a video.
-
-        Args:
-            video: The video file.
-            question: The question.
-            options: Two options or more.
-        """
-        return last(answer(service, video, lambda: Question("choose", question, tuple(options))))
-
-    def caption(video: str) -> dict[str, Any]:
-        """List the events of a video, each with its start, its end and a caption.
-
-        Args:
-            video: The video file.
-        """
-        return last(ask_caption(video))
-
-    def ask(video: str, question: str) -> dict[str, Any]:
-        """Ask anything about a video.
-
-        Args:
-            video: The video file.
-            question: The question; times such as "from 70.5 to 80 seconds" are understood.
-        """
-        return last(ask_anything(video, question))
-
+    visits, endpoints = Visits(service, examples), Endpoints(service)
+    name = service.grounder.config.name
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
-        gr.Markdown(f"# grounded\nThe model **{service.grounder.config.name}** answers.")
-        player = gr.Video(label="Video", sources=["upload"], elem_id="player")
-        tabs: list[tuple[gr.Button, Callable[..., Any], list[Any]]] = []
-        with gr.Tab("Ground"):
-            query = gr.Textbox(label="What to look for", max_length=2000)
-            tabs.append((gr.Button("Find it", variant="primary"), ask_ground, [player, query]))
-        with gr.Tab("Refer"):
-            start, end = gr.Textbox("0", label="From"), gr.Textbox("1", label="To")
-            tabs.append((gr.Button("Describe it", variant="primary"), ask_refer, [player, start, end]))
-        with gr.Tab("Choose"):
-            asked = gr.Textbox(label="Question", max_length=2000)
-            options = gr.Textbox(label="Options, one a line", lines=4)
-            tabs.append((gr.Button("Choose", variant="primary"), ask_choose, [player, asked, options]))
-        with gr.Tab("Captions"):
-            tabs.append((gr.Button("List the events", variant="primary"), ask_caption, [player]))
-        with gr.Tab("Ask"):
-            free = gr.Textbox(label="Question", max_length=2000)
-            tabs.append((gr.Button("Ask", variant="primary"), ask_anything, [player, free]))
-        text = gr.Textbox(label="Answer", interactive=False)
-        result = gr.JSON(label="As data")
-        for button, handler, inputs in tabs:
-            button.click(handler, inputs, [text, result], api_visibility="private", concurrency_id="model")
+        session = gr.State(Session(), time_to_live=SESSION_SECONDS)
+        gr.Markdown(
+            f"# grounded\nFind *when* something happens in a video. **{html.escape(name)}** answers. "
+            + TRUST.get(name, "What this model can be trusted with is not known here."),
+            elem_id="title",
+        )
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320, elem_id="stage"):
+                player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
+                timeline = Timeline(elem_id="timeline")
+            with gr.Column(scale=2, min_width=320):
+                with gr.Tabs(overflow_behavior="wrap") as tabs:
+                    with gr.Tab("Ground", id="ground"):
+                        query = gr.Textbox(
+                            label="What to look for", placeholder="a blue circle moves left", max_length=MAX_TEXT
+                        )
+                        best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
+                        find = gr.Button("Find it", variant="primary")
+                        shelf_ground = shelf(examples, "ground")
+                        found = Reply(elem_id="found")
+                    with gr.Tab("Refer", id="refer"):
+                        with gr.Row():
+                            start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
+                            end = gr.Textbox("", label="To", placeholder="25 or 0:25", min_width=120)
+                        with gr.Row():
+                            start_here = gr.Button("From the player's position", size="sm", min_width=120)
+                            end_here = gr.Button("To the player's position", size="sm", min_width=120)
+                        describe = gr.Button("What happens here?", variant="primary")
+                        shelf_refer = shelf(examples, "refer")
+                        described = Reply(elem_id="described")
+                    with gr.Tab("Choose", id="choose"):
+                        asked = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
+                        options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
+                        choose = gr.Button("Choose", variant="primary")
+                        shelf_choose = shelf(examples, "choose")
+                        chosen = Reply(elem_id="chosen")
+                    with gr.Tab("Captions", id="caption"):
+                        caption = gr.Button("List all events", variant="primary")
+                        shelf_caption = shelf(examples, "caption")
+                        captioned = Reply(elem_id="captioned")
+                    with gr.Tab("Ask", id="ask"):
+                        said = Reply(elem_id="said")
+                        free = gr.Textbox(
+                            label="Question",
+                            placeholder="When does it happen? What is the last event?",
+                            max_length=MAX_TEXT,
+                        )
+                        shelf_ask = shelf(examples, "ask")
+                        with gr.Row():
+                            converse = gr.Button("Ask", variant="primary", min_width=120)
+                            anew = gr.Button("New conversation", min_width=120)
+                with gr.Accordion("Export", open=False):
+                    with gr.Row():
+                        form = gr.Dropdown(list(FORMS), value="json", label="Rows of the timeline as", min_width=140)
+                        write = gr.Button("Export", min_width=120)
+                    file = gr.File(label="Your file", interactive=False, visible=False, elem_id="file-export")
+
+        replies = (found, described, chosen, captioned, said)
+        stage = [player, session, timeline]
+        questions = (
+            ("ground", [find.click, query.submit], visits.ground, [query, best], found, shelf_ground, [query]),
+            (
+                "refer",
+                [describe.click, start.submit, end.submit],
+                visits.refer,
+                [start, end],
+                described,
+                shelf_refer,
+                [start, end],
+            ),
+            ("choose", [choose.click], visits.choose, [asked, options], chosen, shelf_choose, [asked, options]),
+            ("caption", [caption.click], visits.caption, [], captioned, shelf_caption, []),
+            ("ask", [converse.click, free.submit], visits.converse, [free, said], said, shelf_ask, [free]),
+        )
+        for task, triggers, handler, inputs, reply, examples_of, fields in questions:
+            call = (handler, [*stage, *inputs], [reply, timeline, session])
+            gr.on(triggers, *call, **PRIVATE, **LANE)
+            take = partial(visits.take, offers(examples, task))
+            examples_of.click(take, [*stage, examples_of], [*stage, *fields], **PRIVATE).then(*call, **PRIVATE, **LANE)
+        timeline.describe(visits.describe, stage, [described, timeline, session], **PRIVATE, **LANE)
+        timeline.describe(lambda: gr.Tabs(selected="refer"), None, tabs, queue=False, **PRIVATE)
+        timeline.select(None, timeline, [start, end], js=RANGE, **PRIVATE)
+        timeline.cut(visits.cut, stage, [file, timeline], **PRIVATE, **CUTTER)
+        write.click(visits.export, [*stage, form], [file, timeline], **PRIVATE, **CUTTER)
+        start_here.click(None, None, start, js=CLOCK, **PRIVATE)
+        end_here.click(None, None, end, js=CLOCK, **PRIVATE)
+        for reply in replies:
+            reply.cancel(visits.stop, None, None, queue=False, **PRIVATE)
+        anew.click(lambda: (Session(), dict(Reply.empty)), None, [session, said], queue=False, **PRIVATE)
+        gr.on([player.upload, player.clear], visits.open, player, [player, session, timeline], **PRIVATE, **CUTTER)
+        fields = [query, start, end, asked, options, free]
+        page.load(visits.arrive, None, [player, timeline, tabs, *fields], queue=False, **PRIVATE)
 
         with gr.Group(visible=False):
-            file, data = gr.Video(label="video", sources=["upload"]), gr.JSON(label="answer")
-            words = gr.Textbox(label="query")
-            seconds = gr.Number(label="start"), gr.Number(label="end")
-            many = gr.JSON(label="options")
-        for endpoint, inputs in (
-            (ground, [file, words]),
-            (refer, [file, *seconds]),
-            (choose, [file, words, many]),
-            (caption, [file]),
-            (ask, [file, words]),
+            film = gr.Video(label="video", sources=["upload"], include_audio=True)
+            words, number = gr.Textbox(label="text"), gr.Number(label="number")
+            plain = gr.JSON(label="answer")
+            clip = gr.File(label="file")
+        for endpoint, inputs, output in (
+            (endpoints.ground, [film, words, gr.Number(3, visible=False)], plain),
+            (endpoints.refer, [film, number, number], plain),
+            (endpoints.choose, [film, words, plain], plain),
+            (endpoints.caption, [film], plain),
+            (endpoints.ask, [film, words], plain),
+            (endpoints.export, [plain, words, film, gr.Number(0, visible=False)], clip),
         ):
-            gr.on([], endpoint, inputs, data, api_name=endpoint.__name__, concurrency_id="model")
+            gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **LANE)
     page.queue(default_concurrency_limit=8, max_size=QUEUE)
     return page
 
@@ -181,6 +191,7 @@ def main(
 ) -> None:
     """Open the page."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         grounder = load(model, device=device, dtype=dtype)
     except GroundedError as error:
@@ -196,19 +207,24 @@ def main(
 
     zero = bool(os.environ.get("SPACES_ZERO_GPU"))
     service = Service(grounder, limits=LIMITS, remote=on_gpu if zero else None)
-    if preload:
-        for path in sorted((Path(__file__).parent / "examples").glob("*.mp4")):
-            service.watch(path)
-    build(service).launch(
-        server_name=host,
-        server_port=port,
-        share=share,
+    examples = read_examples(EXAMPLES)
+    for example in examples if preload else ():
+        service.watch(example.path)
+    launch(build(service, examples), server_name=host, server_port=port, share=share)
+
+
+def launch(page: gr.Blocks, **settings: Any) -> Any:
+    """Serve a page with what holds for all of them."""
+    return page.launch(
+        theme=gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate"),
+        css_paths=Path(__file__).parent / "grounded" / "timeline" / "page.css",
         mcp_server=True,
         ssr_mode=False,
         show_error=False,
         max_file_size=LIMITS.max_bytes,
         enable_monitoring=False,
         run_history=False,
+        **settings,
     )
 
 

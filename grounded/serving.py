@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import logging
 import os
 import queue
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from . import pixels, video
+from . import pixels, prompts, video
 from .errors import GroundedError, QuestionError
 from .grounder import Conversation, Grounder, Watched
 from .library import Library, content_key
@@ -24,6 +25,7 @@ from .types import Answer, Clip
 
 log = logging.getLogger(__name__)
 
+EVIDENCE = "Provide the timestamps that correspond to your answer."  # as in the training data
 TASKS = ("ground", "refer", "choose", "caption", "ask")
 MAX_TEXT = 2000  # characters of one question or option
 MAX_BATCH = 16
@@ -38,10 +40,14 @@ class StoppedError(GroundedError):
 
 @dataclass(frozen=True)
 class Question:
-    """One question of any task; ``start`` and ``end`` are in seconds, ``turns`` the conversation so far."""
+    """One question of any task.
+
+    ``best`` is how many moments a query may get; ``start`` and ``end`` are seconds; ``turns`` the conversation so far.
+    """
 
     task: str
     text: str = ""
+    best: int = 3
     options: tuple[str, ...] = ()
     start: float = 0.0
     end: float = 0.0
@@ -89,8 +95,13 @@ class Served:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold: the answer's fields, and how it was made."""
-        made = {"model": self.model, "step": self.step, "seconds": round(self.seconds, 3), "known": self.known}
-        return self.answer.to_dict() | made
+        return self.answer.to_dict() | {
+            "model": self.model,
+            "step": self.step,
+            "seconds": round(self.seconds, 3),
+            "watching": round(self.watching, 3),
+            "known": self.known,
+        }
 
 
 Event = Doing | Writing | Answered | Served
@@ -145,11 +156,11 @@ def respond(watched: Watched, question: Question, emit: Callable[[Event], None],
 
     match question.task:
         case "ground":
-            return Answered(watched.ground(question.text, on_text=on_text, stop=stop))
+            return Answered(watched.ground(question.text, best=question.best, on_text=on_text, stop=stop))
         case "refer":
             return Answered(watched.refer(question.start, question.end, on_text=on_text, stop=stop))
         case "choose":
-            return Answered(watched.choose(question.text, question.options, on_text=on_text, stop=stop))
+            return Answered(_choose(watched, question, on_text, stop))
         case "caption":
             return Answered(watched.caption(on_text=on_text, stop=stop))
         case "ask":
@@ -158,6 +169,18 @@ def respond(watched: Watched, question: Question, emit: Callable[[Event], None],
             answer = conversation.ask(question.text, on_text=on_text, stop=stop)
             return Answered(answer, conversation.turns)
     raise QuestionError(f"{question.task!r} is no task; there are {', '.join(TASKS)}")
+
+
+def _choose(watched: Watched, question: Question, on_text: Callable[[str], None], stop: Callable[[], bool]) -> Answer:
+    """Choose, and then ask for the moment that shows it, as the second turn of the training conversations does."""
+    answer = watched.choose(question.text, question.options, on_text=on_text, stop=stop)
+    if answer.choice is None or stop():
+        return answer
+    conversation = Conversation(watched)
+    asked = prompts.choose(watched.grounder.safe(question.text), [option.text for option in answer.options])
+    conversation.turns = (Turn(asked, grounding=False, answer=answer.raw),)
+    shown = conversation.ask(EVIDENCE, stop=stop)
+    return dataclasses.replace(answer, moments=shown.moments)
 
 
 def stream(
@@ -231,13 +254,14 @@ class Lane:
 def _respond_together(watched: Watched, batch: list[_Waiting]) -> None:
     if len(batch) > 1:
         try:
-            queries = [each.question.text for each in batch]
-            answers = watched.ground(queries, stop=lambda: all(each.stop() for each in batch))
+            queries, best = [each.question.text for each in batch], max(each.question.best for each in batch)
+            answers = watched.ground(queries, best=best, stop=lambda: all(each.stop() for each in batch))
         except GroundedError:
             pass  # one query spoils it for all: each alone, then
         else:
             for each, answer in zip(batch, answers, strict=True):
-                each.answered.set_result(Answered(answer))
+                moments = answer.moments[: max(1, each.question.best)]
+                each.answered.set_result(Answered(dataclasses.replace(answer, moments=moments)))
             return
     for each in batch:
         try:
@@ -284,6 +308,10 @@ class Service:
             if isinstance(event, Served):
                 return event
         raise StoppedError("the question was stopped")
+
+    def step(self, duration: float) -> float:
+        """Return how fine a time can be, in seconds, in a video of ``duration`` seconds."""
+        return duration / min(self.grounder.config.bins, self.grounder.config.frames)
 
     def watch(self, path: str | os.PathLike[str]) -> Watched:
         """Return a watched video, from the library if it is there."""

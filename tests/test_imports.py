@@ -20,6 +20,7 @@ LEVELS = (
     {"grounder"},
     {"evaluation", "training", "library", "clips", "export", "timeline"},
     {"serving"},
+    {"space"},
     {"__main__", "__init__"},
 )
 # Within the third row, who may import whom.

@@ -1,4 +1,4 @@
-"""The timeline and the replies of the page: components that draw plain data, never a template, from what people write."""
+"""The timeline and the replies of the page: components that draw what people and models write, as text alone."""
 
 from .components import Reply, Timeline
 

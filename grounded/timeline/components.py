@@ -20,17 +20,17 @@ def _file(name: str) -> str:
 
 
 class _Drawn(gr.HTML):
-    """An HTML component that shows a JSON value; the files ``name``.html, .css and .js draw it."""
+    """An HTML component that shows a JSON value; the files ``stem``.html, .css and .js draw it."""
 
-    name = ""
+    stem = ""
     empty: dict[str, Any] = {}
 
     def __init__(self, value: dict[str, Any] | None = None, **kwargs: Any) -> None:
         # Gradio makes components anew from their configuration: what it passes for the files is the same text.
         files = {
-            "html_template": _file(f"{self.name}.html"),
-            "css_template": _file(f"{self.name}.css"),
-            "js_on_load": _file(f"{self.name}.js"),
+            "html_template": _file(f"{self.stem}.html"),
+            "css_template": _file(f"{self.stem}.css"),
+            "js_on_load": _file(f"{self.stem}.js"),
             "apply_default_css": False,
         }
         super().__init__(value=value or dict(self.empty), **(kwargs | files))
@@ -55,12 +55,13 @@ class Timeline(_Drawn):
     """Rows of moments under a player; see timeline.js for what it does.
 
     Value: ``duration`` and ``step`` in seconds, 0 where they are not known; ``rows``, each an answer as plain data
-    (`Answer.to_dict`) with an ``id`` of its own; ``selected``, a range [start, end] in seconds, or None.
+    (`Answer.to_dict`) with an ``id`` of its own; ``selected``, a range [start, end] in seconds, or None; ``note`` and
+    ``error``, sentences about the video.
     Events: ``select`` (a range was dragged or a segment clicked), ``describe`` and ``cut`` (asked for that range).
     """
 
-    name = "timeline"
-    empty = {"duration": 0, "step": 0, "rows": [], "selected": None}
+    stem = "timeline"
+    empty = {"duration": 0, "step": 0, "rows": [], "selected": None, "note": "", "error": ""}
 
     @staticmethod
     def with_row(value: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -77,5 +78,5 @@ class Reply(_Drawn):
     ``answers``, each as plain data, the latest last. Event: ``cancel``.
     """
 
-    name = "reply"
+    stem = "reply"
     empty = {"doing": None, "writing": "", "error": "", "note": "", "answers": []}

@@ -326,6 +326,10 @@ function announce() {
 function draw() {
   film.setAttribute("aria-valuemax", duration().toFixed(1));
   find(".step").textContent = value().step ? "Finest step of time: " + number(value().step).toFixed(2) + " s" : "";
+  for (const [name, text] of [["message", value().note], ["error", value().error]]) {
+    find("." + name).hidden = !text;
+    find("." + name).textContent = String(text || "");
+  }
   find(".empty").hidden = rows().length > 0;
   rowsBox.replaceChildren(...rows().map(drawRow));
   drawTicks();

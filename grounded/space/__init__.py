@@ -1,0 +1,1 @@
+"""The Space behind its page: the endpoints of the API, and what a visit does."""

@@ -1,0 +1,220 @@
+"""Visits: what the events of the page do. A visitor's rows live in the browser, the little else in a Session."""
+
+from __future__ import annotations
+
+import filecmp
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from .. import export, video
+from ..errors import DataError, GroundedError, QuestionError, TimeError
+from ..prompts import Turn
+from ..serving import MAX_TEXT, Doing, Question, Served, Service, StoppedError, Writing
+from ..time_tokens import parse_seconds
+from ..timeline import Reply, Timeline
+from ..video import clips
+from . import files
+from .examples import Example, Offer
+
+SKIP = gr.skip()  # leaves a component as it is
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the server keeps of one visitor: the file behind a preview, and the conversation."""
+
+    original: str = ""
+    preview: str = ""  # the name of the preview file
+    turns: tuple[Turn, ...] = ()
+
+
+def options_in(text: str) -> tuple[str, ...]:
+    """Return the options written one a line."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def selection(timeline: dict[str, Any]) -> tuple[float, float]:
+    """Return the range that is chosen on a timeline, in seconds.
+
+    Raises:
+        TimeError: there is none.
+    """
+    try:
+        start, end = timeline["selected"]
+        return float(start), float(end)
+    except (KeyError, TypeError, ValueError):
+        raise TimeError("no range is chosen: drag over the strip below the video, or click a moment") from None
+
+
+class Visits:
+    """What the page's events do. A visitor's rows live in the visitor's browser; `Session` holds the little else."""
+
+    def __init__(self, service: Service, examples: Sequence[Example]) -> None:
+        self.service = service
+        self.examples = examples
+        self._running: dict[str, threading.Event] = {}  # by session, while an answer is being made
+
+    def stop(self, request: gr.Request) -> None:
+        """End the visitor's running question."""
+        if (running := self._running.get(str(request.session_hash))) is not None:
+            running.set()
+
+    def open(self, path: str | None, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+        """Look at a new video: yield (player, session, timeline), at last with a preview where browsers need one."""
+        self.stop(request)
+        timeline: dict[str, Any] = dict(Timeline.empty)
+        if not path:
+            yield SKIP, Session(), timeline
+            return
+        try:
+            info = video.probe(path, limits=files.LIMITS)
+            timeline |= {"duration": info.duration, "step": self.service.step(info.duration)}
+            if clips.plays_in_browsers(info, Path(path).suffix):
+                yield SKIP, Session(), timeline
+                return
+            note = f"Browsers do not play {info.codec} in this container: a small preview is being made."
+            yield SKIP, Session(), timeline | {"note": note}
+            target = files.scratch("mp4", f"preview-{uuid.uuid4().hex}")
+            clips.preview(path, target, limits=files.CLIP_LIMITS)
+            note = "You see a small preview, because browsers do not play this file; answers come from the original."
+            yield str(target), Session(path, target.name), timeline | {"note": note}
+        except GroundedError as error:
+            yield SKIP, Session(), timeline | {"error": str(error)[:500]}
+
+    def file(self, path: str | None, session: Session | None) -> str:
+        """Return the file that a question is about: the original where the player shows a preview."""
+        if not path:
+            raise QuestionError("there is no video yet: upload one, or click an example")
+        preview = session is not None and session.preview and Path(path).name == session.preview
+        return session.original if session and preview else path
+
+    def ask(
+        self,
+        path: str | None,
+        session: Session | None,
+        timeline: dict[str, Any],
+        make: Callable[[], Question],
+        request: gr.Request,
+        before: list[Any] | None = None,
+    ) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield (reply, timeline, session) while a question is answered; ``before`` are answers to keep showing."""
+        reply: dict[str, Any] = Reply.empty | {"answers": before or []}
+        visitor, stop = str(request.session_hash), threading.Event()
+        self._running[visitor] = stop
+        try:
+            yield reply | {"doing": {"what": "starting", "fraction": 0}}, SKIP, SKIP
+            question, file = make(), self.file(path, session)
+            for event in self.service.ask(file, question, stop):
+                match event:
+                    case Doing(what, fraction):
+                        yield reply | {"doing": {"what": what, "fraction": round(fraction, 2)}}, SKIP, SKIP
+                    case Writing(text):
+                        yield reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}, SKIP, SKIP
+                    case Served():
+                        row = event.to_dict() | {"id": uuid.uuid4().hex, "link": self.link(file, question)}
+                        kept = Session(*((session.original, session.preview) if session else ("", "")), event.turns)
+                        answered = reply | {"answers": [*reply["answers"], row]}
+                        yield answered, Timeline.with_row(timeline, row), kept
+        except StoppedError:
+            yield reply | {"note": "Stopped."}, SKIP, SKIP
+        except GroundedError as error:
+            yield reply | {"error": str(error)[:500]}, SKIP, SKIP
+        except gr.Error as error:  # such as ZeroGPU's quota: Gradio shows it too
+            yield reply | {"error": str(error.message)[:500]}, SKIP, SKIP
+            raise
+        finally:
+            stop.set()
+            if self._running.get(visitor) is stop:
+                del self._running[visitor]
+
+    def ground(self, path: Any, session: Any, timeline: Any, query: str, best: float, request: gr.Request) -> Any:
+        yield from self.ask(
+            path, session, timeline, lambda: Question("ground", query or "", best=int(best or 3)), request
+        )
+
+    def refer(self, path: Any, session: Any, timeline: Any, start: str, end: str, request: gr.Request) -> Any:
+        def make() -> Question:
+            return Question("refer", start=parse_seconds(start or ""), end=parse_seconds(end or ""))
+
+        yield from self.ask(path, session, timeline, make, request)
+
+    def describe(self, path: Any, session: Any, timeline: Any, request: gr.Request) -> Any:
+        def make() -> Question:
+            start, end = selection(timeline)
+            return Question("refer", start=start, end=end)
+
+        yield from self.ask(path, session, timeline, make, request)
+
+    def choose(self, path: Any, session: Any, timeline: Any, text: str, options: str, request: gr.Request) -> Any:
+        yield from self.ask(
+            path, session, timeline, lambda: Question("choose", text or "", options=options_in(options or "")), request
+        )
+
+    def caption(self, path: Any, session: Any, timeline: Any, request: gr.Request) -> Any:
+        yield from self.ask(path, session, timeline, lambda: Question("caption"), request)
+
+    def converse(self, path: Any, session: Any, timeline: Any, text: str, reply: Any, request: gr.Request) -> Any:
+        turns = session.turns if session else ()
+        said = reply.get("answers") if turns else []
+        yield from self.ask(path, session, timeline, lambda: Question("ask", text or "", turns=turns), request, said)
+
+    def export(self, path: Any, session: Any, timeline: Any, form: str) -> tuple[Any, Any]:
+        """Write the timeline's rows as a file; returns (file, timeline)."""
+        try:
+            rows = timeline.get("rows")
+            answers = [export.read_answer(row) for row in (rows if isinstance(rows, list) else [])]
+            if not answers:
+                raise DataError("there is nothing to export yet: ask something first")
+            return gr.File(files.written(answers, form, self.file(path, session)), visible=True), timeline | {
+                "error": ""
+            }
+        except GroundedError as error:
+            return SKIP, timeline | {"error": str(error)[:500]}
+
+    def cut(self, path: Any, session: Any, timeline: Any) -> tuple[Any, Any]:
+        """Cut the chosen range out of the video; returns (file, timeline)."""
+        try:
+            clip = files.cut(self.file(path, session), *selection(timeline))
+            return gr.File(clip, visible=True), timeline | {"error": ""}
+        except GroundedError as error:
+            return SKIP, timeline | {"error": str(error)[:500]}
+
+    def link(self, path: str, question: Question) -> str:
+        """Return the query string that opens an example with a question; nothing for a visitor's own video."""
+        for example in self.examples:
+            if filecmp.cmp(path, example.path, shallow=False):
+                asked = {"example": example.path.stem, "task": question.task, "text": question.text}
+                if question.task == "refer":
+                    asked |= {"from": f"{question.start:g}", "to": f"{question.end:g}"}
+                asked |= {"options": "\n".join(question.options)} if question.options else {}
+                return "?" + urlencode(asked)
+        return ""
+
+    def take(self, offers: Sequence[Offer], path: Any, session: Any, timeline: Any, chosen: int) -> tuple[Any, ...]:
+        """Put an example on the stage: (player, session, timeline, *fields); the rows stay if its video is there."""
+        offer = offers[chosen]
+        if path and filecmp.cmp(path, offer.path, shallow=False):
+            return SKIP, SKIP, SKIP, *offer.fields
+        return str(offer.path), Session(), dict(Timeline.empty), *offer.fields
+
+    def arrive(self, request: gr.Request) -> tuple[Any, ...]:
+        """Fill the page from a link; returns (player, timeline, tabs, query, from, to, question, options, free)."""
+        asked = dict(request.query_params)
+        example = next((each for each in self.examples if each.path.stem == asked.get("example")), None)
+        if example is None:
+            return (SKIP,) * 9
+        task, text = asked.get("task", "ground"), asked.get("text", "")[:MAX_TEXT]
+        fields = {
+            "ground": (text, SKIP, SKIP, SKIP, SKIP, SKIP),
+            "refer": (SKIP, asked.get("from", "")[:20], asked.get("to", "")[:20], SKIP, SKIP, SKIP),
+            "choose": (SKIP, SKIP, SKIP, text, asked.get("options", "")[: 26 * MAX_TEXT], SKIP),
+            "ask": (SKIP, SKIP, SKIP, SKIP, SKIP, text),
+        }.get(task, (SKIP,) * 6)
+        return str(example.path), dict(Timeline.empty), gr.Tabs(selected=task), *fields
