@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from .errors import GroundedError
+from .evaluation import cli as evaluation
+from .training import cli as training
+from .world import cli as world
 
 if TYPE_CHECKING:
     from .grounder import Watched
@@ -226,6 +229,9 @@ def _print(answer: Answer, as_json: bool) -> None:
     else:
         typer.echo(answer.text)
 
+
+for command in (training.train, training.release, evaluation.evaluate, evaluation.score, evaluation.benchmarks, world.world):
+    app.command()(command)
 
 if __name__ == "__main__":
     app(prog_name="python -m grounded")

@@ -99,8 +99,8 @@ def convert_only(released: str, llm: str, converted: str) -> None:
 @app.command()
 def load_only(converted: str) -> None:
     loaded = weights.load(converted, device="cpu", dtype="bfloat16")
-    total = sum(float(p.flatten()[0]) for p in loaded.model.parameters())  # every tensor can be read
-    assert total == total
+    for parameter in loaded.model.parameters():  # mapped pages count only once they are read
+        parameter.view(torch.int16).amax()
     typer.echo(peak())
 
 
