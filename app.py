@@ -19,7 +19,7 @@ import typer
 from grounded.errors import GroundedError
 from grounded.grounder import load
 from grounded.serving import MAX_TEXT, Service, run, seconds_needed
-from grounded.space.endpoints import Endpoints, sentence
+from grounded.space.endpoints import AnswerData, Endpoints, sentence
 from grounded.space.examples import Example, offers, read_examples
 from grounded.space.files import FORMS, LIMITS
 from grounded.space.visits import Session, Visits
@@ -39,8 +39,11 @@ CLOCK = """() => {
   return video ? video.currentTime.toFixed(2) : "0";
 }"""
 RANGE = """(timeline) => (timeline && timeline.selected || [0, 0]).map((seconds) => Number(seconds).toFixed(2))"""
-LANE = {"concurrency_id": "model", "concurrency_limit": 8}  # questions in work; the model itself takes one at a time
-CUTTER = {"concurrency_id": "cutter", "concurrency_limit": 2}  # clips, previews and probes
+LANE: dict[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": 8,
+}  # questions in work; the model itself takes one at a time
+CUTTER: dict[str, Any] = {"concurrency_id": "cutter", "concurrency_limit": 2}  # clips, previews and probes
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -58,11 +61,31 @@ def shelf(examples: list[Example], task: str) -> gr.Dataset:
     )
 
 
+def serve(endpoints: Endpoints) -> None:
+    """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
+    with gr.Group(visible=False):
+        film = gr.Video(label="video", sources=["upload"], include_audio=True)
+        words, number = gr.Textbox(label="text"), gr.Number(label="number")
+        count, first = gr.Number(3, label="count"), gr.Number(0, label="first")
+        answer, options, answers = AnswerData(label="answer"), gr.JSON(label="options"), gr.JSON(label="answers")
+        file = gr.File(label="file")
+    for endpoint, inputs, output in (
+        (endpoints.ground, [film, words, count], answer),
+        (endpoints.refer, [film, number, number], answer),
+        (endpoints.choose, [film, words, options], answer),
+        (endpoints.caption, [film], answer),
+        (endpoints.ask, [film, words], answer),
+        (endpoints.export, [answers, words, film, first], file),
+    ):
+        gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **LANE)
+
+
 def build(service: Service, examples: list[Example]) -> gr.Blocks:
     """Return the page and the API of one service."""
-    visits, endpoints = Visits(service, examples), Endpoints(service)
+    visits = Visits(service, examples)
     name = service.grounder.config.name
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
+        serve(Endpoints(service))
         session = gr.State(Session(), time_to_live=SESSION_SECONDS)
         gr.Markdown(
             f"# grounded\nFind *when* something happens in a video. **{html.escape(name)}** answers. "
@@ -81,8 +104,8 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                         )
                         best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
                         find = gr.Button("Find it", variant="primary")
-                        shelf_ground = shelf(examples, "ground")
                         found = Reply(elem_id="found")
+                        shelf_ground = shelf(examples, "ground")
                     with gr.Tab("Refer", id="refer"):
                         with gr.Row():
                             start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
@@ -91,18 +114,18 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                             start_here = gr.Button("From the player's position", size="sm", min_width=120)
                             end_here = gr.Button("To the player's position", size="sm", min_width=120)
                         describe = gr.Button("What happens here?", variant="primary")
-                        shelf_refer = shelf(examples, "refer")
                         described = Reply(elem_id="described")
+                        shelf_refer = shelf(examples, "refer")
                     with gr.Tab("Choose", id="choose"):
                         asked = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
                         options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
                         choose = gr.Button("Choose", variant="primary")
-                        shelf_choose = shelf(examples, "choose")
                         chosen = Reply(elem_id="chosen")
+                        shelf_choose = shelf(examples, "choose")
                     with gr.Tab("Captions", id="caption"):
                         caption = gr.Button("List all events", variant="primary")
-                        shelf_caption = shelf(examples, "caption")
                         captioned = Reply(elem_id="captioned")
+                        shelf_caption = shelf(examples, "caption")
                     with gr.Tab("Ask", id="ask"):
                         said = Reply(elem_id="said")
                         free = gr.Textbox(
@@ -155,21 +178,6 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         gr.on([player.upload, player.clear], visits.open, player, [player, session, timeline], **PRIVATE, **CUTTER)
         fields = [query, start, end, asked, options, free]
         page.load(visits.arrive, None, [player, timeline, tabs, *fields], queue=False, **PRIVATE)
-
-        with gr.Group(visible=False):
-            film = gr.Video(label="video", sources=["upload"], include_audio=True)
-            words, number = gr.Textbox(label="text"), gr.Number(label="number")
-            plain = gr.JSON(label="answer")
-            clip = gr.File(label="file")
-        for endpoint, inputs, output in (
-            (endpoints.ground, [film, words, gr.Number(3, visible=False)], plain),
-            (endpoints.refer, [film, number, number], plain),
-            (endpoints.choose, [film, words, plain], plain),
-            (endpoints.caption, [film], plain),
-            (endpoints.ask, [film, words], plain),
-            (endpoints.export, [plain, words, film, gr.Number(0, visible=False)], clip),
-        ):
-            gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **LANE)
     page.queue(default_concurrency_limit=8, max_size=QUEUE)
     return page
 

@@ -18,7 +18,7 @@ import torch
 
 from . import pixels, prompts, video
 from .errors import GroundedError, QuestionError
-from .grounder import Conversation, Grounder, Watched
+from .grounder import Grounder, Watched
 from .library import Library, content_key
 from .prompts import Turn
 from .types import Answer, Clip
@@ -164,7 +164,7 @@ def respond(watched: Watched, question: Question, emit: Callable[[Event], None],
         case "caption":
             return Answered(watched.caption(on_text=on_text, stop=stop))
         case "ask":
-            conversation = Conversation(watched)
+            conversation = watched.conversation()
             conversation.turns = question.turns
             answer = conversation.ask(question.text, on_text=on_text, stop=stop)
             return Answered(answer, conversation.turns)
@@ -176,7 +176,7 @@ def _choose(watched: Watched, question: Question, on_text: Callable[[str], None]
     answer = watched.choose(question.text, question.options, on_text=on_text, stop=stop)
     if answer.choice is None or stop():
         return answer
-    conversation = Conversation(watched)
+    conversation = watched.conversation()
     asked = prompts.choose(watched.grounder.safe(question.text), [option.text for option in answer.options])
     conversation.turns = (Turn(asked, grounding=False, answer=answer.raw),)
     shown = conversation.ask(EVIDENCE, stop=stop)

@@ -18,6 +18,36 @@ def sentence(error: Exception) -> gr.Error:
     return gr.Error(html.escape(str(error)[:500]), print_exception=False)
 
 
+class AnswerData(gr.JSON):
+    """An answer as plain data, with the schema that the API's description and MCP show."""
+
+    is_template = True  # the front end draws it as it draws gr.JSON
+
+    def api_info(self) -> dict[str, Any]:
+        text, number, none = {"type": "string"}, {"type": "number"}, {"type": "null"}
+        sure = {"anyOf": [number, none]}
+        moment = {"start": number, "end": number, "score": sure, "text": text}
+        option = {"letter": text, "text": text, "score": sure}
+        fields = {
+            "task": text,
+            "question": text,
+            "text": text | {"description": "the answer for people; its times are seconds"},
+            "raw": text | {"description": "what the model wrote, temporal tokens included"},
+            "duration": number | {"description": "of the video, in seconds"},
+            "moments": {"type": "array", "items": {"type": "object", "properties": moment}},
+            "options": {"type": "array", "items": {"type": "object", "properties": option}},
+            "choice": {"anyOf": [text, none]},
+            "absent": sure | {"description": "the probability that the query is not in the video"},
+            "curve": {"type": "array", "items": number, "description": "probability over equal bins of time"},
+            "model": text,
+            "step": number | {"description": "how fine a time can be, in seconds"},
+            "seconds": number | {"description": "what the answer took"},
+            "watching": number | {"description": "how much of that went into decoding and looking"},
+            "known": {"type": "boolean", "description": "the video had been watched before"},
+        }
+        return {"type": "object", "properties": fields}
+
+
 class Endpoints:
     """Each method takes the video and returns plain data. MCP tools have their names and docstrings."""
 

@@ -119,6 +119,8 @@ class Visits:
                         yield reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}, SKIP, SKIP
                     case Served():
                         row = event.to_dict() | {"id": uuid.uuid4().hex, "link": self.link(file, question)}
+                        if question.task == "refer":  # on the timeline, the range asked about holds what is said of it
+                            row["moments"] = ({"start": question.start, "end": question.end, "text": row["text"]},)
                         kept = Session(*((session.original, session.preview) if session else ("", "")), event.turns)
                         answered = reply | {"answers": [*reply["answers"], row]}
                         yield answered, Timeline.with_row(timeline, row), kept

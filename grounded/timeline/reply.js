@@ -40,13 +40,13 @@ function readable(text, duration) {
   return box;
 }
 
-function momentItem(moment) {
+function momentItem(moment, said) {
   const item = make("li", "moment"), button = make("button", "play", "▶ " + clock(moment.start) + " – " + clock(moment.end));
   button.setAttribute("aria-label", "Play " + clock(moment.start) + " to " + clock(moment.end));
   button.onclick = () => tell("play", { start: number(moment.start), end: number(moment.end) });
   item.append(button);
   if (moment.score != null) item.append(make("span", "sure", percent(moment.score) + " sure"));
-  if (moment.text) item.append(make("span", "caption", moment.text));
+  if (moment.text && moment.text !== said) item.append(make("span", "caption", moment.text));
   return item;
 }
 
@@ -87,7 +87,7 @@ function drawAnswer(answer) {
   if (answer.task !== "caption" || !moments.length) box.append(readable(String(answer.text || ""), number(answer.duration)));
   if (moments.length) {
     if (options.length) box.append(make("p", "", "Where it shows:"));
-    box.append(list(moments.map(momentItem), "Moments"));
+    box.append(list(moments.map((moment) => momentItem(moment, answer.text)), "Moments"));
   }
   box.append(make("p", "made", speed(answer)));
   if (answer.link) {

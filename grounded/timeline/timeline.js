@@ -175,7 +175,7 @@ function describe(moment) {
 
 function noteOf(row) {
   if (row.task === "ground" && row.absent > 0.5) return "not in this video (" + percent(row.absent) + ")";
-  if (!(row.moments || []).length) return "no moment";
+  if (!(row.moments || []).length) return row.task === "ground" || row.task === "caption" ? "no moment found" : "";
   return "";
 }
 
@@ -194,7 +194,7 @@ function curve(points) {
 
 function drawRow(row) {
   const box = make("div", "row"), head = make("div", "head"), folded = hidden.has(row.id);
-  const question = String(row.question || "");
+  const question = row.task === "caption" ? "All events" : String(row.question || "");
   const show = make("button", "show", folded ? "Show" : "Hide"), remove = make("button", "remove", "Remove");
   show.setAttribute("aria-expanded", !folded);
   show.setAttribute("aria-label", (folded ? "Show the row: " : "Hide the row: ") + question);
@@ -215,7 +215,7 @@ function drawRow(row) {
   head.append(make("span", "task", TASKS[row.task] || ""), title, make("span", "note", noteOf(row)), show, remove);
   box.dataset.id = row.id;
   box.append(head);
-  if (folded) return box;
+  if (folded || !((row.moments || []).length || (row.curve || []).length)) return box;
   const track = make("div", "track"), moments = row.moments || [], places = lanes(moments);
   track.setAttribute("role", "group");
   track.setAttribute("aria-label", "Moments: " + question);
@@ -320,7 +320,7 @@ function announce() {
   if (!row || row.id === said) return;
   said = row.id;
   const moments = row.moments || [];
-  live.textContent = (TASKS[row.task] || "") + ": " + (noteOf(row) || moments.length + (moments.length === 1 ? " moment, " : " moments, the first ") + describe(moments[0]));
+  live.textContent = (TASKS[row.task] || "") + ": " + (noteOf(row) || !moments.length ? noteOf(row) || "answered" : moments.length + (moments.length === 1 ? " moment, " : " moments, the first ") + describe(moments[0]));
 }
 
 function draw() {
