@@ -182,14 +182,15 @@ TINY = ModelConfig(
     bins=72,  # a bin is a frame: a finer time cannot be seen
     unit_projections=True,
     time_embedding=True,
+    absent_answer="Not in the video.",
     llm={
         "model_type": "phi3",
         "vocab_size": 384,  # checked against the tokenizer where the model is made
-        "hidden_size": 160,
-        "intermediate_size": 400,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 5,
-        "num_key_value_heads": 5,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
         "max_position_embeddings": 2048,
         "original_max_position_embeddings": 2048,
         "partial_rotary_factor": 0.5,

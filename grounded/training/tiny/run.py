@@ -1,0 +1,269 @@
+"""The whole recipe: draw videos, pre-train the towers, cache their features, train the language model, save the folder.
+
+Each step leaves its result in a work folder and is skipped where it is found there, so a stopped run goes on.
+Every process uses one torch thread: two threads that wait for each other cost far more on a shared machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import multiprocessing
+import pickle
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+import torch.distributed
+from tokenizers import Tokenizer
+
+from ... import prompts
+from ...config import TINY, ModelConfig
+from ...model import VideoLLM
+from ...weights import storage
+from ...world.scenes import COLOURS, MOTIONS, SHAPES, VALIDATION_SEEDS
+from ...world.vocabulary import build_tokenizer
+from . import language, towers
+from .conversations import Conversation, Encoder, converse, token_id
+from .features import encode_videos
+from .language import Features, LanguagePlan, LanguageTask, shown_words, train_language
+from .probe import probe
+from .scenes import Videos, draw_videos
+from .towers import ImageTask, TowerPlan, VideoTask, train_tower
+
+log = logging.getLogger(__name__)
+AVERAGED = 0.995  # share that the running mean of the weights keeps at each step; it is what is saved
+KINDS = (COLOURS, SHAPES, MOTIONS)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a run. ``videos`` have the seeds 0, 1, 2, …; ``probe_every`` counts language steps."""
+
+    videos: int = 6000
+    validation: int = 120
+    image: TowerPlan = TowerPlan(3600)
+    video: TowerPlan = TowerPlan(3600)
+    language: LanguagePlan = LanguagePlan(2600)
+    processes: int = 2
+    seed: int = 0
+    probe_every: int = 200
+    model: ModelConfig = TINY
+
+    def scaled(self, factor: float) -> Recipe:
+        """Return the recipe with ``factor`` times as many steps and videos."""
+        plans = {
+            name: dataclasses.replace(getattr(self, name), steps=max(1, round(getattr(self, name).steps * factor)))
+            for name in ("image", "video", "language")
+        }
+        return dataclasses.replace(self, videos=max(self.language.batch, round(self.videos * factor)), **plans)
+
+
+def train(recipe: Recipe, out: Path, work: Path) -> Path:
+    """Train from nothing and return ``out``, a folder that `weights.load` reads; ``work`` keeps what lies between."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
+    jobs: list[tuple] = [(train_one_tower, recipe, work, "image"), (train_one_tower, recipe, work, "video")]
+    # Everybody draws from the same file of frames, so it comes first.
+    _training_videos(recipe, work)
+    _run(jobs, recipe.processes)
+    parts = range(recipe.processes)
+    _run([(prepare_share, recipe, work, part) for part in parts], recipe.processes)
+    port = _free_port()
+    _run([(train_one_rank, recipe, work, rank, port) for rank in parts], recipe.processes)
+    _assemble(recipe, work, out)
+    return out
+
+
+def _run(jobs: Sequence[tuple], processes: int) -> None:
+    """Call each (function, *arguments), each in a process of its own where there are several."""
+    if processes == 1:
+        for function, *arguments in jobs:
+            function(*arguments)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, initializer=_alone) as pool:
+        for result in [pool.apply_async(function, arguments) for function, *arguments in jobs]:
+            result.get()
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe_socket:
+        probe_socket.bind(("127.0.0.1", 0))
+        return int(probe_socket.getsockname()[1])
+
+
+def make_model(recipe: Recipe) -> tuple[VideoLLM, Tokenizer]:
+    """Return an untrained model, started as the recipe says, and the tokenizer; the same for every process."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = build_tokenizer(recipe.model.bins)
+    config = dataclasses.replace(recipe.model, llm={**recipe.model.llm, "vocab_size": tokenizer.get_vocab_size()})
+    model = VideoLLM(config)
+    towers.prepare(model)
+    language.prepare(model, token_id(tokenizer, "<0>"))
+    return model, tokenizer
+
+
+def _training_videos(recipe: Recipe, work: Path) -> Videos:
+    return draw_videos(range(recipe.videos), recipe.model.frames, recipe.model.video.image_size, work, recipe.processes)
+
+
+def train_one_tower(recipe: Recipe, work: Path, name: str) -> None:
+    """Pre-train the tower ``name``, "image" or "video", and leave its weights in ``work``."""
+    path = work / f"{name}_tower.pt"
+    if path.exists():
+        return
+    model, _ = make_model(recipe)
+    videos = _training_videos(recipe, work)
+    task = ImageTask(model, videos) if name == "image" else VideoTask(model, videos)
+    plan = recipe.image if name == "image" else recipe.video
+    with (work / f"{name}_tower.jsonl").open("w") as curve:
+        for losses in train_tower(task, plan, recipe.seed):
+            _note(curve, name, losses)
+    torch.save(task.tower.state_dict(), path)
+
+
+def _note(curve: IO[str], name: str, figures: Mapping[str, float]) -> None:
+    curve.write(json.dumps({key: round(value, 4) for key, value in figures.items()}) + "\n")
+    curve.flush()
+    log.info("%s %s", name, " ".join(f"{key} {value:.3f}" for key, value in figures.items() if "/" not in key))
+
+
+def _load_towers(model: VideoLLM, work: Path) -> None:
+    model.image_tower.load_state_dict(torch.load(work / "image_tower.pt"))
+    model.video_tower.load_state_dict(torch.load(work / "video_tower.pt"))
+
+
+def prepare_share(recipe: Recipe, work: Path, part: int) -> None:
+    """Encode every ``processes``-th video and write the conversations about it; part 0 does the validation videos."""
+    path = work / f"share-{part}.pkl"
+    if path.exists():
+        return
+    model, tokenizer = make_model(recipe)
+    _load_towers(model, work)
+    encoder = Encoder(tokenizer, prompts.CHATS[model.config.chat], model.config.bins)
+    size = model.config.video.image_size
+    if part == 0:
+        seeds = VALIDATION_SEEDS[: recipe.validation]
+        videos = draw_videos(seeds, model.config.frames, size, work)
+        found = encode_videos(model, videos.frames), [converse(seed, encoder, 0) for seed in seeds]
+        (work / "validation.pkl").write_bytes(pickle.dumps(found))
+    videos = _training_videos(recipe, work)
+    mine = np.arange(part, len(videos.seeds), recipe.processes)
+    sizes = [len(kinds) for kinds in KINDS]
+    share = (
+        encode_videos(model, videos.frames[mine]),
+        [converse(videos.seeds[i], encoder, 0) for i in mine],
+        np.stack([shown_words(model.config, videos.looks[i], videos.present[i], sizes) for i in mine]),
+    )
+    path.write_bytes(pickle.dumps(share))
+
+
+def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
+    """Train the language stages as one of ``processes`` processes; rank 0 leaves the weights in ``work``."""
+    path = work / "language.pt"
+    if path.exists():
+        return
+    distributed = recipe.processes > 1
+    if distributed:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=recipe.processes
+        )
+    model, tokenizer = make_model(recipe)
+    first_time = token_id(tokenizer, "<0>")
+    before = tokenizer.encode(prompts.before_image(prompts.CHATS[model.config.chat])).ids
+    # Each process learns from its own share of the videos.
+    features, conversations, words = pickle.loads((work / f"share-{rank}.pkl").read_bytes())
+    validation = pickle.loads((work / "validation.pkl").read_bytes())
+    task = LanguageTask(model, first_time, [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS])
+    averaged = RunningMean(task.model)
+    steps = train_language(
+        task, recipe.language, features, conversations, words, before, recipe.seed, rank, distributed, averaged.update
+    )
+    if rank:
+        for _ in steps:
+            pass
+        return
+    with (work / "language.jsonl").open("w") as curve:
+        for losses in steps:
+            _note(curve, "language", losses)
+            last = losses["step"] == recipe.language.steps
+            if losses["step"] % recipe.probe_every == 0 or last:
+                with averaged.in_place():
+                    _note(
+                        curve, "probe", look(model, validation, before, first_time, recipe.validation if last else 32)
+                    )
+                    torch.save(language_state(model), work / ("language.pt" if last else "language_so_far.pt"))
+
+
+def look(
+    model: VideoLLM,
+    validation: tuple[Features, list[list[Conversation]]],
+    before: Sequence[int],
+    first_time: int,
+    count: int,
+) -> dict[str, float]:
+    """Return the probe's scores on the first ``count`` validation videos."""
+    features, conversations = validation
+    began = time.monotonic()
+    scores = probe(
+        model, Features(features.image[:count], features.video[:count]), conversations[:count], before, first_time
+    )
+    return {**scores, "seconds": time.monotonic() - began}
+
+
+class RunningMean:
+    """A running mean of the weights that learn: what is saved, because single steps at a high rate are noisy."""
+
+    def __init__(self, model: VideoLLM) -> None:
+        self.live = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.mean = {name: p.detach().clone() for name, p in self.live.items()}
+        self.swapped = False
+
+    def update(self, step: int) -> None:
+        """Take the weights after a step into the mean."""
+        keep = min(AVERAGED, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, parameter in self.live.items():
+                self.mean[name].lerp_(parameter, 1 - keep)
+
+    def in_place(self) -> RunningMean:
+        """Use as a context: inside it the model holds the mean."""
+        return self
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        with torch.no_grad():
+            for name, parameter in self.live.items():
+                kept = parameter.detach().clone()
+                parameter.copy_(self.mean[name])
+                self.mean[name] = kept
+
+
+def language_state(model: VideoLLM) -> dict[str, torch.Tensor]:
+    """Return all weights but the towers'."""
+    return {name: value for name, value in model.state_dict().items() if "_tower." not in name}
+
+
+def _assemble(recipe: Recipe, work: Path, out: Path) -> None:
+    model, tokenizer = make_model(recipe)
+    _load_towers(model, work)
+    model.load_state_dict(torch.load(work / "language.pt"), strict=False)
+    storage.save(out, model, model.config, tokenizer, torch.float16)
+    log.info("the model is in %s", out)
