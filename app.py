@@ -6,7 +6,6 @@ import html
 import logging
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +43,7 @@ LANE: dict[str, Any] = {
     "concurrency_limit": 8,
 }  # questions in work; the model itself takes one at a time
 CUTTER: dict[str, Any] = {"concurrency_id": "cutter", "concurrency_limit": 2}  # clips, previews and probes
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
 
 
 def shelf(examples: list[Example], task: str) -> gr.Dataset:
@@ -163,8 +162,9 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         for task, triggers, handler, inputs, reply, examples_of, fields in questions:
             call = (handler, [*stage, *inputs], [reply, timeline, session])
             gr.on(triggers, *call, **PRIVATE, **LANE)
-            take = partial(visits.take, offers(examples, task))
-            examples_of.click(take, [*stage, examples_of], [*stage, *fields], **PRIVATE).then(*call, **PRIVATE, **LANE)
+            put = (visits.taker(task), [player, examples_of], [player, *fields, timeline, session, *replies])
+            examples_of.click(*put, **PRIVATE).then(*call, **PRIVATE, **LANE)
+            reply.cancel(visits.stopper(task), None, None, queue=False, **PRIVATE)
         timeline.describe(visits.describe, stage, [described, timeline, session], **PRIVATE, **LANE)
         timeline.describe(lambda: gr.Tabs(selected="refer"), None, tabs, queue=False, **PRIVATE)
         timeline.select(None, timeline, [start, end], js=RANGE, **PRIVATE)
@@ -172,10 +172,11 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         write.click(visits.export, [*stage, form], [file, timeline], **PRIVATE, **CUTTER)
         start_here.click(None, None, start, js=CLOCK, **PRIVATE)
         end_here.click(None, None, end, js=CLOCK, **PRIVATE)
-        for reply in replies:
-            reply.cancel(visits.stop, None, None, queue=False, **PRIVATE)
         anew.click(lambda: (Session(), dict(Reply.empty)), None, [session, said], queue=False, **PRIVATE)
-        gr.on([player.upload, player.clear], visits.open, player, [player, session, timeline], **PRIVATE, **CUTTER)
+        emptied = gr.on(
+            [player.upload, player.clear], visits.clear, None, [timeline, session, *replies], queue=False, **PRIVATE
+        )
+        emptied.then(visits.open, [player, timeline], [player, session, timeline], **PRIVATE, **CUTTER)
         fields = [query, start, end, asked, options, free]
         page.load(visits.arrive, None, [player, timeline, tabs, *fields], queue=False, **PRIVATE)
     page.queue(default_concurrency_limit=8, max_size=QUEUE)

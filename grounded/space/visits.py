@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import filecmp
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,12 +17,12 @@ import gradio as gr
 from .. import export, video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
 from ..prompts import Turn
-from ..serving import MAX_TEXT, Doing, Question, Served, Service, StoppedError, Writing
+from ..serving import MAX_TEXT, TASKS, Doing, Question, Served, Service, StoppedError, Writing
 from ..time_tokens import parse_seconds
 from ..timeline import Reply, Timeline
 from ..video import clips
 from . import files
-from .examples import Example, Offer
+from .examples import Example, Offer, offers
 
 SKIP = gr.skip()  # leaves a component as it is
 
@@ -53,40 +54,74 @@ def selection(timeline: dict[str, Any]) -> tuple[float, float]:
         raise TimeError("no range is chosen: drag over the strip below the video, or click a moment") from None
 
 
+def same(path: str, other: Path) -> bool:
+    """Say whether two files hold the same; one that is gone does not."""
+    try:
+        return filecmp.cmp(path, other, shallow=False)
+    except OSError:
+        return False
+
+
+def stage() -> dict[str, Any]:
+    """Return the timeline of a video that was just put on the stage."""
+    return Timeline.empty | {"film": time.time_ns() // 1_000_000}
+
+
 class Visits:
     """What the page's events do. A visitor's rows live in the visitor's browser; `Session` holds the little else."""
 
     def __init__(self, service: Service, examples: Sequence[Example]) -> None:
         self.service = service
         self.examples = examples
-        self._running: dict[str, threading.Event] = {}  # by session, while an answer is being made
+        self._running: dict[tuple[str, str], threading.Event] = {}  # by visitor and task, while an answer is made
 
-    def stop(self, request: gr.Request) -> None:
-        """End the visitor's running question."""
-        if (running := self._running.get(str(request.session_hash))) is not None:
+    def stop(self, task: str, request: gr.Request) -> None:
+        """End the visitor's running question of a task."""
+        if (running := self._running.get((str(request.session_hash), task))) is not None:
             running.set()
 
-    def open(self, path: str | None, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+    def stopper(self, task: str) -> Callable[..., None]:
+        """Return the event that ends a task's question; a function of its own, since Gradio reads its annotations."""
+
+        def stop(request: gr.Request) -> None:
+            self.stop(task, request)
+
+        return stop
+
+    def taker(self, task: str) -> Callable[..., tuple[Any, ...]]:
+        """Return the event that puts an example of a task on the stage."""
+        found = offers(self.examples, task)
+
+        def take(path: Any, chosen: int, request: gr.Request) -> tuple[Any, ...]:
+            return self.take(found[chosen], path, request)
+
+        return take
+
+    def clear(self, request: gr.Request) -> tuple[Any, ...]:
+        """End all the visitor's questions and empty the stage: (timeline, session, one reply a task)."""
+        for task in TASKS:
+            self.stop(task, request)
+        return stage(), Session(), *(dict(Reply.empty) for _ in TASKS)
+
+    def open(self, path: str | None, timeline: dict[str, Any]) -> Iterator[tuple[Any, Any, Any]]:
         """Look at a new video: yield (player, session, timeline), at last with a preview where browsers need one."""
-        self.stop(request)
-        timeline: dict[str, Any] = dict(Timeline.empty)
         if not path:
-            yield SKIP, Session(), timeline
+            yield SKIP, SKIP, SKIP
             return
         try:
             info = video.probe(path, limits=files.LIMITS)
-            timeline |= {"duration": info.duration, "step": self.service.step(info.duration)}
+            timeline = timeline | {"duration": info.duration, "step": self.service.step(info.duration)}
             if clips.plays_in_browsers(info, Path(path).suffix):
-                yield SKIP, Session(), timeline
+                yield SKIP, SKIP, timeline
                 return
             note = f"Browsers do not play {info.codec} in this container: a small preview is being made."
-            yield SKIP, Session(), timeline | {"note": note}
+            yield SKIP, SKIP, timeline | {"note": note}
             target = files.scratch("mp4", f"preview-{uuid.uuid4().hex}")
             clips.preview(path, target, limits=files.CLIP_LIMITS)
             note = "You see a small preview, because browsers do not play this file; answers come from the original."
             yield str(target), Session(path, target.name), timeline | {"note": note}
         except GroundedError as error:
-            yield SKIP, Session(), timeline | {"error": str(error)[:500]}
+            yield SKIP, SKIP, timeline | {"error": str(error)[:500]}
 
     def file(self, path: str | None, session: Session | None) -> str:
         """Return the file that a question is about: the original where the player shows a preview."""
@@ -97,6 +132,7 @@ class Visits:
 
     def ask(
         self,
+        task: str,
         path: str | None,
         session: Session | None,
         timeline: dict[str, Any],
@@ -106,8 +142,10 @@ class Visits:
     ) -> Iterator[tuple[Any, Any, Any]]:
         """Yield (reply, timeline, session) while a question is answered; ``before`` are answers to keep showing."""
         reply: dict[str, Any] = Reply.empty | {"answers": before or []}
-        visitor, stop = str(request.session_hash), threading.Event()
-        self._running[visitor] = stop
+        stop = threading.Event()
+        self.stop(task, request)  # who asks anew does not wait for the old answer
+        running = str(request.session_hash), task
+        self._running[running] = stop
         try:
             yield reply | {"doing": {"what": "starting", "fraction": 0}}, SKIP, SKIP
             question, file = make(), self.file(path, session)
@@ -121,11 +159,12 @@ class Visits:
                         row = event.to_dict() | {"id": uuid.uuid4().hex, "link": self.link(file, question)}
                         if question.task == "refer":  # on the timeline, the range asked about holds what is said of it
                             row["moments"] = ({"start": question.start, "end": question.end, "text": row["text"]},)
-                        kept = Session(*((session.original, session.preview) if session else ("", "")), event.turns)
+                        kept = replace(session or Session(), turns=event.turns) if task == "ask" else SKIP
                         answered = reply | {"answers": [*reply["answers"], row]}
                         yield answered, Timeline.with_row(timeline, row), kept
         except StoppedError:
-            yield reply | {"note": "Stopped."}, SKIP, SKIP
+            if self._running.get(running) is stop:  # otherwise the newer question has the word
+                yield reply | {"note": "Stopped."}, SKIP, SKIP
         except GroundedError as error:
             yield reply | {"error": str(error)[:500]}, SKIP, SKIP
         except gr.Error as error:  # such as ZeroGPU's quota: Gradio shows it too
@@ -133,39 +172,46 @@ class Visits:
             raise
         finally:
             stop.set()
-            if self._running.get(visitor) is stop:
-                del self._running[visitor]
+            if self._running.get(running) is stop:
+                del self._running[running]
 
     def ground(self, path: Any, session: Any, timeline: Any, query: str, best: float, request: gr.Request) -> Any:
         yield from self.ask(
-            path, session, timeline, lambda: Question("ground", query or "", best=int(best or 3)), request
+            "ground", path, session, timeline, lambda: Question("ground", query or "", best=int(best or 3)), request
         )
 
     def refer(self, path: Any, session: Any, timeline: Any, start: str, end: str, request: gr.Request) -> Any:
         def make() -> Question:
             return Question("refer", start=parse_seconds(start or ""), end=parse_seconds(end or ""))
 
-        yield from self.ask(path, session, timeline, make, request)
+        yield from self.ask("refer", path, session, timeline, make, request)
 
     def describe(self, path: Any, session: Any, timeline: Any, request: gr.Request) -> Any:
         def make() -> Question:
             start, end = selection(timeline)
             return Question("refer", start=start, end=end)
 
-        yield from self.ask(path, session, timeline, make, request)
+        yield from self.ask("refer", path, session, timeline, make, request)
 
     def choose(self, path: Any, session: Any, timeline: Any, text: str, options: str, request: gr.Request) -> Any:
         yield from self.ask(
-            path, session, timeline, lambda: Question("choose", text or "", options=options_in(options or "")), request
+            "choose",
+            path,
+            session,
+            timeline,
+            lambda: Question("choose", text or "", options=options_in(options or "")),
+            request,
         )
 
     def caption(self, path: Any, session: Any, timeline: Any, request: gr.Request) -> Any:
-        yield from self.ask(path, session, timeline, lambda: Question("caption"), request)
+        yield from self.ask("caption", path, session, timeline, lambda: Question("caption"), request)
 
     def converse(self, path: Any, session: Any, timeline: Any, text: str, reply: Any, request: gr.Request) -> Any:
         turns = session.turns if session else ()
         said = reply.get("answers") if turns else []
-        yield from self.ask(path, session, timeline, lambda: Question("ask", text or "", turns=turns), request, said)
+        yield from self.ask(
+            "ask", path, session, timeline, lambda: Question("ask", text or "", turns=turns), request, said
+        )
 
     def export(self, path: Any, session: Any, timeline: Any, form: str) -> tuple[Any, Any]:
         """Write the timeline's rows as a file; returns (file, timeline)."""
@@ -174,9 +220,8 @@ class Visits:
             answers = [export.read_answer(row) for row in (rows if isinstance(rows, list) else [])]
             if not answers:
                 raise DataError("there is nothing to export yet: ask something first")
-            return gr.File(files.written(answers, form, self.file(path, session)), visible=True), timeline | {
-                "error": ""
-            }
+            target = files.written(answers, form, self.file(path, session))
+            return gr.File(target, visible=True), timeline | {"error": ""}
         except GroundedError as error:
             return SKIP, timeline | {"error": str(error)[:500]}
 
@@ -191,7 +236,7 @@ class Visits:
     def link(self, path: str, question: Question) -> str:
         """Return the query string that opens an example with a question; nothing for a visitor's own video."""
         for example in self.examples:
-            if filecmp.cmp(path, example.path, shallow=False):
+            if same(path, example.path):
                 asked = {"example": example.path.stem, "task": question.task, "text": question.text}
                 if question.task == "refer":
                     asked |= {"from": f"{question.start:g}", "to": f"{question.end:g}"}
@@ -199,12 +244,11 @@ class Visits:
                 return "?" + urlencode(asked)
         return ""
 
-    def take(self, offers: Sequence[Offer], path: Any, session: Any, timeline: Any, chosen: int) -> tuple[Any, ...]:
-        """Put an example on the stage: (player, session, timeline, *fields); the rows stay if its video is there."""
-        offer = offers[chosen]
-        if path and filecmp.cmp(path, offer.path, shallow=False):
-            return SKIP, SKIP, SKIP, *offer.fields
-        return str(offer.path), Session(), dict(Timeline.empty), *offer.fields
+    def take(self, offer: Offer, path: Any, request: gr.Request) -> tuple[Any, ...]:
+        """Put an example on the stage, unless its video is there: (player, *fields, timeline, session, *replies)."""
+        if path and same(path, offer.path):
+            return (SKIP, *offer.fields, *(SKIP,) * (2 + len(TASKS)))
+        return str(offer.path), *offer.fields, *self.clear(request)
 
     def arrive(self, request: gr.Request) -> tuple[Any, ...]:
         """Fill the page from a link; returns (player, timeline, tabs, query, from, to, question, options, free)."""
@@ -219,4 +263,4 @@ class Visits:
             "choose": (SKIP, SKIP, SKIP, text, asked.get("options", "")[: 26 * MAX_TEXT], SKIP),
             "ask": (SKIP, SKIP, SKIP, SKIP, SKIP, text),
         }.get(task, (SKIP,) * 6)
-        return str(example.path), dict(Timeline.empty), gr.Tabs(selected=task), *fields
+        return str(example.path), stage(), gr.Tabs(selected=task), *fields

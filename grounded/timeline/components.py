@@ -54,14 +54,15 @@ class _Drawn(gr.HTML):
 class Timeline(_Drawn):
     """Rows of moments under a player; see timeline.js for what it does.
 
-    Value: ``duration`` and ``step`` in seconds, 0 where they are not known; ``rows``, each an answer as plain data
+    Value: ``film``, a number that grows with each video put on the stage; ``duration`` and ``step`` in seconds, 0 where
+    they are not known; ``rows``, each an answer as plain data
     (`Answer.to_dict`) with an ``id`` of its own; ``selected``, a range [start, end] in seconds, or None; ``note`` and
     ``error``, sentences about the video.
     Events: ``select`` (a range was dragged or a segment clicked), ``describe`` and ``cut`` (asked for that range).
     """
 
     stem = "timeline"
-    empty = {"duration": 0, "step": 0, "rows": [], "selected": None, "note": "", "error": ""}
+    empty = {"film": 0, "duration": 0, "step": 0, "rows": [], "selected": None, "note": "", "error": ""}
 
     @staticmethod
     def with_row(value: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ const number = (x) => (Number.isFinite(Number(x)) ? Number(x) : 0);
 const duration = () => number(value().duration) || (player() && number(player().duration)) || 0;
 const part = (seconds) => (duration() ? Math.min(100, Math.max(0, (100 * seconds) / duration())) : 0);
 const percent = (p) => Math.round(100 * number(p)) + " %";
-const rows = () => (value().rows || []).filter((row) => !removed.has(row.id));
+let shown = { film: 0, rows: [] };   // the rows of the video that is here now
+const rows = () => shown.rows;
 const TASKS = { ground: "Ground", refer: "Refer", choose: "Choose", caption: "Captions", ask: "Ask" };
 
 function clock(seconds) {
@@ -87,8 +88,13 @@ document.addEventListener("grounded:seek", (event) => { bound = null; seek(event
 
 // The chosen range
 
+function select(range) {
+  shown = { ...shown, selected: range };
+  props.value = { ...value(), selected: range };
+}
+
 function choose(start, end, andPlay) {
-  props.value = { ...value(), selected: [start, end] };
+  select([start, end]);
   drawRange();
   trigger("select", { start, end });
   if (andPlay) play(start, end);
@@ -114,7 +120,7 @@ find(".loop").onclick = (event) => {
 };
 find(".describe").onclick = () => trigger("describe", {});
 find(".cut").onclick = () => trigger("cut", {});
-find(".clear").onclick = () => { props.value = { ...value(), selected: null }; bound = null; drawRange(); film.focus(); };
+find(".clear").onclick = () => { select(null); bound = null; drawRange(); film.focus(); };
 
 let dragged = null;    // where a drag over the film began, in pixels
 const at = (event) => {
@@ -206,8 +212,7 @@ function drawRow(row) {
   remove.setAttribute("aria-label", "Remove the row: " + question);
   remove.onclick = () => {
     removed.add(row.id);
-    props.value = { ...value(), rows: rows() };
-    draw();
+    receive();
     film.focus();
   };
   const title = make("span", "question", question);
@@ -269,7 +274,7 @@ function drawTicks() {
 function drawCaptions() {
   const video = player();
   if (!video) return;
-  if (!video.groundedTrack) video.groundedTrack = video.addTextTrack("captions", "Captions of the model", "en");
+  if (!video.groundedTrack) video.groundedTrack = video.addTextTrack("captions", "grounded", "en");
   const track = video.groundedTrack;
   track.mode = "showing";
   for (const cue of [...(track.cues || [])]) track.removeCue(cue);
@@ -340,7 +345,23 @@ function draw() {
   if (!player()) { filmed = ""; find(".thumbs").replaceChildren(); }
 }
 
-watch("value", draw);
+// Several answers may be under way, and each brings the rows that were here when its question was asked. So rows are
+// added to those that are here, and an answer about a video that is gone is dropped.
+function receive() {
+  const film = number(value().film), came = value().rows || [];
+  if (film < shown.film) {
+    props.value = { ...shown };
+    return;
+  }
+  const before = film === shown.film ? shown.rows : [];
+  const known = new Set(before.map((row) => row.id));
+  const merged = [...before, ...came.filter((row) => !known.has(row.id))].filter((row) => !removed.has(row.id)).slice(-40);
+  shown = { ...value(), rows: merged };
+  if (merged.length !== came.length) props.value = { ...shown };
+  draw();
+}
+
+watch("value", receive);
 new ResizeObserver(() => drawTicks()).observe(film);
-draw();
+receive();
 drawFilm();
