@@ -61,15 +61,27 @@ def evaluate(
         check(known, rules)
         read = read_annotations(known, annotations, split)
         items = _first_videos(read.items, limit)
-        _warn_of_missing(items, videos)
         share, own_device = _share(device)
+        if share.index == 0:
+            _warn_of_missing(items, videos)
         settings = _settings(known, items, model, dtype)
 
         from ..grounder import load
 
         loaded = load(model, device=own_device, dtype=dtype)
         with _bar(quiet=as_json or share.index > 0) as on_video:
-            found = run(loaded, items, videos, out, settings, share=share, batch=batch, retry=retry, on_video=on_video)
+            found = run(
+                loaded,
+                items,
+                videos,
+                out,
+                settings,
+                share=share,
+                batch=batch,
+                best=known.best,
+                retry=retry,
+                on_video=on_video,
+            )
         if share.index == 0:
             scores = score_predictions(known, items, found, rules, read.notes)
             _tell(scores, known, model, out, as_json)
@@ -154,6 +166,7 @@ def _settings(benchmark: Benchmark, items: Sequence[Item], model: str, dtype: st
         "annotation": hashlib.sha256(repr(items).encode()).hexdigest()[:16],
         "model": model,
         "dtype": dtype,
+        "best": benchmark.best,
         "version": __version__,
     }
 
@@ -167,12 +180,14 @@ def _share(device: str) -> tuple[Share, str]:
 
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Share(), device
+    import torch
     from accelerate import PartialState
 
-    # Processes wait for the slowest at the end, which may take hours; the usual limit is minutes.
-    state = PartialState(cpu=device == "cpu", timeout=timedelta(days=30))
-    own = str(state.device) if device in ("auto", "cuda") else device
-    return Share(state.process_index, state.num_processes, state.wait_for_everyone), own
+    # Processes only wait for each other, the quick ones perhaps for hours, so no GPU takes part in it.
+    state = PartialState(cpu=True, timeout=timedelta(days=30))
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{state.local_process_index % torch.cuda.device_count()}"
+    return Share(state.process_index, state.num_processes, state.wait_for_everyone), device
 
 
 @contextmanager

@@ -174,7 +174,8 @@ class Benchmark:
     ``source`` and ``licence`` tell people where the data is and what it may be used for. ``splits`` names what an
     annotation folder may hold, the default first. ``published`` maps a published model to its scores by metric name.
     ``read`` turns the official annotation (a file or a folder) into items; ``formats`` are the prediction formats
-    besides our own; ``score`` makes the numbers, with Java's help where it ``needs_java``.
+    besides our own; ``score`` makes the numbers, with Java's help where it ``needs_java``. ``best`` is how many
+    ranked moments a run asks for, 0 where the first alone counts.
     """
 
     name: str
@@ -186,5 +187,6 @@ class Benchmark:
     score: Callable[[Sequence[Item], Mapping[str, Prediction], Rules], Scores]
     splits: tuple[str, ...] = ("test",)
     needs_java: bool = False
+    best: int = 0
     formats: tuple[Reader, ...] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

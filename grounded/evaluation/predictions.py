@@ -17,10 +17,13 @@ OURS = "grounded JSON Lines"
 
 
 def to_record(prediction: Prediction, item: Item) -> dict[str, Any]:
-    """Return the plain data of one line: key, video and task of the item, and the answer or the error."""
+    """Return the plain data of one line: key, video and task of the item, and the answer or the error.
+
+    The answer's curve is left out: hundreds of numbers a line, and no score reads them.
+    """
     record: dict[str, Any] = {"key": item.key, "video": item.video, "task": item.task}
     if prediction.answer is not None:
-        record["answer"] = prediction.answer.to_dict()
+        record["answer"] = {name: value for name, value in prediction.answer.to_dict().items() if name != "curve"}
     if prediction.error:
         record["error"] = prediction.error
     if prediction.saliency:
@@ -34,7 +37,10 @@ def from_record(record: Mapping[str, Any]) -> Prediction:
         data = record.get("answer")
         answer = None
         if data is not None:
-            fields = {**data, "moments": tuple(Moment(**moment) for moment in data.get("moments", ()))}
+            fields: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+            }
+            fields["moments"] = tuple(Moment(**moment) for moment in data.get("moments", ()))
             fields["options"] = tuple(Option(**option) for option in data.get("options", ()))
             answer = Answer(**fields)
         saliency = tuple(float(score) for score in record.get("saliency", ()))

@@ -30,7 +30,7 @@ class Watched(Protocol):
 
     duration: float
 
-    def ground(self, query: list[str]) -> list[Answer]: ...
+    def ground(self, query: list[str], *, best: int = 0) -> list[Answer]: ...
     def refer(self, start: float, end: float) -> Answer: ...
     def choose(self, question: str, options: Sequence[str]) -> Answer: ...
     def caption(self) -> Answer: ...
@@ -70,6 +70,7 @@ def run(
     *,
     share: Share | None = None,
     batch: int = 16,
+    best: int = 0,
     retry: bool = False,
     on_video: OnVideo | None = None,
 ) -> dict[str, Prediction]:
@@ -80,6 +81,7 @@ def run(
         out: of the run; made where it is missing.
         settings: what the predictions depend on; a run with other settings is not continued.
         batch: how many queries on one video are grounded together.
+        best: how many ranked moments to ask for; 0 takes what the model writes.
         retry: ask again where an earlier run could not answer.
 
     Raises:
@@ -100,7 +102,7 @@ def run(
         for number, viewing in enumerate(mine, start=1):
             asked = [item for item in viewing if item.key not in done]
             by_key = {item.key: item for item in asked}
-            for said in answers(model, place.find(asked[0]) if asked else None, asked, batch):
+            for said in answers(model, place.find(asked[0]) if asked else None, asked, batch, best):
                 record = predictions.to_record(said, by_key[said.key])
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
@@ -132,7 +134,9 @@ def collect(out: Path) -> dict[str, Prediction]:
     return found
 
 
-def answers(model: Model, path: Path | None, items: Sequence[Item], batch: int = 16) -> Iterator[Prediction]:
+def answers(
+    model: Model, path: Path | None, items: Sequence[Item], batch: int = 16, best: int = 0
+) -> Iterator[Prediction]:
     """Watch one video and yield the predictions for its items, each as soon as it is there.
 
     A video that is missing or cannot be read gives every item the sentence that says so.
@@ -159,7 +163,7 @@ def answers(model: Model, path: Path | None, items: Sequence[Item], batch: int =
                 chosen.append((item, said.answer))
     for (item, choice), shown in zip(chosen, _ground(watched, [item for item, _ in chosen], batch), strict=True):
         yield _with_evidence(item, choice, shown)
-    yield from _ground(watched, [item for item in items if item.task == "ground"], batch)
+    yield from _ground(watched, [item for item in items if item.task == "ground"], batch, best)
 
 
 def _look(model: Model, path: Path | None, item: Item) -> Watched:
@@ -196,16 +200,18 @@ def _single(item: Item, ask: Callable[[], Answer]) -> Prediction:
         return Prediction(item.key, error=str(error))
 
 
-def _ground(watched: Watched, items: Sequence[Item], batch: int) -> Iterator[Prediction]:
+def _ground(watched: Watched, items: Sequence[Item], batch: int, best: int = 0) -> Iterator[Prediction]:
     """Ground the questions of the items in batches; where one of a batch cannot be asked, one by one."""
     for first in range(0, len(items), batch):
         together = items[first : first + batch]
         try:
-            for item, answer in zip(together, watched.ground([item.question for item in together]), strict=True):
-                yield Prediction(item.key, answer)
+            found = watched.ground([item.question for item in together], best=best)
         except QuestionError:
             for item in together:
-                yield _single(item, lambda item=item: watched.ground([item.question])[0])  # type: ignore[misc]
+                yield _single(item, lambda item=item: watched.ground([item.question], best=best)[0])  # type: ignore[misc]
+        else:
+            for item, answer in zip(together, found, strict=True):
+                yield Prediction(item.key, answer)
 
 
 def _with_evidence(item: Item, choice: Answer, shown: Prediction) -> Prediction:

@@ -141,5 +141,6 @@ BENCHMARK = Benchmark(
     read=read,
     score=score,
     splits=("val",),
+    best=highlights.MAX_WINDOWS,
     formats=(submission, formats.authors),
 )

@@ -1,0 +1,225 @@
+"""The report: the table, the pictures, and no text of other people that could become more than text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from grounded.evaluation import cli, figures, report
+from grounded.evaluation.benchmarks import BENCHMARKS, find
+from grounded.evaluation.items import Case, Item, Metric, Prediction, Rules, Scores
+from grounded.evaluation.predictions import answer
+from grounded.evaluation.score import write_report
+from grounded.types import Answer, Moment, Option
+
+EVIL = "<script>alert(1)</script> ${x} | `y` [z](javascript:1) \"'><img src=x onerror=alert(2)>\n# head"
+
+
+class Page(HTMLParser):
+    """Collects the tags, attributes and texts of a page, and sees that tags close in the order they opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def _cases() -> list[Case]:
+    """Return cases of every kind, each text in them hostile."""
+    cases = []
+    for number in range(30):
+        item = Item(
+            f"{EVIL}{number}", f"{EVIL}{number % 10}", "ground", EVIL, 60.0, (Moment(number, number + 4.0),), group=EVIL
+        )
+        said = answer(item, f"From <{number}> {EVIL}", [Moment(number + 1.0, number + 5.0, 0.5, EVIL)])
+        cases.append(Case(item, said, (number % 10) / 10))
+    options = ("x", EVIL)
+    choice = Item("choice", "c", "choose", EVIL, options=options, answer="A", group="other")
+    chosen = Answer(
+        "choose", EVIL, EVIL, EVIL, 9.0, (), tuple(Option("AB"[i], o, 0.5) for i, o in enumerate(options)), "B"
+    )
+    cases.append(Case(choice, Prediction("choice", chosen), 0.0))
+    events = (Moment(0, 5, text=EVIL), Moment(2, 9, text=EVIL))
+    asked = Item("asked", "d", "ask", EVIL, answer=EVIL)
+    cases.append(Case(asked, answer(asked, EVIL), 0.0))
+    caption = Item("caption", "e", "caption", "captions", 20.0, events, (events[:1],))
+    cases.append(Case(caption, answer(caption, moments=[*events, *events]), 0.1))
+    broken = Item("broken", "f", "ground", EVIL, moments=(Moment(0, 1),))
+    cases.append(Case(broken, Prediction("broken", error=EVIL), 0.0))
+    cases.append(Case(Item("missing", "g", "ground", "q", moments=(Moment(0, 1),)), None, 0.0))
+    return cases
+
+
+def _scores() -> Scores:
+    metrics = (Metric("R1@0.5", 27.8226, 25.94, 29.76, 3), Metric(EVIL, 1.0))
+    baselines = {EVIL: {"R1@0.5": 0.215}}
+    return Scores("charades-sta", "ours", EVIL, metrics, tuple(_cases()), (EVIL,), baselines, "IoU")
+
+
+def test_no_text_on_the_page_becomes_anything_but_text() -> None:
+    page = Page(report.page(_scores(), find("charades-sta"), EVIL))
+    assert not page.tags & {"script", "img", "a", "iframe", "object", "link", "base", "form"}
+    assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href", "style")}
+    assert "<script>alert(1)</script> ${x}" in "".join(page.texts)
+
+
+def test_the_page_needs_nothing_beside_it_and_forbids_it() -> None:
+    text = report.page(_scores(), find("charades-sta"))
+    assert "default-src 'none'" in text
+    assert not re.search(r"https?://", text.replace("http-equiv", ""))
+
+
+def test_every_picture_is_well_formed_and_says_what_it_shows() -> None:
+    pictures = re.findall(r"<svg.*?</svg>", report.page(_scores(), find("charades-sta")), re.DOTALL)
+    assert len(pictures) >= 5
+    for picture in pictures:
+        root = ElementTree.fromstring(picture)
+        assert root.get("role") == "img" and root.get("aria-label") and root.find("title") is not None
+
+
+def test_the_page_shows_histogram_lengths_kinds_what_failed_and_the_worst_cases() -> None:
+    text = "".join(Page(report.page(_scores(), find("charades-sta"), "tiny")).texts)
+    for heading in (
+        "Charades-STA: tiny",
+        "Histogram of the IoU",
+        "Mean IoU by kind of question",
+        "Mean IoU by length of the video",
+        "Not answered",
+        "The worst cases, one for each video",
+    ):
+        assert heading in text
+    assert "27.823" in text and "25.940 to 29.760" in text and "0.215" in text
+
+
+def test_captions_are_shown_by_their_number_of_events() -> None:
+    cases = []
+    for number in range(1, 8):
+        item = Item(
+            str(number), str(number), "caption", "captions", 20.0, tuple(Moment(i, i + 1.0) for i in range(number))
+        )
+        cases.append(Case(item, answer(item), 0.01 * number))
+    scores = Scores("activitynet-captions", "ours", "", (), tuple(cases), score_name="SODA_c")
+    text = "".join(Page(report.page(scores, find("activitynet-captions"))).texts)
+    assert "Mean SODA_c by number of events" in text and "5 to 6" in text and "0.07" in text
+
+
+def test_the_worst_cases_are_of_different_videos_lowest_score_first() -> None:
+    worst = report.worst_cases(_scores(), 5)
+    assert [case.score for case in worst] == sorted(case.score for case in worst)
+    assert len({case.item.video for case in worst}) == 5
+    assert all(case.prediction is not None and case.prediction.answer is not None for case in worst)
+
+
+def test_a_perfect_result_has_no_worst_case() -> None:
+    case = _cases()[0]
+    scores = Scores("world", "ours", "", (), (Case(case.item, case.prediction, 1.0),))
+    assert report.worst_cases(scores) == [] and "worst" not in report.page(scores, find("world"))
+
+
+def test_the_markdown_table_keeps_its_columns_whatever_the_texts_hold() -> None:
+    text = report.markdown(_scores(), find("charades-sta"), "tiny")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert "<script>" not in text and text.count("\n# ") == 0 and text.startswith("# Charades-STA: tiny\n")
+    assert "| R1@0.5 | 27.823 | 25.940 to 29.760 | 36.4 | 55.9 | 0.215 |" in text
+
+
+def test_counts_and_failures_stand_beside_the_numbers() -> None:
+    lines = report.summary(_scores())
+    assert "35 questions, 33 answered." in lines
+    assert "1 could not be answered and count against the score." in lines
+    assert "1 have no prediction and count as not answered." in lines
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_published_scores_are_named_as_ours_so_that_they_stand_in_the_same_row(name: str) -> None:
+    known = BENCHMARKS[name]
+    expected = {
+        "charades-sta": 4, "activitynet": 4, "activitynet-captions": 2, "nextgqa": 3, "mvbench": 1, "videomme": 1,
+    }  # fmt: skip
+    assert {len(column) for column in known.published.values()} == ({expected[name]} if name in expected else set())
+    item = Item("a", "a", "ground", "q", 9.0, (Moment(0, 5),), options=("x", "y"), answer="A", group="g")
+    if known.needs_java:
+        return
+    metrics = {
+        metric.name for metric in known.score([item], {"a": answer(item, "A", [Moment(0, 5)], "A")}, Rules()).metrics
+    }
+    assert all(set(column) <= metrics for column in known.published.values())
+
+
+def test_overlapping_events_lie_in_lanes_of_their_own() -> None:
+    picture = figures.timeline(
+        "t", [figures.Row("annotated", "truth", [Moment(0, 5), Moment(3, 8), Moment(5, 9)])], 10.0
+    )
+    assert picture.count('class="track"') == 2 and picture.count('class="truth"') == 3
+
+
+def test_moments_outside_the_video_are_drawn_inside_the_picture() -> None:
+    picture = figures.timeline("t", [figures.Row("answered", "answer", [Moment(-5, 500)])], 10.0)
+    for rectangle in re.findall(r'<rect class="answer" x="([\d.-]+)" y="[\d.]+" width="([\d.]+)"', picture):
+        assert float(rectangle[0]) >= 0 and float(rectangle[0]) + float(rectangle[1]) <= figures.WIDTH
+    assert figures.timeline("t", [figures.Row("answered", "answer", [])], 0.0) == ""
+    assert figures.bars("t", [], "x") == ""
+
+
+def test_the_report_is_three_files(tmp_path: Path) -> None:
+    write_report(_scores(), find("charades-sta"), tmp_path / "new" / "folder")
+    assert {path.name for path in (tmp_path / "new/folder").iterdir()} == {"report.md", "report.html", "scores.json"}
+    content = json.loads((tmp_path / "new/folder/scores.json").read_text())
+    assert content["metrics"]["R1@0.5"] == {"value": 27.8226, "low": 25.94, "high": 29.76}
+    assert content["missing"] == ["missing"] and content["errors"] == {"broken": EVIL}
+
+
+def _score_command(*arguments: str) -> tuple[int, str, str]:
+    app = typer.Typer()
+    app.command()(cli.score)
+    done = CliRunner().invoke(app, list(arguments))
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_command_scores_a_file_prints_the_table_and_writes_the_report(tmp_path: Path) -> None:
+    (tmp_path / "charades_sta_test.txt").write_text("AAAAA 0.0 10.0##a person\nBBBBB 0.0 10.0##a dog\n")
+    (tmp_path / "mine.txt").write_text("AAAAA 0 10##a person\n")
+    arguments = ["charades-sta", "--annotations", str(tmp_path), "--predictions", str(tmp_path / "mine.txt")]
+    code, out, _ = _score_command(*arguments, "--report", str(tmp_path / "report"))
+    assert code == 0 and re.search(r"mIoU +50\.000", out) and "1 have no prediction" in out
+    assert (tmp_path / "report/report.html").exists()
+    code, out, _ = _score_command(*arguments, "--json", "--convention", "vtimellm")
+    assert code == 0 and json.loads(out)["convention"] == "vtimellm"
+    code, _, err = _score_command(*arguments, "--convention", "mine")
+    assert code == 1 and err.startswith("error: Charades-STA knows the conventions")
+
+
+def test_the_benchmarks_are_listed_with_their_licences() -> None:
+    app = typer.Typer()
+    app.command()(cli.benchmarks)
+    out = CliRunner().invoke(app, []).stdout
+    assert all(known.licence in out and known.source in out for known in BENCHMARKS.values())
