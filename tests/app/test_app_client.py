@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,19 @@ def test_the_tools_of_mcp_are_described(url: str) -> None:
     described = {tool["name"].removeprefix("grounded_"): tool for tool in tools}
     assert {"ground", "refer", "choose", "caption", "ask", "export"} <= set(described)
     assert described["ground"]["description"].startswith("Find when something happens in a video")
+
+
+def test_the_example_client_calls_every_endpoint(url: str, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "client.py"))
+    code["main"](url, str(film))
+    printed = capsys.readouterr().out
+    for word in (
+        "ground   2.0 s to 4.0 s",
+        "refer    A red",
+        "choose   A",
+        "caption ",
+        "ask      Question 1",
+        ".vtt",
+        ".mp4",
+    ):
+        assert word in printed
