@@ -16,8 +16,8 @@ import gradio as gr
 import typer
 
 from grounded.errors import GroundedError
-from grounded.grounder import load
-from grounded.serving import MAX_TEXT, Service, run, seconds_needed
+from grounded.grounder import Grounder, load
+from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
 from grounded.space.endpoints import AnswerData, Endpoints, sentence
 from grounded.space.examples import Example, offers, read_examples
 from grounded.space.files import FORMS, LIMITS
@@ -183,6 +183,19 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
     return page
 
 
+def on_zero_gpu(grounder: Grounder) -> Remote:
+    """Return what does the model's work in a ZeroGPU worker: a fork that takes and gives plain data and CPU tensors."""
+
+    @spaces.GPU(duration=seconds_needed)
+    def work(task: Any) -> Iterator[Any]:
+        try:
+            yield from run(grounder, task)
+        except GroundedError as error:  # a worker passes on the text of a gr.Error alone
+            raise sentence(error) from error
+
+    return work
+
+
 def main(
     model: Annotated[
         str, typer.Option(envvar="GROUNDED_MODEL", help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")
@@ -207,15 +220,9 @@ def main(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
-    @spaces.GPU(duration=seconds_needed)
-    def on_gpu(work: Any) -> Iterator[Any]:
-        try:
-            yield from run(grounder, work)
-        except GroundedError as error:  # a worker passes on the text of a gr.Error alone
-            raise sentence(error) from error
-
-    zero = bool(os.environ.get("SPACES_ZERO_GPU"))
-    service = Service(grounder, limits=LIMITS, remote=on_gpu if zero else None)
+    service = Service(
+        grounder, limits=LIMITS, remote=on_zero_gpu(grounder) if "SPACES_ZERO_GPU" in os.environ else None
+    )
     examples = read_examples(EXAMPLES)
     for example in examples if preload else ():
         service.watch(example.path)

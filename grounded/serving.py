@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from . import pixels, prompts, video
@@ -140,7 +141,9 @@ def run(grounder: Grounder, work: Look | Ask) -> Iterator[Any]:
     if isinstance(work, Look):
         yield grounder.encode(work.seen)
         return
-    watched = Watched(grounder, work.visual, work.duration, work.times)
+    times = np.array(work.times)
+    clip = Clip(np.empty((0, 3, 0, 0), np.uint8), times, work.duration, np.arange(len(times)))
+    watched = grounder.remember(work.visual, clip)
     yield from stream(lambda emit, stop: emit(respond(watched, work.question, emit, stop)))
 
 

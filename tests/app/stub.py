@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from grounded import config, prompts, time_tokens
+from grounded import config, pixels, prompts, time_tokens
 from grounded.prompts import Turn
 from grounded.types import Answer, Clip, Moment, Option
 
@@ -38,6 +38,10 @@ class StubGrounder:
                 on_progress("looking", done / 4)
         return self.remember(torch.zeros(10, 4), clip)
 
+    def encode(self, seen: pixels.Streams) -> torch.Tensor:
+        assert seen.video.dtype == torch.uint8
+        return torch.zeros(10, 4)
+
     def remember(self, visual: torch.Tensor, clip: Clip) -> StubWatched:
         return StubWatched(self, visual, clip.duration)
 
@@ -47,6 +51,7 @@ class StubWatched:
 
     def __init__(self, grounder: StubGrounder, visual: torch.Tensor, duration: float) -> None:
         self.grounder, self.visual, self.duration = grounder, visual, duration
+        self.times = (0.0,)
         self.step = duration / BINS
         self.nbytes, self.cache_nbytes = visual.nbytes, 0
 
