@@ -11,8 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import VideoError
-from ..time_tokens import check_range
+from ..errors import TimeError, VideoError
 from ..types import VideoInfo
 from .process import ENVIRONMENT
 from .sampling import LIMITS, Limits, probe
@@ -60,7 +59,9 @@ def cut(
         VideoError: the file cannot be read, or a limit is reached.
         TimeError: the range is reversed, empty, or not inside the video.
     """
-    check_range(start, end, probe(path, limits=limits).duration)
+    duration = probe(path, limits=limits).duration
+    if not 0 <= start < end <= duration:
+        raise TimeError(f"{start:g} s to {end:g} s is not a range of the video, which lasts {duration:.2f} s")
     _write(path, target, start, end, CLIP_PIXELS, True, limits)
 
 

@@ -1,0 +1,84 @@
+"""Export: the formats that other programs read, whatever people wrote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from grounded.errors import DataError
+from grounded.export import FORMATS, read_answer, write
+from grounded.types import Answer, Moment, Option
+
+GROUND = Answer(
+    "ground", "a dog <b>barks</b>", "", "", 90.0, (Moment(75.5, 80.25, 0.9), Moment(3.0, 4.0)), curve=(0.1, 0.9)
+)
+CAPTION = Answer("caption", "All", "", "", 90.0, (Moment(0.0, 61.04, None, "=1+1 --> a\nb & <i>"),))
+CHOICE = Answer("choose", "Which?", "(A) one", "", 90.0, options=(Option("A", "one", 0.7),), choice="A")
+
+
+def test_json_reads_back_as_the_same_answers() -> None:
+    answers = [GROUND, CAPTION, CHOICE]
+    assert [read_answer(each) for each in json.loads(write(answers, "json"))] == answers
+
+
+def test_csv_has_a_line_a_moment_and_no_formulas() -> None:
+    lines = list(csv.DictReader(io.StringIO(write([GROUND, CAPTION], "csv"))))
+    assert [line["start"] for line in lines] == ["75.500", "3.000", "0.000"]
+    assert lines[0]["score"] == "0.9000"
+    assert lines[2]["text"].startswith("'=1+1")
+
+
+def test_vtt_is_in_the_order_of_time_and_escapes_markup() -> None:
+    text = write([GROUND, CAPTION], "vtt")
+    assert text.startswith("WEBVTT\n\n00:00:00.000 --> 00:01:01.040\n=1+1 --&gt; a b &amp; &lt;i&gt;\n")
+    assert re.findall(r"^\S+(?= -->)", text, re.MULTILINE) == ["00:00:00.000", "00:00:03.000", "00:01:15.500"]
+
+
+def test_srt_numbers_its_cues_and_holds_no_false_arrow() -> None:
+    text = write([GROUND, CAPTION], "srt")
+    assert text.startswith("1\n00:00:00,000 --> 00:01:01,040\n=1+1 → a b")
+    assert text.count("-->") == 3
+    assert "\n3\n00:01:15,500 --> 00:01:20,250\n" in text
+
+
+def test_edl_counts_frames_and_lays_the_moments_end_to_end() -> None:
+    lines = write([GROUND], "edl", title="a\nb.mp4", fps=29.97).splitlines()
+    assert lines[0] == "TITLE: a b.mp4"
+    events = [line for line in lines if re.match(r"\d{3} ", line)]
+    # 3 s is frame 89 of 29.97 a second, and frame 89 is called 00:00:02:29 where a second has 30
+    assert events[0] == "001  AX       V     C        00:00:02:29 00:00:04:00 00:00:00:00 00:00:01:01"
+    assert events[1].split()[4] == "00:01:15:12"
+    assert events[1].split()[6] == "00:00:01:01"
+
+
+def test_every_format_takes_no_answers() -> None:
+    for form in FORMATS:
+        assert isinstance(write([], form), str)
+    with pytest.raises(DataError, match="'exe' is no format"):
+        write([], "exe")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "text",
+        {},
+        GROUND.to_dict() | {"moments": [{"start": 5.0, "end": 1.0}]},
+        GROUND.to_dict() | {"moments": [{"start": 0.0, "end": 1000.0}]},
+        GROUND.to_dict() | {"moments": [{"start": "0", "end": 1.0}]},
+        GROUND.to_dict() | {"moments": [{"start": float("nan"), "end": 1.0}]},
+        GROUND.to_dict() | {"moments": 3},
+        GROUND.to_dict() | {"question": {"a": 1}},
+        GROUND.to_dict() | {"duration": float("inf")},
+        GROUND.to_dict() | {"curve": ["x"]},
+    ],
+)
+def test_what_is_no_answer_is_refused(data: object) -> None:
+    with pytest.raises(DataError, match="no answer"):
+        read_answer(data)

@@ -1,0 +1,121 @@
+"""Serving: questions as streams of events, a lane that answers together, and work that stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grounded.errors import GroundedError, QuestionError, VideoError
+from grounded.library import Library
+from grounded.serving import Doing, Lane, Question, Served, Service, StoppedError, Writing, stream
+from tests.app.conftest import write_film
+from tests.app.stub import StubGrounder
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=4)
+
+
+@pytest.fixture
+def grounder() -> Any:
+    return StubGrounder()
+
+
+@pytest.fixture
+def service(grounder: Any) -> Service:
+    return Service(grounder, library=Library())
+
+
+def test_a_question_is_decoded_looked_at_written_and_served(service: Service, film: Path) -> None:
+    events = list(service.ask(film, Question("ground", "a dog")))
+    done = [event.what for event in events if isinstance(event, Doing)]
+    assert done[0] == "waiting for the decoder"
+    assert [what for what in dict.fromkeys(done) if what != done[0]] == ["decoding", "looking", "answering"]
+    assert any(isinstance(event, Writing) for event in events)
+    assert isinstance(events[-1], Served)
+    assert not events[-1].known
+    again = service.answer(film, Question("ground", "a cat"))
+    assert again.known
+    assert again.seconds < events[-1].seconds
+
+
+def test_a_bad_question_is_refused_before_the_video_is_decoded(service: Service, grounder: Any) -> None:
+    for question in (Question("ground", " "), Question("choose", "x", options=("y" * 5000, "z"))):
+        with pytest.raises(QuestionError):
+            list(service.ask("/nowhere.mp4", question))
+    with pytest.raises(VideoError):
+        list(service.ask("/nowhere.mp4", Question("caption")))
+    assert grounder.looked == 0
+
+
+def test_a_stop_ends_the_work(service: Service, film: Path) -> None:
+    stop = threading.Event()
+    began = time.monotonic()
+    with pytest.raises(StoppedError):
+        for event in service.ask(film, Question("ground", "slow"), stop):
+            if isinstance(event, Writing):
+                stop.set()
+    assert time.monotonic() - began < 5
+
+
+def test_who_leaves_a_stream_stops_its_work() -> None:
+    ended = threading.Event()
+
+    def work(emit: Any, stop: Any) -> None:
+        while not stop():
+            emit(Doing("working", 0.5))
+            time.sleep(0.01)
+        ended.set()
+
+    events = stream(work)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert ended.wait(5)
+
+
+def test_an_error_of_the_work_is_raised_to_who_reads() -> None:
+    def work(emit: Any, stop: Any) -> None:
+        raise GroundedError("no")
+
+    with pytest.raises(GroundedError, match="no"):
+        list(stream(work))
+
+
+def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Service, grounder: Any, film: Path) -> None:
+    watched, lane, answers = service.watch(film), Lane(), {}
+
+    def ask(text: str) -> None:
+        answers[text] = lane.respond(watched, Question("ground", text, best=1), lambda _: None, lambda: False)
+
+    first = threading.Thread(target=ask, args=("slow",))
+    first.start()
+    while not grounder.batches:
+        time.sleep(0.01)
+    rest = [threading.Thread(target=ask, args=(f"query {n}",)) for n in range(5)]
+    for thread in rest:
+        thread.start()
+    for thread in (first, *rest):
+        thread.join(30)
+    assert sum(grounder.batches) == 6
+    assert max(grounder.batches) >= 4
+    assert {text: answered.answer.question for text, answered in answers.items()} == {text: text for text in answers}
+
+
+def test_a_choice_comes_with_the_moment_that_shows_it(service: Service, film: Path) -> None:
+    answer = service.answer(film, Question("choose", "Which?", options=("one", "two"))).answer
+    assert answer.choice == "A"
+    assert (answer.moments[0].start, answer.moments[0].end) == (1, 2)
+
+
+def test_a_conversation_goes_on_with_its_turns_and_forgets_the_oldest(service: Service, film: Path) -> None:
+    turns: tuple[Any, ...] = ()
+    for number in range(1, 12):
+        served = service.answer(film, Question("ask", "And?", turns=turns))
+        turns = served.turns
+        assert served.answer.text.startswith(f"Question {min(number, 9)}:")
+    assert len(turns) == 8
