@@ -153,6 +153,27 @@ def info(
         typer.echo(f"{name:<{width}}  {value}")
 
 
+@app.command()
+def bench(
+    video: Annotated[
+        Path | None, typer.Option(help="A video to use; without one, 720p H.264 is made with ffmpeg.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each step; the median counts.")] = 3,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves its choice.")] = 0,
+) -> None:
+    """Time every step on a random model of middle size, beside the naive way and the machine's limit."""
+    with _progress(quiet=True):
+        import torch
+
+        from . import bench
+
+        if threads:
+            torch.set_num_threads(threads)
+        for row in bench.bench(video, runs):
+            beside = "" if row.ratio is None else f"{row.ratio:7.3f} x {row.beside}"
+            typer.echo(f"{row.what:<44} {1000 * row.seconds:10.1f} ms {beside}".rstrip())
+
+
 def _watch(video: Path, model: str, device: str, dtype: str, show: Any) -> Watched:
     show("loading the model", 0.0)
     from .grounder import load
@@ -230,7 +251,14 @@ def _print(answer: Answer, as_json: bool) -> None:
         typer.echo(answer.text)
 
 
-for command in (training.train, training.release, evaluation.evaluate, evaluation.score, evaluation.benchmarks, world.world):
+for command in (
+    training.train,
+    training.release,
+    evaluation.evaluate,
+    evaluation.score,
+    evaluation.benchmarks,
+    world.world,
+):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grounded.grounder import Grounder
-from grounded.model import decoding
+from grounded.model import branching, decoding
 from grounded.model.cache import PrefixCache
 from tests.golden import Golden
 
@@ -91,7 +91,7 @@ def test_scores_are_the_sum_of_the_tokens_log_probabilities(golden: Golden) -> N
     assert golden.prefix.cache.length == golden.prefix.length
 
 
-def test_the_cache_grows_without_losing_anything_and_copies_rows() -> None:
+def test_the_cache_grows_without_losing_anything_and_can_be_rewound() -> None:
     cache, generator = PrefixCache(), torch.Generator().manual_seed(0)
     parts = [torch.randn(1, 2, n, 4, generator=generator) for n in (70, 1, 1, 200, 1)]
     for part in parts:
@@ -99,9 +99,6 @@ def test_the_cache_grows_without_losing_anything_and_copies_rows() -> None:
     assert torch.equal(keys, torch.cat(parts, dim=2)) and torch.equal(values, -keys)
     cache.rewind(71)
     assert cache.length == 71
-    copy = cache.repeated(3)
-    assert copy.layers[0].keys.shape == (3, 2, 71, 4)
-    copy.update(torch.ones(3, 2, 1, 4), torch.ones(3, 2, 1, 4), 0)
     assert torch.equal(cache.layers[0].keys, torch.cat(parts, dim=2)[:, :, :71])
     assert cache.nbytes >= 2 * 71 * 2 * 4 * 4
 
@@ -120,3 +117,24 @@ def test_span_distributions_are_those_of_reading_each_start_out(golden: Golden) 
     joint = spans.joint()
     assert joint.sum().item() == pytest.approx(1)
     assert torch.equal(joint, joint.triu(diagonal=1))  # no span runs backwards or is empty
+
+
+@pytest.mark.parametrize("key_heads", [1, 2, 4])
+def test_branches_attend_as_if_the_prefix_stood_in_every_row(key_heads: int) -> None:
+    generator = torch.Generator().manual_seed(key_heads)
+    rows, heads, length, own, width = 3, 4, 2, 5, 8
+    query = torch.randn(rows, heads, length, width, generator=generator)
+    prefix, key, value = (
+        torch.randn(n, key_heads, m, width, generator=generator) for n, m in ((2, 7), (rows, own), (rows, own))
+    )
+    padding = torch.tensor([0, 2, 1])
+    mask = branching.own_mask(padding, length, own)
+    key.prefix = prefix[:1], prefix[1:]  # type: ignore[attr-defined]
+    ours, _ = branching.attend(torch.nn.Identity(), query, key, value, mask)
+    keys, values = (
+        torch.cat([part.expand(rows, -1, -1, -1), tail], dim=2)
+        for part, tail in ((prefix[:1], key), (prefix[1:], value))
+    )
+    whole = torch.cat([torch.ones(rows, 1, length, 7, dtype=torch.bool), mask], dim=-1)
+    wanted = torch.nn.functional.scaled_dot_product_attention(query, keys, values, whole, enable_gqa=True)
+    torch.testing.assert_close(ours, wanted.transpose(1, 2), atol=1e-5, rtol=0)

@@ -18,13 +18,19 @@ LEVELS = (
     {"time_tokens", "prompts", "pixels", "video", "confidence", "model", "weights"},
     {"world"},
     {"grounder"},
-    {"evaluation", "training", "library", "clips", "export", "timeline"},
+    {"evaluation", "training", "annotation", "bench", "library", "clips", "export", "timeline"},
     {"serving"},
     {"space"},
     {"__main__", "__init__"},
 )
-# Within the third row, who may import whom.
-SIDEWAYS = {"weights": {"model", "time_tokens"}, "prompts": {"time_tokens"}, "time_tokens": set(), "model": set()}
+# Within a row, who may import whom.
+SIDEWAYS = {
+    "annotation": {"evaluation"},
+    "weights": {"model", "time_tokens"},
+    "prompts": {"time_tokens"},
+    "time_tokens": set(),
+    "model": set(),
+}
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 

@@ -73,10 +73,3 @@ class PrefixCache(Cache):
         """Forget everything after the first ``length`` positions."""
         for layer in self.layers:
             layer.rewind(length)
-
-    def repeated(self, times: int) -> PrefixCache:
-        """Return a copy whose batch holds this cache's one sequence ``times`` times."""
-        copy = PrefixCache()
-        for number, layer in enumerate(self.layers):
-            copy.update(*(x.expand(times, -1, -1, -1) for x in (layer.keys, layer.values)), number)
-        return copy

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers.cache_utils import Cache
 
+from .branching import BranchCache, branching, own_mask
 from .cache import PrefixCache
 from .video_llm import VideoLLM
 
@@ -89,18 +91,14 @@ def generate(
     longest = max(map(len, questions))
     padding = torch.tensor([longest - len(ids) for ids in questions], device=device)
     tokens = torch.tensor([[end] * (longest - len(ids)) + list(ids) for ids in questions], device=device)
-    step = model.embed(tokens)
-    if prefix.length + longest <= limit:
-        cache = prefix.cache if rows == 1 else prefix.cache.repeated(rows)
-    else:
-        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
-    at = cache.length + torch.arange(step.shape[1], device=device)
-    positions = at[None] - padding[:, None]
-    mask = None
+    step = model.embed(tokens.clamp(min=0))
+    cache: Cache = prefix.cache
     if rows > 1:  # the padding lies between the prefix and the shorter questions
-        mask = torch.ones(rows, cache.length + longest, dtype=torch.long, device=device)
-        mask[:, cache.length :] = (torch.arange(longest, device=device) >= padding[:, None]).long()
-        positions = positions.clamp(min=cache.length)
+        cache = BranchCache(prefix.cache)
+    elif prefix.length + longest > limit:
+        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
+    start = cache.get_seq_length()
+    positions = (start + torch.arange(step.shape[1], device=device) - padding[:, None]).clamp(min=start)
 
     kept_ids = torch.tensor(list(keep), dtype=torch.long, device=device)
     chosen: list[list[int]] = [[] for _ in questions]
@@ -111,14 +109,7 @@ def generate(
         for _ in range(max_new_tokens):
             if stop and stop():
                 break
-            logits = model.language_model(
-                inputs_embeds=step,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
+            logits = _last_logits(model, cache, step, positions, padding)
             logits = logits.float()
             first_logits = logits.cpu() if first_logits is None else first_logits
             best = logits.argmax(dim=-1)
@@ -136,7 +127,6 @@ def generate(
                 break
             step = model.embed(best[:, None])
             positions = positions[:, -1:] + 1
-            mask = None if mask is None else torch.cat([mask, mask.new_ones(rows, 1)], dim=1)
     finally:
         prefix.cache.rewind(prefix.length)
     if first_logits is None:
@@ -152,8 +142,47 @@ def generate(
     ]
 
 
+def _last_logits(
+    model: VideoLLM,
+    cache: Cache,
+    step: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    padding: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Run the language model over embeddings (rows, L, hidden) after a cache; return the last logits (rows, V)."""
+    return _logits(model, cache, step, positions, padding, logits_to_keep=1)[:, -1]
+
+
+def _logits(
+    model: VideoLLM,
+    cache: Cache,
+    step: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    padding: torch.Tensor | None = None,
+    logits_to_keep: int = 0,
+) -> torch.Tensor:
+    llm = model.language_model
+    rest = {"position_ids": positions, "past_key_values": cache, "use_cache": True, "logits_to_keep": logits_to_keep}
+    if not isinstance(cache, BranchCache):
+        return llm(inputs_embeds=step, **rest).logits
+    rows, length = step.shape[:2]
+    none = torch.zeros(rows, dtype=torch.long, device=step.device)
+    own = cache.get_seq_length() - cache.prefix_length + length
+    mask = own_mask(none if padding is None else padding, length, own)
+    with branching(llm):
+        return llm(inputs_embeds=step, attention_mask=mask, **rest).logits
+
+
 def _renumbered(on_token: Callable[[int, int], None] | None, number: int) -> Callable[[int, int], None] | None:
     return None if on_token is None else lambda _, token: on_token(number, token)
+
+
+def _following(model: VideoLLM, prefix: Prefix, question: Sequence[int], more: int) -> tuple[PrefixCache, torch.Tensor]:
+    """Return the cache to continue and the embeddings (1, L, hidden) to continue it with, ``more`` tokens to come."""
+    step = model.embed(torch.tensor([list(question)], device=model.device))
+    if prefix.length + len(question) + more <= longest_kept(model):
+        return prefix.cache, step
+    return PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
 
 
 @torch.inference_mode()
@@ -166,18 +195,11 @@ def score(model: VideoLLM, prefix: Prefix, question: Sequence[int], answers: Seq
     longest = max(map(len, answers))
     tokens = torch.tensor([list(answer) + [0] * (longest - len(answer)) for answer in answers], device=device)
     real = torch.arange(longest, device=device) < torch.tensor([[len(answer)] for answer in answers], device=device)
-    step = model.embed(torch.tensor([list(question)], device=device))
-    if prefix.length + len(question) + longest <= longest_kept(model):
-        cache = prefix.cache
-    else:
-        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
     try:
-        llm = model.language_model
-        head = llm(inputs_embeds=step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-        logits = [head.expand(len(answers), -1, -1)]
+        cache, step = _following(model, prefix, question, longest)
+        logits = [_logits(model, cache, step, logits_to_keep=1).expand(len(answers), -1, -1)]
         if longest > 1:
-            branches = cache.repeated(len(answers))
-            logits.append(llm(inputs_embeds=model.embed(tokens[:, :-1]), past_key_values=branches).logits)
+            logits.append(_logits(model, BranchCache(cache), model.embed(tokens[:, :-1])))
     finally:
         prefix.cache.rewind(prefix.length)
     log_probabilities = torch.cat(logits, dim=1).float().log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
@@ -219,20 +241,14 @@ def span_distribution(
     """
     device = model.device
     ids = torch.tensor(list(temporal), device=device)
-    llm = model.language_model
-    step = model.embed(torch.tensor([list(question)], device=device))
-    if prefix.length + len(question) + 1 + len(joiner) <= longest_kept(model):
-        cache = prefix.cache
-    else:
-        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
     try:
-        first = llm(inputs_embeds=step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1, ids]
+        cache, step = _following(model, prefix, question, 1 + len(joiner))
+        first = _last_logits(model, cache, step)[0, ids]
         first[-1] = -torch.inf  # nothing can end after the last instant
         start = first.float().softmax(dim=0)
         starts = start.topk(min(beams, len(ids) - 1)).indices
         rows = torch.cat([ids[starts, None], torch.tensor([list(joiner)] * len(starts), device=device)], dim=1)
-        branches = cache.repeated(len(starts))
-        logits = llm(inputs_embeds=model.embed(rows), past_key_values=branches, logits_to_keep=1).logits[:, -1][:, ids]
+        logits = _last_logits(model, BranchCache(cache), model.embed(rows))[:, ids]
     finally:
         prefix.cache.rewind(prefix.length)
     runs_back = torch.arange(len(ids), device=device)[None] <= starts[:, None]

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
+from ..model import VideoLLM
 from .build import empty_model
 
 CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer.json", "model.safetensors.index.json"
@@ -98,9 +99,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise WeightsError(f"{folder / TOKENIZER} cannot be read as a tokenizer: {error}") from error
 
 
-def read_model(
-    folder: Path, config: ModelConfig, attention: str, device: torch.device, dtype: torch.dtype
-) -> torch.nn.Module:
+def read_model(folder: Path, config: ModelConfig, attention: str, device: torch.device, dtype: torch.dtype) -> VideoLLM:
     """Build the model on the meta device and fill it shard by shard: no second copy of the weights in memory.
 
     Raises:

@@ -31,6 +31,7 @@ def main(whole: Path) -> None:
         small = Path(folder)
         shutil.copytree(whole / "video", small / "video", ignore=shutil.ignore_patterns("*.npz"))
         for llm, layout in LAYOUTS.items():
+            shutil.copy(whole / f"manifest_{llm}.json", small)
             for name in layout.files:
                 target = small / llm / "weights" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,6 @@ def _keep_prompts(facts: dict, tensors: dict[str, torch.Tensor]) -> dict[str, to
             kept[f"logits_{len(prompts)}_{prompt['name']}"] = tensors[f"logits_{number}_{prompt['name']}"]
             prompts.append(prompt)
     facts["prompts"] = prompts
-    del facts["train"]["truncated"]
     others = {
         name: (tensor * STEP).round() / STEP if tensor.numel() > 50_000 and tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()
