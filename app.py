@@ -33,6 +33,12 @@ TRUST = {
     "phi3.5": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
     "llama3": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
 }
+# One step darker than Gradio's own where its greys and its buttons have too little contrast.
+THEME = gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate").set(
+    body_text_color_subdued="*neutral_600",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+)
 CLOCK = """() => {
   const video = document.querySelector("#player video");
   return video ? video.currentTime.toFixed(2) : "0";
@@ -232,7 +238,7 @@ def main(
 def launch(page: gr.Blocks, **settings: Any) -> Any:
     """Serve a page with what holds for all of them."""
     return page.launch(
-        theme=gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate"),
+        theme=THEME,
         css_paths=Path(__file__).parent / "grounded" / "timeline" / "page.css",
         mcp_server=True,
         ssr_mode=False,

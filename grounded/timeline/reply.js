@@ -22,7 +22,7 @@ const tell = (type, detail) => document.dispatchEvent(new CustomEvent("grounded:
 
 function timeButton(text, start, end) {
   const button = make("button", "time", text);
-  button.setAttribute("aria-label", end === undefined ? "Go to " + text : "Play " + text);
+  button.title = end === undefined ? "Go there" : "Play this moment";
   button.onclick = () => (end > start ? tell("play", { start, end }) : tell("seek", { start }));
   return button;
 }
@@ -42,7 +42,6 @@ function readable(text, duration) {
 
 function momentItem(moment, said) {
   const item = make("li", "moment"), button = make("button", "play", "▶ " + clock(moment.start) + " – " + clock(moment.end));
-  button.setAttribute("aria-label", "Play " + clock(moment.start) + " to " + clock(moment.end));
   button.onclick = () => tell("play", { start: number(moment.start), end: number(moment.end) });
   item.append(button);
   if (moment.score != null) item.append(make("span", "sure", percent(moment.score) + " sure"));
@@ -82,7 +81,7 @@ function drawAnswer(answer) {
   if (answer.task === "ground" && answer.absent > 0.5)
     box.append(make("p", "absent", "Not in this video: the model is " + percent(answer.absent) + " sure that nothing in it fits."));
   else if (answer.task === "ground" && answer.absent != null && moments.length)
-    box.append(make("p", "", "That it is not in this video has a probability of " + percent(answer.absent) + "."));
+    box.append(make("p", "", "Probability that it is not in this video: " + percent(answer.absent)));
   if (options.length) box.append(list(options.map((option) => optionItem(option, option.letter === answer.choice)), "Options"));
   if (answer.task !== "caption" || !moments.length) box.append(readable(String(answer.text || ""), number(answer.duration)));
   if (moments.length) {

@@ -302,15 +302,16 @@ async function drawFilm() {
     video.src = source;
     await ready;
     const count = Math.max(4, Math.min(16, Math.floor(film.clientWidth / 64)));
+    const pictures = Array.from({ length: count }, () => document.createElement("canvas"));
+    box.append(...pictures);
     for (let i = 0; i < count && filmed === source; i++) {
       const there = once("seeked");
       video.currentTime = ((i + 0.5) * video.duration) / count;
       await there;
-      const canvas = document.createElement("canvas");
+      const canvas = pictures[i];
       canvas.height = 48;
       canvas.width = Math.max(1, Math.min(160, Math.round((48 * video.videoWidth) / (video.videoHeight || 1))));
       canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-      if (filmed === source) box.append(canvas);
     }
   } catch {
     // A strip without pictures still measures time.
@@ -336,13 +337,15 @@ function draw() {
     find("." + name).textContent = String(text || "");
   }
   find(".empty").hidden = rows().length > 0;
-  rowsBox.replaceChildren(...rows().map(drawRow));
+  rowsBox.replaceChildren(...rows().map(drawRow).reverse());   // the latest next to the strip
   drawTicks();
   drawRange();
   drawCaptions();
   announce();
   showPosition();
   if (!player()) { filmed = ""; find(".thumbs").replaceChildren(); }
+  // Gradio's upload button carries a label that contradicts its text, which speech control cannot use.
+  setTimeout(() => document.querySelector("#player button[aria-dropeffect]")?.removeAttribute("aria-label"), 300);
 }
 
 // Several answers may be under way, and each brings the rows that were here when its question was asked. So rows are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,7 +224,7 @@ def test_rows_can_be_hidden_and_removed(page: Page, film: Path) -> None:
     page.tab.get_by_role("button", name="Remove the row: one").click()
     page.wait_for_rows(1)
     page.ground("three", rows=2)
-    assert page.tab.locator("#timeline .question").all_inner_texts() == ["two", "three"]
+    assert page.tab.locator("#timeline .question").all_inner_texts() == ["three", "two"], "the latest first"
 
 
 def test_rows_are_exported_and_a_range_is_cut_out(page: Page, film: Path, tmp_path: Path) -> None:
@@ -281,6 +282,30 @@ def test_nothing_is_wider_than_the_screen(browser: Any, url: str, width: int, th
     opened.tab.locator(".shelf button:visible").first.click()
     opened.tab.wait_for_selector("#found .answer")
     assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
+    opened.tab.locator("#found .answer summary").scroll_into_view_if_needed()
+    opened.tab.mouse.wheel(0, 300)
+    assert opened.tab.locator("#player").bounding_box()["y"] >= -1, "the player stays in view"
     for name in TABS:
         assert opened.tab.get_by_role("tab", name=name, exact=True).is_visible()
     context.close()
+
+
+def test_axe_finds_nothing_serious_in_any_tab(browser: Any, url: str) -> None:
+    """Needs axe-core's axe.min.js, from npm, at $GROUNDED_AXE."""
+    if not (script := os.environ.get("GROUNDED_AXE")):
+        pytest.skip("GROUNDED_AXE does not name axe-core's axe.min.js")
+    for theme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 1280, "height": 1000})
+        opened = Page(context.new_page(), f"{url}/?__theme={theme}")
+        opened.tab.evaluate(Path(script).read_text(encoding="utf-8") + ";1")
+        for name, reply in TABS.items():
+            opened.open(name)
+            opened.tab.locator(".shelf button:visible").first.click()
+            opened.tab.wait_for_selector(f"#{reply} .answer")
+            opened.tab.wait_for_timeout(500)
+            found = opened.tab.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+            serious = [
+                (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
+            ]
+            assert serious == []
+        context.close()
