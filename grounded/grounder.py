@@ -72,8 +72,13 @@ class Grounder:
         """
         report = on_progress or (lambda *_: None)
         report("decoding", 0.0)
-        clip = video_file.sample(path, self.config.frames, decoder=decoder, limits=limits or video_file.Limits())
-        report("decoding", 1.0)
+        clip = video_file.sample(
+            path,
+            self.config.frames,
+            decoder=decoder,
+            limits=limits or video_file.Limits(),
+            on_progress=lambda done: report("decoding", done),
+        )
         return self.look(clip, on_progress=on_progress)
 
     def look(self, clip: Clip, *, on_progress: OnProgress | None = None) -> Watched:

@@ -385,9 +385,8 @@ class Service:
     def _decode(self, path: str | os.PathLike[str], report: Callable[[str, float], None]) -> Clip:
         with self._decoders:
             report("decoding", 0.0)
-            clip = video.sample(path, self.grounder.config.frames, limits=self.limits)
-            report("decoding", 1.0)
-        return clip
+            frames = self.grounder.config.frames
+            return video.sample(path, frames, limits=self.limits, on_progress=lambda done: report("decoding", done))
 
     def _look(self, clip: Clip, report: Callable[[str, float], None]) -> Watched:
         report("looking", 0.0)

@@ -36,6 +36,8 @@ def test_a_question_is_decoded_looked_at_written_and_served(service: Service, fi
     done = [event.what for event in events if isinstance(event, Doing)]
     assert done[0] == "waiting for the decoder"
     assert [what for what in dict.fromkeys(done) if what != done[0]] == ["decoding", "looking", "answering"]
+    fractions = [event.fraction for event in events if isinstance(event, Doing) and event.what == "decoding"]
+    assert fractions == [0, *(k / 8 for k in range(1, 9))], "one for each of the stub's eight frames"
     assert any(isinstance(event, Writing) for event in events)
     assert isinstance(events[-1], Served)
     assert not events[-1].known

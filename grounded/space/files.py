@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .. import export, video
@@ -13,13 +16,22 @@ from ..video import clips
 
 LIMITS = video.Limits(seconds=120.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
 CLIP_LIMITS = video.Limits(seconds=90.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
+KEPT_SECONDS = 3600.0
 FORMS = tuple(export.FORMATS)
 
 
 def scratch(suffix: str, stem: str) -> Path:
-    """Return the path of a new file in a folder that Gradio empties."""
-    folder = Path(tempfile.mkdtemp(prefix="grounded-", dir=os.environ.get("GRADIO_TEMP_DIR")))
-    return folder / f"{stem}.{suffix}"
+    """Return the path of a new file in a folder of its own, and remove the folders of an hour ago and before.
+
+    Gradio copies what it serves into its own cache, which it empties itself.
+    """
+    root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / f"grounded-{os.getpid()}"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in root.iterdir():
+        with suppress(OSError):  # another thread may be removing it too
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(old)
+    return Path(tempfile.mkdtemp(dir=root)) / f"{stem}.{suffix}"
 
 
 def written(answers: Sequence[Answer], form: str, path: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,8 +63,11 @@ def sample(
     limits: Limits = LIMITS,
     start: float | None = None,
     end: float | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Clip:
     """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds; see `choose`.
+
+    ``on_progress`` is called with the fraction of the frames that are there; what it raises ends the decoding.
 
     Returns:
         A clip whose times, indices and duration are the whole video's, also of a window. Frames that are there twice
@@ -85,10 +89,10 @@ def sample(
     deadline = time.monotonic() + limits.seconds
     window = (start, end)
     try:
-        return _sample(name, size, request, frames, window, limits, limits.seconds)
+        return _sample(name, size, request, frames, window, limits, limits.seconds, on_progress)
     except RecountError:
         left = max(0.0, deadline - time.monotonic())
-        return _sample(name, size, request | {"recount": True}, frames, window, limits, left)
+        return _sample(name, size, request | {"recount": True}, frames, window, limits, left, on_progress)
 
 
 def middle_indices(total: int, count: int) -> np.ndarray:
@@ -144,6 +148,7 @@ def _sample(
     window: tuple[float | None, float | None],
     limits: Limits,
     seconds: float,
+    on_progress: Callable[[float], None] | None,
 ) -> Clip:
     with decoding(name, request, seconds) as decoder:
         table, times = decoder.table()
@@ -153,8 +158,9 @@ def _sample(
         wanted, places = np.unique(indices, return_index=True)
         width, height = table["size"]
         pixels = np.empty((count, height, width, 3), np.uint8)
-        for _ in decoder.frames(wanted.tolist(), [pixels[place] for place in places]):
-            pass
+        for done, _ in enumerate(decoder.frames(wanted.tolist(), [pixels[place] for place in places]), 1):
+            if on_progress:
+                on_progress(done / len(wanted))
     for place in np.setdiff1d(np.arange(count), places):
         pixels[place] = pixels[place - 1]  # indices rise, so the same frame is just before
     return Clip(frames=pixels.transpose(0, 3, 1, 2), times=times[indices], duration=info.duration, indices=indices)
@@ -197,7 +203,7 @@ def _request(path: str | os.PathLike[str], limits: Limits) -> dict[str, Any]:
 def _describe(name: str, size: int, table: dict[str, Any], times: np.ndarray, limits: Limits) -> VideoInfo:
     duration, fps, variable = timing(times, table["last"], table["rate"])
     if not duration <= limits.max_duration:
-        raise VideoError(f"{name} is too long: {duration:.0f} s; at most {limits.max_duration:.0f} s are read")
+        raise VideoError(f"{name} is too long: {duration:g} s; at most {limits.max_duration:g} s are read")
     return VideoInfo(
         container=table["container"],
         codec=table["codec"],

@@ -1,4 +1,4 @@
-"""Load: many clients at once against a running page. python -m tests.app.load URL PID [--clients 50] [--seconds 120]."""
+"""Load: many clients at once against a running page. python -m tests.app.load URL PID."""
 
 from __future__ import annotations
 
