@@ -167,11 +167,25 @@ def respond(watched: Watched, question: Question, emit: Callable[[Event], None],
         case "caption":
             return Answered(watched.caption(on_text=on_text, stop=stop))
         case "ask":
-            conversation = watched.conversation()
-            conversation.turns = question.turns
-            answer = conversation.ask(question.text, on_text=on_text, stop=stop)
-            return Answered(answer, conversation.turns)
+            return _converse(watched, question, on_text, stop)
     raise QuestionError(f"{question.task!r} is no task; there are {', '.join(TASKS)}")
+
+
+def _converse(
+    watched: Watched, question: Question, on_text: Callable[[str], None], stop: Callable[[], bool]
+) -> Answered:
+    """Ask the next question of a conversation; where it grows too long for the model, the oldest turns are left out."""
+    conversation = watched.conversation()
+    for first in range(len(question.turns) + 1):
+        conversation.turns = question.turns[first:]
+        try:
+            answer = conversation.ask(question.text, on_text=on_text, stop=stop)
+        except QuestionError:
+            if not conversation.turns:
+                raise
+        else:
+            break
+    return Answered(answer, conversation.turns)
 
 
 def _choose(watched: Watched, question: Question, on_text: Callable[[str], None], stop: Callable[[], bool]) -> Answer:

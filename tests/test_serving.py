@@ -13,7 +13,7 @@ from grounded.errors import GroundedError, QuestionError, VideoError
 from grounded.library import Library
 from grounded.serving import Doing, Lane, Question, Served, Service, StoppedError, Writing, stream
 from tests.app.conftest import write_film
-from tests.app.stub import StubGrounder
+from tests.app.stub import StubConversation, StubGrounder
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +121,20 @@ def test_a_conversation_goes_on_with_its_turns_and_forgets_the_oldest(service: S
         turns = served.turns
         assert served.answer.text.startswith(f"Question {min(number, 9)}:")
     assert len(turns) == 8
+
+
+def test_a_conversation_too_long_for_the_model_goes_on_without_its_oldest_turns(
+    service: Service, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = StubConversation.ask
+
+    def short(self: StubConversation, question: str, **options: Any) -> Any:
+        if len(self.turns) > 2:
+            raise QuestionError("too many tokens")
+        return ask(self, question, **options)
+
+    monkeypatch.setattr(StubConversation, "ask", short)
+    turns: tuple[Any, ...] = ()
+    for _ in range(5):
+        turns = service.answer(film, Question("ask", "And?", turns=turns)).turns
+    assert len(turns) == 3

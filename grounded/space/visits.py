@@ -99,15 +99,17 @@ class Visits:
 
     def clear(self, request: gr.Request) -> tuple[Any, ...]:
         """End all the visitor's questions and empty the stage: (timeline, session, one reply a task)."""
-        for task in TASKS:
+        for task in (*TASKS, "open"):
             self.stop(task, request)
         return stage(), Session(), *(dict(Reply.empty) for _ in TASKS)
 
-    def open(self, path: str | None, timeline: dict[str, Any]) -> Iterator[tuple[Any, Any, Any]]:
+    def open(self, path: str | None, timeline: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
         """Look at a new video: yield (player, session, timeline), at last with a preview where browsers need one."""
         if not path:
             yield SKIP, SKIP, SKIP
             return
+        running, gone = (str(request.session_hash), "open"), threading.Event()
+        self._running[running] = gone
         try:
             info = video.probe(path, limits=files.LIMITS)
             timeline = timeline | {"duration": info.duration, "step": self.service.step(info.duration)}
@@ -118,10 +120,15 @@ class Visits:
             yield SKIP, SKIP, timeline | {"note": note}
             target = files.scratch("mp4", f"preview-{uuid.uuid4().hex}")
             clips.preview(path, target, limits=files.CLIP_LIMITS)
+            if gone.is_set():  # another video is on the stage by now
+                return
             note = "You see a small preview, because browsers do not play this file; answers come from the original."
             yield str(target), Session(path, target.name), timeline | {"note": note}
         except GroundedError as error:
             yield SKIP, SKIP, timeline | {"error": str(error)[:500]}
+        finally:
+            if self._running.get(running) is gone:
+                del self._running[running]
 
     def file(self, path: str | None, session: Session | None) -> str:
         """Return the file that a question is about: the original where the player shows a preview."""
