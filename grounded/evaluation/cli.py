@@ -139,7 +139,8 @@ def _rules(convention: str, references: str, missing: str) -> Rules:
 
 
 def _first_videos(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
-    kept = set(list(dict.fromkeys(item.video for item in items))[:limit] if limit else {item.video for item in items})
+    names = list(dict.fromkeys(item.video for item in items))
+    kept = set(names[:limit] if limit else names)
     return tuple(item for item in items if item.video in kept)
 
 

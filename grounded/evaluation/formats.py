@@ -89,7 +89,7 @@ def vtimellm_log(document: Document, items: Sequence[Item]) -> Submission | None
 
 def timed_lines(document: Document, items: Sequence[Item]) -> Submission | None:
     """Lines in Charades-STA's own form, with predicted times: "VID start end##sentence"."""
-    if document.kind != "text" or "##" not in document.content:
+    if not isinstance(document.content, str) or "##" not in document.content:
         return None
     finder, found, strange = Finder(items), {}, 0
     for line in filter(str.strip, document.content.splitlines()):

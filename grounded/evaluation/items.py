@@ -11,23 +11,15 @@ from ..types import Answer, Moment
 
 Span = tuple[float, float]  # start and end in seconds
 
-TASKS = (
-    "ground",
-    "refer",
-    "choose",
-    "caption",
-    "ask",
-    "evidence",
-)  # "evidence": choose, and show the moment that proves it
-
 
 @dataclass(frozen=True)
 class Item:
     """One question of a benchmark, with its right answer.
 
     ``key`` is unique in the benchmark. ``video`` is the benchmark's name for the video, ``file`` its path below the
-    folder of videos where the benchmark gives one. ``moments`` are the annotated moments (for captions: the annotated
-    events with their texts), ``more_references`` the same by further annotators. ``answer`` is the letter of the right
+    folder of videos where the benchmark gives one. ``task`` is ground, refer, choose, caption, ask, or evidence: a
+    choice, and the moment that proves it. ``moments`` are the annotated moments (for captions: the annotated events
+    with their texts), ``more_references`` the same by further annotators. ``answer`` is the letter of the right
     option, or the right text. ``asked`` is the range that the question is about (refer). ``part`` is the range of the
     video that is shown, None for all of it; ``frame_rate`` is set where the video is a folder of frames. ``saliency``
     holds QVHighlights' ratings, one triple per 2-second clip. ``group`` is the benchmark's own name for the kind of
@@ -157,10 +149,9 @@ class Scores:
 
 @dataclass(frozen=True)
 class Document:
-    """The content of a prediction file: ``kind`` is "json" (any value), "jsonl" (a list of values) or "text"."""
+    """The content of a prediction file: a JSON value (of JSON Lines the list), or else its text."""
 
     path: Path
-    kind: str
     content: Any
 
 

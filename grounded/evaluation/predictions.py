@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,24 +64,45 @@ def read_lines(path: Path) -> dict[str, Prediction]:
 
     A last line that was cut off, as a killed run leaves it, is passed over.
     """
-    found = {}
-    lines = path.read_text(encoding="utf-8").split("\n")
+    text = path.read_text(encoding="utf-8", errors="replace")  # a cut may go through a letter
+    return {said.key: said for said in map(from_record, _json_lines(path, text))}
+
+
+def mend(path: Path) -> None:
+    """Take off a last line that was cut off; end it, if only the end of line is missing."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole == len(content):
+        return
+    with path.open("r+b") as file:
+        try:
+            json.loads(content[whole:])
+        except ValueError:
+            file.truncate(whole)
+        else:
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")
+
+
+def _json_lines(path: Path, text: str) -> list[Any]:
+    """Return the values of JSON Lines, without a last line that was cut off."""
+    values = []
+    lines = text.split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            values.append(json.loads(line))
         except json.JSONDecodeError as error:
-            if number == len(lines):
-                continue
-            raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-        prediction = from_record(record)
-        found[prediction.key] = prediction
-    return found
+            if number < len(lines):
+                raise DataError(f"{path}, line {number} is not JSON: {error}") from error
+    return values
 
 
 def load(path: Path) -> Document:
-    """Read a file as JSON, JSON Lines or text, whichever it is.
+    """Read a file as JSON, JSON Lines (a list of values) or text, whichever it is.
 
     Raises:
         DataError: the file cannot be read, or is empty.
@@ -91,13 +114,13 @@ def load(path: Path) -> Document:
     if not text.strip():
         raise DataError(f"{path} is empty")
     try:
-        return Document(path, "json", json.loads(text))
+        return Document(path, json.loads(text))
     except json.JSONDecodeError:
         pass
     try:
-        return Document(path, "jsonl", [json.loads(line) for line in text.splitlines() if line.strip()])
-    except json.JSONDecodeError:
-        return Document(path, "text", text)
+        return Document(path, _json_lines(path, text) or text)
+    except DataError:
+        return Document(path, text)
 
 
 def records(document: Document, *fields: str) -> list[dict[str, Any]] | None:
@@ -161,16 +184,14 @@ def _merge(first: Prediction | None, second: Prediction) -> Prediction:
     """Join what two files say of one question: NExT-GQA keeps moments and choices apart."""
     if first is None or first.answer is None or second.answer is None:
         return second
-    a, b = first.answer, second.answer
-    joined = Answer(
-        task=b.task,
-        question=b.question,
-        text=b.text or a.text,
-        raw=b.raw or a.raw,
-        duration=b.duration or a.duration,
-        moments=b.moments or a.moments,
-        options=b.options or a.options,
-        choice=b.choice or a.choice,
+    one, other = first.answer, second.answer
+    joined = dataclasses.replace(
+        other,
+        text=other.text or one.text,
+        raw=other.raw or one.raw,
+        moments=other.moments or one.moments,
+        options=other.options or one.options,
+        choice=other.choice or one.choice,
     )
     return Prediction(first.key, joined, second.error, second.saliency or first.saliency)
 

@@ -142,20 +142,21 @@ def page(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
 
 
 def _pictures(scores: Scores) -> list[tuple[str, str]]:
-    cases = scores.cases
-    captions = any(case.item.task == "caption" for case in cases)
-    name = scores.score_name
-    found = [(f"Histogram of the {name}", _histogram(cases, name))]
-    if captions:
-        events = [(case, float(len(case.item.moments))) for case in cases]
-        found.append(("Score by number of events", _by_range("events of the video", events, _EVENT_EDGES, whole=True)))
-    else:
-        lengths = [(c, c.item.moments[0].end - c.item.moments[0].start) for c in cases if c.item.moments]
-        found.append(("Score by length of the moment", _by_range("seconds of the moment", lengths, _MOMENT_EDGES)))
+    """Return headings and pictures; a picture that would show nothing is empty."""
+    cases, name = scores.cases, scores.score_name
+    lengths = [(c, c.item.moments[0].end - c.item.moments[0].start) for c in cases if c.item.moments]
+    by_length = _by_range("seconds of the moment", lengths, _MOMENT_EDGES)
+    by_moments = (f"Mean {name} by length of the moment", by_length)
+    if any(case.item.task == "caption" for case in cases):
+        events = [(case, float(len(case.item.moments))) for case in cases if case.item.task == "caption"]
+        by_count = _by_range("events of the video", events, _EVENT_EDGES, whole=True)
+        by_moments = (f"Mean {name} by number of events", by_count)
     known = [(case, duration) for case in cases if (duration := duration_of(case.item, case.prediction))]
-    found.append(("Score by length of the video", _by_range("seconds of the video", known, _VIDEO_EDGES)))
-    return [(heading.replace("Score", f"Mean {name}"), picture) for heading, picture in found] + [
-        (f"Mean {name} by kind of question", _by_group(cases))
+    return [
+        (f"Histogram of the {name}", _histogram(cases, name)),
+        by_moments,
+        (f"Mean {name} by length of the video", _by_range("seconds of the video", known, _VIDEO_EDGES)),
+        (f"Mean {name} by kind of question", _by_group(cases)),
     ]
 
 

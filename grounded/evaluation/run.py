@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 class Watched(Protocol):
     """What is asked of a watched video; see `grounder.Watched`."""
 
-    duration: float
-
     def ground(self, query: list[str], *, best: int = 0) -> list[Answer]: ...
     def refer(self, start: float, end: float) -> Answer: ...
     def choose(self, question: str, options: Sequence[str]) -> Answer: ...
@@ -91,13 +89,13 @@ def run(
     share = share or Share()
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(out / "run.json", settings)
+    part = out / f"part-{share.index}.jsonl"
+    predictions.mend(part)
     found = collect(out)
     done = {key for key, said in found.items() if not (retry and said.error)}
     share.wait()  # from here on files change
     mine = viewings(items)[share.index :: share.count]
     place = videos.Folder(folder)
-    part = out / f"part-{share.index}.jsonl"
-    _cut_torn_line(part)
     with part.open("a", encoding="utf-8") as file:
         for number, viewing in enumerate(mine, start=1):
             asked = [item for item in viewing if item.key not in done]
@@ -237,14 +235,3 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     ]
     if other:
         raise ConfigError(f"{path.parent} holds another run ({'; '.join(other)}); take another folder")
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Take off a last line that a killed process could not finish."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)

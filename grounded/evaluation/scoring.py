@@ -131,11 +131,11 @@ def said_text(prediction: Prediction | None) -> str:
 
 
 def strictly_right(item: Item, prediction: Prediction | None) -> bool:
-    """Say whether an answer names the right option: by the letter that the model chose, else by `strict_letter`."""
+    """Say whether an answer names the right option: its words by `strict_letter`; without words, the letter chosen."""
     if prediction is None or prediction.answer is None:
         return False
-    chosen = prediction.answer.choice or choice.strict_letter(prediction.answer.raw, item.options or _LETTERS)
-    return chosen == item.answer
+    said = prediction.answer
+    return item.answer == (choice.strict_letter(said.raw, item.options or _LETTERS) if said.raw else said.choice)
 
 
 _LETTERS = tuple(string.ascii_uppercase[:5])  # where only the letters of the options are known

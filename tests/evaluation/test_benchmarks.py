@@ -11,7 +11,7 @@ import pytest
 
 from grounded.errors import ConfigError, DataError
 from grounded.evaluation.benchmarks import BENCHMARKS, find, mvbench, world
-from grounded.evaluation.items import TASKS, Item, Prediction, Rules
+from grounded.evaluation.items import Item, Prediction, Rules
 from grounded.evaluation.predictions import answer
 from grounded.evaluation.score import check, read_annotations, score_files
 from grounded.types import Moment
@@ -189,6 +189,13 @@ def test_videomme_prints_the_score_with_and_without_unparsable_answers() -> None
     assert before["accuracy"] == 50.0  # "Answer: B" was read as A
 
 
+def test_the_strict_rule_reads_the_words_and_not_the_letter_that_somebody_read_from_them() -> None:
+    item = _choices(1)[0]
+    said = answer(item, "B man walks", choice="B")  # a loose reader took the first letter
+    scores = find("mvbench").score([item], {"q0": said}, Rules(samples=0))
+    assert scores.value("accuracy") == 100.0 and scores.value("accuracy (strict)") == 0.0
+
+
 def test_a_chosen_letter_without_text_counts_under_every_rule() -> None:
     items = _choices(1)
     found = {"q0": answer(items[0], choice="B")}
@@ -227,7 +234,8 @@ def _world(folder: Path) -> list[Item]:
 
 def test_the_world_is_read_as_its_own_command_writes_it(tmp_path: Path) -> None:
     items = _world(tmp_path)
-    assert {item.task for item in items} <= set(TASKS) and all(item.file == "world_1.mp4" for item in items)
+    assert {item.task for item in items} == {"ground", "refer", "choose", "evidence", "ask", "caption"}
+    assert all(item.file == "world_1.mp4" for item in items)
     assert items[0].question == "a red circle spins" and items[4].asked == (1.0, 3.0)
     assert items[5].question == "What?" and items[5].answer == "B" and items[6].task == "evidence"
     assert [moment.text for moment in items[8].moments] == ["a red circle spins", "a circle grows"]
@@ -238,7 +246,7 @@ def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: P
     found = {}
     for item in items:
         letter = item.answer if item.options else None
-        found[item.key] = answer(item, f"It is {item.answer}.", item.moments, letter)
+        found[item.key] = answer(item, f"({letter})" if letter else f"It is {item.answer}.", item.moments, letter)
     scores = find("world").score(items, found, Rules(samples=0))
     assert {metric.name: metric.value for metric in scores.metrics} == {
         name: 100.0

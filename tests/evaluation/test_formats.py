@@ -81,6 +81,14 @@ def test_of_two_lines_on_one_question_the_later_counts_and_a_cut_last_line_is_pa
         predictions.read_lines(path)
 
 
+def test_a_part_of_a_killed_run_can_be_scored(annotation: Path, tmp_path: Path) -> None:
+    charades, path = find("charades-sta"), tmp_path / "part-0.jsonl"
+    _ours(path, list(charades.read(annotation, "test").items))
+    path.write_text(path.read_text()[:-30])
+    scores = score_files(charades, [path], annotation, rules=Rules(samples=0))
+    assert scores.missing == ("BBBBB/3",) and scores.value("mIoU") == pytest.approx(50.0)
+
+
 @pytest.mark.parametrize("answer", ['{"task": "ground"}', '{"moments": 3}', "[]", '{"nothing": 1}'])
 def test_a_line_with_another_answer_than_ours_is_an_error(answer: str, tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"

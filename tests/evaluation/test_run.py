@@ -23,11 +23,12 @@ from typer.testing import CliRunner
 
 from grounded.errors import ConfigError, DataError, VideoError
 from grounded.evaluation import cli, videos
+from grounded.evaluation import run as run_module
 from grounded.evaluation.benchmarks import find
 from grounded.evaluation.items import Item, Prediction, Rules
 from grounded.evaluation.run import Share, collect, run, viewings
 from grounded.evaluation.score import score_files, to_dict
-from grounded.types import Moment
+from grounded.types import Clip, Moment
 from tests.evaluation.fake import FakeModel
 from tests.evaluation.shared import ROOT
 
@@ -108,16 +109,20 @@ def test_a_run_that_is_through_asks_nothing_again(tmp_path: Path) -> None:
     assert not collect(tmp_path / "out")["b/0"].error
 
 
-def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
-    folder, items, out = _folder(tmp_path, ["a", "b"]), _queries("a", 2) + _queries("b", 2), tmp_path / "out"
+def test_wherever_the_last_line_is_torn_only_what_is_lost_is_asked_again(tmp_path: Path) -> None:
+    folder, out = _folder(tmp_path, ["a", "b"]), tmp_path / "out"
+    items = [*_queries("a", 2), *_queries("b", 1), Item("b/last", "b", "ground", "où est né Éloi ?")]
     whole = run(FakeModel(), items, folder, out, SETTINGS)
-    lines = (out / "part-0.jsonl").read_text().splitlines(keepends=True)
-    (out / "part-0.jsonl").write_text("".join(lines[:3]) + lines[3][:40])
-    (out / "predictions.jsonl").unlink()
-    model = FakeModel()
-    assert run(model, items, folder, out, SETTINGS) == whole
-    assert model.calls == ["watch b.mp4", "ground 1"]
-    assert len((out / "part-0.jsonl").read_text().splitlines()) == 4
+    part = out / "part-0.jsonl"
+    content = part.read_bytes()
+    last = content.rstrip(b"\n").rfind(b"\n") + 1
+    for cut in range(last, len(content)):  # through a letter of two bytes too, and just before the end of the line
+        part.write_bytes(content[:cut])
+        (out / "predictions.jsonl").unlink()
+        model = FakeModel()
+        assert run(model, items, folder, out, SETTINGS) == whole
+        assert model.calls == ([] if cut == len(content) - 1 else ["watch b.mp4", "ground 1"])
+        assert part.read_bytes() == content
 
 
 def test_two_shares_answer_every_video_once_and_give_the_same_file_as_one(tmp_path: Path) -> None:
@@ -164,6 +169,25 @@ def test_parts_of_one_video_are_looked_at_apart() -> None:
         Item("4", "b", "choose", "?"),
     ]
     assert [[item.key for item in group] for group in viewings(items)] == [["1", "3"], ["2"], ["4"]]
+
+
+def test_a_part_of_a_video_file_is_sampled_in_its_range_and_cut_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def sample(path: Path, frames: int, *, start: float, end: float) -> Clip:
+        asked.append((path.name, frames, start, end))
+        return Clip(np.zeros((8, 3, 4, 4), np.uint8), np.arange(8.0), 9.0, np.arange(8))
+
+    monkeypatch.setattr(run_module.video_file, "probe", lambda path: SimpleNamespace(duration=9.0))
+    monkeypatch.setattr(run_module.video_file, "sample", sample)
+    items = [
+        Item(str(i), "a", "choose", "?", options=("x", "y"), part=(s, s + 5.0)) for i, s in enumerate((2.0, 6.0, 9.5))
+    ]
+    found = run(FakeModel(), items, _folder(tmp_path, ["a"]), tmp_path / "out", SETTINGS)
+    assert asked == [("a.mp4", 8, 2.0, 7.0), ("a.mp4", 8, 6.0, 9.0)]
+    assert found["2"].error == "a.mp4 lasts 9.00 s, and its part begins at 9.5 s"
 
 
 def _frames(folder: Path, count: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +17,54 @@ from ..metrics.grounding import CONVENTIONS
 NAME = "activitynet"
 COUNTS = {"val_2": (4_885, 17_031), "val_1": (4_917, 17_505)}  # videos, sentences; most peers use val_2
 
-Annotation = dict[str, dict[str, Any]]
+
+@dataclass(frozen=True)
+class Video:
+    """What an annotator says of one video: its length in seconds, and its events in the order of the file."""
+
+    duration: float
+    events: tuple[Moment, ...]
 
 
-def load(path: Path, split: str) -> tuple[Annotation, tuple[str, ...]]:
+def load(path: Path, split: str) -> tuple[dict[str, Video], tuple[str, ...]]:
     """Read val_1.json or val_2.json, or the one named ``split`` of a folder; return it and what is odd in it.
 
     The format is ``{video: {"duration", "timestamps", "sentences"}}``, in seconds.
     """
     source = path / f"{split}.json" if path.is_dir() else path
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{source} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict) or not content:
-        raise DataError(f"{source} is not an object of videos")
-    for video, entry in content.items():
-        lacking = {"duration", "timestamps", "sentences"} - set(entry if isinstance(entry, dict) else ())
-        if lacking:
-            raise DataError(f"{source}: video {video!r} lacks {', '.join(sorted(lacking))}")
-        if len(entry["timestamps"]) != len(entry["sentences"]):
-            raise DataError(f"{source}: video {video!r} has not as many timestamps as sentences")
-    counts = (len(content), sum(len(entry["sentences"]) for entry in content.values()))
-    notes: tuple[str, ...] = ()
-    if counts not in COUNTS.values():
-        known = "; ".join(f"{name} has {v:,} and {s:,}" for name, (v, s) in COUNTS.items())
-        notes = (f"{source.name} holds {counts[0]:,} videos and {counts[1]:,} sentences; {known}",)
-    return content, notes
+        found = {video: _video(entry) for video, entry in json.loads(source.read_text(encoding="utf-8")).items()}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{source} is not an annotation of ActivityNet Captions: {error!r}") from error
+    counts = (len(found), sum(len(video.events) for video in found.values()))
+    if counts in COUNTS.values():
+        return found, ()
+    known = "; ".join(f"{name} has {videos:,} and {sentences:,}" for name, (videos, sentences) in COUNTS.items())
+    return found, (f"{source.name} holds {counts[0]:,} videos and {counts[1]:,} sentences; {known}",)
 
 
-def events(entry: Mapping[str, Any]) -> Iterator[Moment]:
-    """Yield the annotated events of a video, in seconds, in the order of the file."""
-    for (start, end), sentence in zip(entry["timestamps"], entry["sentences"], strict=True):
-        yield Moment(float(start), float(end), text=sentence.strip())
+def _video(entry: Mapping[str, Any]) -> Video:
+    events = tuple(
+        Moment(float(start), float(end), text=sentence.strip())
+        for (start, end), sentence in zip(entry["timestamps"], entry["sentences"], strict=True)
+    )
+    return Video(float(entry["duration"]), events)
 
 
 def read(path: Path, split: str = "val_2") -> Annotations:
     """Read one query per sentence."""
-    content, notes = load(path, split)
+    found, notes = load(path, split)
     items = tuple(
         Item(
-            f"{video}/{number}",
-            video,
-            "ground",
-            event.text,
-            float(entry["duration"]),
-            (Moment(event.start, event.end),),
+            key=f"{name}/{number}",
+            video=name,
+            task="ground",
+            question=event.text,
+            duration=video.duration,
+            moments=(Moment(event.start, event.end),),
         )
-        for video, entry in content.items()
-        for number, event in enumerate(events(entry))
+        for name, video in found.items()
+        for number, event in enumerate(video.events)
     )
     empty = sum(item.moments[0].start >= item.moments[0].end for item in items)
     if empty:

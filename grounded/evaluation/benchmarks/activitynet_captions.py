@@ -13,7 +13,7 @@ from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Ru
 from ..metrics import captions
 from ..metrics.language import Language
 from ..predictions import answer
-from .activitynet import LICENCE, SOURCE, events, load
+from .activitynet import LICENCE, SOURCE, load
 
 NAME = "activitynet-captions"
 CONVENTIONS = {
@@ -32,10 +32,9 @@ def read(path: Path, split: str = "val_2") -> Annotations:
         notes += odd
     items = []
     for video in dict.fromkeys(video for content in annotators for video in content):
-        entries = [content[video] for content in annotators if video in content]
-        first, *others = (tuple(events(entry)) for entry in entries)
-        duration = float(entries[0]["duration"])
-        items.append(Item(video, video, "caption", CAPTION, duration, first, tuple(others)))
+        first, *others = (content[video] for content in annotators if video in content)
+        more = tuple(other.events for other in others)
+        items.append(Item(video, video, "caption", CAPTION, first.duration, first.events, more))
     return Annotations(tuple(items), notes)
 
 

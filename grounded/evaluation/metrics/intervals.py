@@ -31,8 +31,8 @@ def bootstrap(
         clusters: N names; rows of the same name (video) are drawn together.
         samples: how many times the videos are drawn; with 0, or fewer than two videos, there is no interval.
     """
-    _, members = np.unique(np.asarray([str(name) for name in clusters]), return_inverse=True)
-    count = int(members.max()) + 1 if len(members) else 0
+    names, members = np.unique(np.asarray([str(name) for name in clusters]), return_inverse=True)
+    count = len(names)
     if samples < 1 or count < 2:
         return None
     sums = np.zeros((count, columns.shape[1]))
