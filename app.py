@@ -105,7 +105,10 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                 with gr.Tabs(overflow_behavior="wrap") as tabs:
                     with gr.Tab("Ground", id="ground"):
                         query = gr.Textbox(
-                            label="What to look for", placeholder="a blue circle moves left", max_length=MAX_TEXT
+                            label="What to look for",
+                            placeholder="a blue circle moves left",
+                            max_length=MAX_TEXT,
+                            max_lines=4,
                         )
                         best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
                         find = gr.Button("Find it", variant="primary")

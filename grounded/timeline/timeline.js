@@ -82,7 +82,7 @@ onPlayer("seeking", (video) => {
   if (bound && (video.currentTime < bound.start - 0.3 || video.currentTime > bound.end + 0.3)) bound = null;
   showPosition();
 });
-onPlayer("loadedmetadata", () => { bound = null; draw(); drawFilm(); });
+onPlayer("loadedmetadata", () => { bound = null; draw(); });
 document.addEventListener("grounded:play", (event) => choose(event.detail.start, event.detail.end, true));
 document.addEventListener("grounded:seek", (event) => { bound = null; seek(event.detail.start); });
 
@@ -295,7 +295,7 @@ async function drawFilm() {
   const once = (type) => new Promise((done, fail) => {
     video.addEventListener(type, done, { once: true });
     video.addEventListener("error", fail, { once: true });
-    setTimeout(fail, 8000);
+    setTimeout(fail, 15000);
   });
   try {
     const ready = once("loadeddata");
@@ -314,7 +314,7 @@ async function drawFilm() {
       canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
     }
   } catch {
-    // A strip without pictures still measures time.
+    if (filmed === source) filmed = "";   // a strip without pictures still measures time; the next draw tries again
   } finally {
     video.removeAttribute("src");
     video.load();
@@ -343,7 +343,8 @@ function draw() {
   drawCaptions();
   announce();
   showPosition();
-  if (!player()) { filmed = ""; find(".thumbs").replaceChildren(); }
+  find(".playhead").hidden = !duration();
+  drawFilm();
   // Gradio's upload button carries a label that contradicts its text, which speech control cannot use.
   setTimeout(() => document.querySelector("#player button[aria-dropeffect]")?.removeAttribute("aria-label"), 300);
 }
@@ -359,6 +360,10 @@ function receive() {
   const before = film === shown.film ? shown.rows : [];
   const known = new Set(before.map((row) => row.id));
   const merged = [...before, ...came.filter((row) => !known.has(row.id))].filter((row) => !removed.has(row.id)).slice(-40);
+  if (film !== shown.film) {
+    filmed = "";
+    find(".thumbs").replaceChildren();
+  }
   shown = { ...value(), rows: merged };
   if (merged.length !== came.length) props.value = { ...shown };
   draw();
@@ -367,4 +372,3 @@ function receive() {
 watch("value", receive);
 new ResizeObserver(() => drawTicks()).observe(film);
 receive();
-drawFilm();

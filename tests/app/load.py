@@ -73,7 +73,7 @@ def main(
 
     with TemporaryDirectory() as folder:
         film = Path(folder) / "slow.mp4"
-        source = ["-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=20"]
+        source = ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=30:d=20"]
         subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", "libx265", "-x265-params", "log-level=error",
                         "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(film)], check=True)  # fmt: skip
         warm = Client(url, verbose=False)
@@ -90,8 +90,9 @@ def main(
         time.sleep(seconds)
         peak = resident()
         end.set()
+        deadline = time.monotonic() + 90
         for thread in threads:
-            thread.join(60)
+            thread.join(max(0.0, deadline - time.monotonic()))
     time.sleep(10)
     print(f"{clients} clients for {seconds:.0f} s: {dict(outcomes)}")
     print(f"answers: median {statistics.median(waits):.2f} s, p95 {_p95(waits):.2f} s")

@@ -78,10 +78,14 @@ class StubWatched:
         time_tokens.check_range(start, end, self.duration)
         return self._answer("refer", f"What is happening from {start:.2f} s to {end:.2f} s?", "A red circle spins.")
 
-    def choose(self, question: str, options: Sequence[str], *, on_text: Any = None, stop: Any = None) -> Answer:
+    def choose(
+        self, question: str, options: Sequence[str], *, evidence: bool = False, on_text: Any = None, stop: Any = None
+    ) -> Answer:
         scores = [0.7, *[0.3 / (len(options) - 1)] * (len(options) - 1)]
         found = tuple(Option("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i], text, scores[i]) for i, text in enumerate(options))
-        return self._answer("choose", question, f"Answer: (A) {options[0]}", options=found, choice="A")
+        moments = (Moment(self.duration / 4, self.duration / 2, 0.9),) if evidence else ()
+        text = f"Answer: (A) {options[0]}"
+        return self._answer("choose", question, text, options=found, choice="A", moments=moments)
 
     def caption(self, *, on_text: Any = None, stop: Any = None) -> Answer:
         d = self.duration
