@@ -20,6 +20,7 @@ from .prompts import Turn
 from .types import Answer, Clip, Moment, Option
 
 MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were trained on
+MAX_BATCH = 16  # questions answered together; memory grows with them
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
 Stop = Callable[[], bool]
@@ -202,9 +203,17 @@ class Watched:
         return self._answer("refer", [readable], [[Turn(question, grounding=False)]], on_text, stop)[0]
 
     def choose(
-        self, question: str, options: Sequence[str], *, on_text: OnText | None = None, stop: Stop | None = None
+        self,
+        question: str,
+        options: Sequence[str],
+        *,
+        evidence: bool = False,
+        on_text: OnText | None = None,
+        stop: Stop | None = None,
     ) -> Answer:
         """Choose one of 2 to 26 options. Every option gets the probability of its whole answer.
+
+        With ``evidence`` the model is asked in a second turn for the moments that its choice rests on.
 
         Raises:
             QuestionError: too few or too many options, or an empty one.
@@ -216,20 +225,32 @@ class Watched:
         texts = [" ".join(grounder.safe(option, "option").split()) for option in options]
         turn = Turn(prompts.choose(self._timed(grounder.safe(question)), texts), grounding=False)
         answer = self._answer("choose", [question], [[turn]], on_text, stop)[0]
+        moments: tuple[Moment, ...] = ()
+        if evidence and not (stop and stop()):
+            said = dataclasses.replace(turn, answer=time_tokens.spaced(answer.raw))
+            shown = self._answer(
+                "ask", [prompts.EVIDENCE], [[said, Turn(prompts.EVIDENCE, grounding=True)]], None, stop
+            )
+            moments = shown[0].moments
+        return dataclasses.replace(
+            answer,
+            moments=moments,
+            choice=prompts.chosen_letter(answer.raw, len(texts)),
+            options=self._weigh(turn, texts),
+        )
+
+    def _weigh(self, turn: Turn, texts: Sequence[str]) -> tuple[Option, ...]:
+        """Return the options of a multiple-choice turn, each with the probability of its whole answer."""
+        grounder = self.grounder
         letters = string.ascii_uppercase[: len(texts)]
         ids = [
             [*grounder.token_ids(prompts.option_answer(letter, text)), grounder.end]
             for letter, text in zip(letters, texts, strict=True)
         ]
+        asked = grounder.token_ids(prompts.after_image(grounder.chat, [turn]))
         with grounder.lock:
-            asked = grounder.token_ids(prompts.after_image(grounder.chat, [turn]))
             scores = decoding.score(grounder.model, self._read_prefix(), asked, ids).softmax(dim=0).tolist()
-        chosen = prompts.chosen_letter(answer.raw, len(texts))
-        return dataclasses.replace(
-            answer,
-            choice=chosen,
-            options=tuple(Option(*fields) for fields in zip(letters, texts, scores, strict=True)),
-        )
+        return tuple(Option(*fields) for fields in zip(letters, texts, scores, strict=True))
 
     def caption(self, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
         """Report the events of the whole video, each with its moment and a caption."""
@@ -280,19 +301,21 @@ class Watched:
             if on_text:
                 on_text(time_tokens.read_times(self._decode(written), self.duration, bins))
 
-        with grounder.lock:
-            prefix = self._read_prefix()
-            room = grounder.model.language_model.config.max_position_embeddings - prefix.length - longest
-            generations = decoding.generate(
-                grounder.model,
-                prefix,
-                ids,
-                grounder.end,
-                min(_NEW_TOKENS[task], room),
-                keep=grounder.temporal,
-                on_token=stream if on_text and len(ids) == 1 else None,
-                stop=stop,
-            )
+        generations = []
+        for first in range(0, len(ids), MAX_BATCH):  # the lock is free in between: others get their turn
+            with grounder.lock:
+                prefix = self._read_prefix()
+                room = grounder.model.language_model.config.max_position_embeddings - prefix.length - longest
+                generations += decoding.generate(
+                    grounder.model,
+                    prefix,
+                    ids[first : first + MAX_BATCH],
+                    grounder.end,
+                    min(_NEW_TOKENS[task], room),
+                    keep=grounder.temporal,
+                    on_token=stream if on_text and len(ids) == 1 else None,
+                    stop=stop,
+                )
         return [self._read(task, q, generation) for q, generation in zip(questions, generations, strict=True)]
 
     def _decode(self, ids: Sequence[int]) -> str:

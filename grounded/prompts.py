@@ -28,6 +28,8 @@ _WHEN = re.compile(
 )
 _TIMESTAMPS = re.compile(r"\btime ?stamps?\b", re.IGNORECASE)
 
+EVIDENCE = "Provide the timestamps that correspond to your answer."  # the turn after a choice, in grounded VideoQA
+
 
 @dataclass(frozen=True)
 class ChatFormat:

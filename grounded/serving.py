@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import pixels, prompts, video
+from . import pixels, video
 from .errors import GroundedError, QuestionError
 from .grounder import Grounder, Watched
 from .library import Library, content_key
@@ -26,7 +26,6 @@ from .types import Answer, Clip
 
 log = logging.getLogger(__name__)
 
-EVIDENCE = "Provide the timestamps that correspond to your answer."  # as in the training data
 TASKS = ("ground", "refer", "choose", "caption", "ask")
 MAX_TEXT = 2000  # characters of one question or option
 MAX_BATCH = 16
@@ -163,7 +162,7 @@ def respond(watched: Watched, question: Question, emit: Callable[[Event], None],
         case "refer":
             return Answered(watched.refer(question.start, question.end, on_text=on_text, stop=stop))
         case "choose":
-            return Answered(_choose(watched, question, on_text, stop))
+            return Answered(watched.choose(question.text, question.options, evidence=True, on_text=on_text, stop=stop))
         case "caption":
             return Answered(watched.caption(on_text=on_text, stop=stop))
         case "ask":
@@ -186,18 +185,6 @@ def _converse(
         else:
             break
     return Answered(answer, conversation.turns)
-
-
-def _choose(watched: Watched, question: Question, on_text: Callable[[str], None], stop: Callable[[], bool]) -> Answer:
-    """Choose, and then ask for the moment that shows it, as the second turn of the training conversations does."""
-    answer = watched.choose(question.text, question.options, on_text=on_text, stop=stop)
-    if answer.choice is None or stop():
-        return answer
-    conversation = watched.conversation()
-    asked = prompts.choose(watched.grounder.safe(question.text), [option.text for option in answer.options])
-    conversation.turns = (Turn(asked, grounding=False, answer=answer.raw),)
-    shown = conversation.ask(EVIDENCE, stop=stop)
-    return dataclasses.replace(answer, moments=shown.moments)
 
 
 def stream(

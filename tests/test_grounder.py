@@ -68,6 +68,30 @@ def test_options_share_a_probability_of_one(watched: Watched) -> None:
     assert answer.options[1].text == "a dog that runs and jumps"
 
 
+def test_a_choice_can_be_asked_for_its_evidence(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    grounder, asked = watched.grounder, []
+    real = decoding.generate
+    monkeypatch.setattr(decoding, "generate", lambda *a, **k: (asked.append(a[2][0]), real(*a, **k))[1])
+    plain, shown = (watched.choose("What?", ["a box", "a dog"], evidence=wanted) for wanted in (False, True))
+    assert (shown.raw, shown.choice, shown.options) == (plain.raw, plain.choice, plain.options)
+    assert plain.moments == () and len(asked) == 3
+    ending = f"{grounder.chat.open_user}<timestamp_grounding>\n{prompts.EVIDENCE}{grounder.chat.open_answer}"
+    assert (
+        grounder.tokenizer.decode(asked[2])
+        .replace(" ", "")
+        .endswith(grounder.tokenizer.decode(grounder.token_ids(ending)).replace(" ", ""))
+    )
+
+
+def test_many_queries_are_answered_in_batches(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    real = decoding.generate
+    monkeypatch.setattr(decoding, "generate", lambda *a, **k: (sizes.append(len(a[2])), real(*a, **k))[1])
+    monkeypatch.setattr("grounded.grounder.MAX_BATCH", 2)
+    assert len(watched.ground(["a", "b", "c"])) == 3
+    assert sizes == [2, 1]
+
+
 @pytest.mark.parametrize("options", [["one"], [], "abc", [str(n) for n in range(27)], ["a", " "]])
 def test_options_must_be_a_few_and_not_empty(watched: Watched, options: list[str]) -> None:
     with pytest.raises(QuestionError):
