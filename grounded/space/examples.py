@@ -42,12 +42,17 @@ def offers(examples: Sequence[Example], task: str) -> list[Offer]:
     """Return what can be asked with one click in the tab of a task."""
     found = []
     for example in examples:
-        asked: list[tuple[str, tuple[str, ...]]] = {
-            "ground": [(query, (query,)) for query in example.ground],
-            "refer": [(f"{start:g} s to {end:g} s", (f"{start:g}", f"{end:g}")) for start, end in example.refer],
-            "choose": [(question, (question, "\n".join(options))) for question, options in example.choose],
-            "caption": [("all events", ())],
-            "ask": [(question, (question,)) for question in example.ask],
-        }[task]
+        asked: list[tuple[str, tuple[str, ...]]] = []
+        match task:
+            case "ground":
+                asked = [(query, (query,)) for query in example.ground]
+            case "refer":
+                asked = [(f"{start:g} s to {end:g} s", (f"{start:g}", f"{end:g}")) for start, end in example.refer]
+            case "choose":
+                asked = [(question, (question, "\n".join(options))) for question, options in example.choose]
+            case "caption":
+                asked = [("all events", ())]
+            case "ask":
+                asked = [(question, (question,)) for question in example.ask]
         found += [Offer(f"{example.title}: {label}", example.path, fields) for label, fields in asked]
     return found

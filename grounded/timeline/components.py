@@ -35,10 +35,10 @@ class _Drawn(gr.HTML):
         }
         super().__init__(value=value or dict(self.empty), **(kwargs | files))
 
-    def preprocess(self, payload: Any) -> dict[str, Any]:  # type: ignore[override]
+    def preprocess(self, payload: Any) -> dict[str, Any]:
         return payload if isinstance(payload, dict) else dict(self.empty)
 
-    def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any]:  # type: ignore[override]
+    def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any]:
         return dict(self.empty) if value is None else value
 
     def api_info(self) -> dict[str, Any]:

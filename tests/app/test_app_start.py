@@ -1,0 +1,48 @@
+"""Starting the Space: what it is told on the command line, and what it says where it cannot start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import app
+from grounded.space.examples import offers, read_examples
+
+
+@pytest.fixture
+def command() -> Any:
+    command = typer.Typer(add_completion=False)
+    command.command()(app.main)
+    return command
+
+
+def test_a_model_that_is_not_there_is_a_sentence(command: Any) -> None:
+    result = CliRunner().invoke(command, ["--model", "/nowhere", "--device", "cpu"])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: ")
+    assert "/nowhere" in result.output
+
+
+def test_settings_come_from_the_environment_too(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def load(model: str, **settings: Any) -> Any:
+        seen.update(settings, model=model)
+        raise app.GroundedError("enough")
+
+    monkeypatch.setattr(app, "load", load)
+    variables = {"GROUNDED_MODEL": "phi3.5", "GROUNDED_DEVICE": "cuda", "GROUNDED_DTYPE": "float16"}
+    CliRunner().invoke(command, [], env=variables)
+    assert (seen["model"], seen["device"], seen["dtype"]) == ("phi3.5", "cuda", "float16")
+
+
+def test_every_tab_has_examples_and_their_videos_are_there() -> None:
+    examples = read_examples(app.EXAMPLES)
+    assert len(examples) >= 3
+    for example in examples:
+        assert example.path.is_file()
+    for task in ("ground", "refer", "choose", "caption", "ask"):
+        assert len(offers(examples, task)) >= 3
