@@ -57,8 +57,14 @@ class Decoder:
 
     def table(self) -> tuple[dict[str, Any], np.ndarray]:
         """Return what the file is, and the times of its frames, float64 seconds (N,)."""
-        table = json.loads(self._body(self._message(TABLE)))
-        return table, np.frombuffer(self._body(self._message(TIMES)), np.float64)
+        try:
+            table = json.loads(self._body(self._message(TABLE)))
+            times = np.frombuffer(self._body(self._message(TIMES)), np.float64)
+        except ValueError:
+            raise self._nonsense() from None
+        if not len(times):
+            raise self._nonsense()
+        return table, times
 
     def frames(self, wanted: Sequence[int], pixels: Sequence[np.ndarray]) -> Iterator[int]:
         """Have frames decoded into ``pixels``, contiguous uint8 (H, W, 3); yield the places as they are filled."""
@@ -126,18 +132,23 @@ class Decoder:
 def decoding(name: str, request: dict[str, Any], seconds: float) -> Iterator[Decoder]:
     """Start a decoding process for ``request``; when the block is left, in whatever way, nothing of it remains.
 
+    ``seconds`` are those that are left of the limit in the request.
+
     Raises:
-        VideoError: the file cannot be read, its decoder crashes, or it takes longer than ``seconds``.
+        VideoError: the file cannot be read, its decoder crashes, or it takes too long.
     """
-    process = subprocess.Popen(
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | ENVIRONMENT,
-        start_new_session=True,
-    )
-    decoder = Decoder(process, name, seconds)
+    try:
+        process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | ENVIRONMENT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise VideoError(f"{name} cannot be decoded: no process can be started ({error.strerror})") from None
+    decoder = Decoder(process, name, request["seconds"])
     timer = threading.Timer(seconds, decoder.expire)
     timer.daemon = True
     try:
@@ -145,9 +156,10 @@ def decoding(name: str, request: dict[str, Any], seconds: float) -> Iterator[Dec
         decoder.tell(request | {"seconds": seconds})
         yield decoder
     finally:
-        timer.cancel()
-        timer.join()  # before the process is reaped: its number must not be another's when the timer kills it
         decoder.kill()
+        timer.cancel()
+        if timer.is_alive():
+            timer.join()  # it must not kill the process by its number once that may be another's
         with suppress(BrokenPipeError):
             decoder.orders.close()
         decoder.answers.close()

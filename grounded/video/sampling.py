@@ -176,7 +176,7 @@ def _window(start: float | None, end: float | None, duration: float) -> tuple[fl
 
 def _check(path: str | os.PathLike[str], limits: Limits) -> tuple[str, int]:
     """Return the file's name, fit for a sentence, and its size in bytes."""
-    name = "".join(c if c.isprintable() else "?" for c in Path(path).name)
+    name = "".join(c if c.isprintable() else "?" for c in Path(path).name or str(path))
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

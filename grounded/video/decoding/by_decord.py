@@ -23,10 +23,14 @@ def decode(
     Raises:
         Refusal: decord cannot read the file, or sees other frames in it.
     """
-    import decord
-
+    try:
+        import decord
+    except (ImportError, OSError):
+        raise Refusal("cannot be read with decord, which does not load here: use the decoder 'pyav'") from None
     if container == "mpegts":
         raise Refusal("is a transport stream, of which decord misses the beginning: use the decoder 'pyav'")
+    if packets is None and container != "avi":
+        raise Refusal("has timestamps that decord cannot follow: use the decoder 'pyav'")
     in_mov = "mov" in container
     seek = packets is not None and packets.closed() and (in_mov or "matroska" in container)
     # Of its own accord decord turns frames where FFmpeg 4 knew of rotation; it takes a mirror for half a turn.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -74,14 +76,10 @@ def cpus() -> int:
 
 def limit(memory_bytes: int, seconds: float) -> None:
     """Bound the address space, where the platform can, and end this process should its parent not do so in time."""
-    try:
-        import resource
-
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1)  # nobody handles the signal, so it ends the process
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(ValueError, OSError):  # macOS has no such bound, and a container may have set a lower one
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.setitimer(signal.ITIMER_REAL, seconds + 1)  # nobody handles it: the default ends the process
-    except (ImportError, ValueError, OSError):
-        pass
 
 
 def listen(orders: queue.Queue[Any]) -> None:
@@ -104,7 +102,7 @@ def main() -> None:
         send(out, ERROR, str(refusal).encode())
     except Recount:
         send(out, RECOUNT)
-    except MemoryError:
+    except (MemoryError, ImportError):  # the second, because PyAV imports parts of itself when it needs them
         send(out, ERROR, f"needs more than {request['memory_bytes'] / 2**20:.0f} MB of memory to decode".encode())
     except Exception as error:  # whatever a broken file makes of a library
         send(out, ERROR, f"cannot be decoded ({type(error).__name__}: {error})".encode())

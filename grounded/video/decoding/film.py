@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import av
@@ -83,6 +83,9 @@ class Film:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.container.close()
 
     @property
@@ -97,7 +100,7 @@ class Film:
                     yield packet
         except MemoryError:
             raise
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # the second is PyAV's, at the end, when streams came up on the way
             return
 
     def decode(self, packet: Any) -> list[Any] | None:
@@ -113,21 +116,22 @@ class Film:
 
     def decode_all(self) -> Iterator[list[Any] | None]:
         """Yield what `decode` gives for every packet, and then for what is left."""
-        for packet in self.packets():
+        for packet in chain(self.packets(), [None]):
             yield self.decode(packet)
-        yield self.decode(None)
+
+    def is_hidden(self, packet: Any) -> bool:
+        """Tell whether a packet is decoded but not shown: before an edit, or a VP8 reference (RFC 6386, 9.1)."""
+        return packet.is_discard or (self.context.name == "vp8" and not memoryview(packet)[0] >> 4 & 1)
 
 
 def first_frame(path: str) -> Any:
     """Return the first frame that can be shown; what comes before the first usable keyframe cannot."""
-    empty = True
     with Film(path) as film:
-        for packet in film.packets():
-            empty = False
+        empty = True
+        for packet in chain(film.packets(), [None]):
             if frames := film.decode(packet):
                 return frames[0]
-        if frames := film.decode(None):
-            return frames[0]
+            empty = empty and packet is None
     raise Refusal("holds no frames" if empty else "is damaged from its beginning: no frame can be decoded")
 
 
@@ -155,7 +159,7 @@ def read_packets(film: Film, first: Any) -> Packets | None:
         pts.append(start or 0)
         sizes.append(packet.size)
         lengths.append(length)
-        hidden.append(packet.is_discard or is_hidden_vp8(film, packet))
+        hidden.append(film.is_hidden(packet))
         keys.append(packet.is_keyframe)
         corrupt = packet.is_corrupt
     tick = film.stream.time_base
@@ -172,11 +176,6 @@ def read_packets(film: Film, first: Any) -> Packets | None:
         return None
     offset = np.cumsum(np.array(sizes, np.int64)) - sizes
     return Packets(tick, stamps, np.array(lengths, np.int64), np.array(keys, bool), offset, shown)
-
-
-def is_hidden_vp8(film: Film, packet: Any) -> bool:
-    """Tell whether a VP8 packet is only for reference: the fifth bit of its first byte says so (RFC 6386, 9.1)."""
-    return film.context.name == "vp8" and not memoryview(packet)[0] >> 4 & 1
 
 
 def check_complete(film: Film, packets: int, end: float, seconds: float) -> None:
@@ -200,22 +199,31 @@ def check_complete(film: Film, packets: int, end: float, seconds: float) -> None
 def count_frames(path: str, threads: int) -> tuple[np.ndarray, float]:
     """Decode everything to learn what frames there are: their times, and for how many seconds the last one is shown.
 
-    The order of decoding out is the order of presentation. Where timestamps are missing or run backwards, frames
+    They come out of the decoder in the order of presentation. Where timestamps are missing or start again, frames
     follow each other at the rate that the file announces.
     """
-    pts: list[float] = []
-    packets = lost = lost_after = 0
+    times: list[float] = []
+    shift: float | None = None  # from the clock of the timestamps to ours
+    damaged_after, packets = None, 0
     with Film(path, threads) as film:
-        unit, step = float(film.stream.time_base), 1 / float(film.stream.guessed_rate or 25)
-        for frames in film.decode_all():
-            packets += 1
-            if frames is None and pts:
-                lost, lost_after = lost + 1, lost_after or len(pts)
+        tick, step = film.stream.time_base, 1 / float(film.stream.guessed_rate or 25)
+        for packet in chain(film.packets(), [None]):
+            frames = film.decode(packet)
+            packets += packet is not None and not film.is_hidden(packet)
+            if frames is None and times and damaged_after is None:
+                damaged_after = times[-1]
             for frame in frames or ():
-                pts.append(math.nan if frame.pts is None or film.is_avi else frame.pts * unit)
-    gaps = np.diff(pts)
-    gaps[~(gaps > 0)] = step
-    times = np.concatenate([[0.0], np.cumsum(gaps)])
-    if lost > LOSS * packets:
-        raise Refusal(f"is damaged after {times[lost_after - 1]:.1f} s")
-    return times, step
+                latest, due = (times[-1], times[-1] + step) if times else (0.0, 0.0)
+                if frame.pts is None or film.is_avi:
+                    shift, time = None, due
+                else:
+                    stamp = float(frame.pts * tick)
+                    if shift is None or stamp + shift < latest - 1:  # less than a second: a frame that comes out late
+                        shift = due - stamp
+                    time = max(stamp + shift, latest)
+                times.append(time)
+    if not times:
+        raise Refusal("is damaged from its beginning: no frame can be decoded")
+    if damaged_after is not None and len(times) < (1 - LOSS) * packets:
+        raise Refusal(f"is damaged after {damaged_after:.1f} s")
+    return np.array(times), step

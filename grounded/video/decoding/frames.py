@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from typing import Any
 
@@ -26,11 +27,14 @@ class Reader:
         self.order = np.argsort(packets.pts, kind="stable")
         # A seek's landing place is known by its timestamp, where no two packets share one.
         self.can_seek = bool(np.all(np.diff(packets.pts[self.order]) > 0))
-        self._restart()
+        self._open()
 
-    def _restart(self) -> None:
+    def _open(self) -> None:
         self.film = Film(self.path, self.threads)
         self.next, self.source = 0, self.film.packets()
+
+    def close(self) -> None:
+        self.film.close()
 
     def read(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         """Yield the packets ``first`` … ``last`` with their numbers."""
@@ -46,9 +50,13 @@ class Reader:
 
     def read_without_seeking(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         """Do the same from the start of the file: after a seek, some containers give packets other timestamps."""
-        self.can_seek = False
-        self._restart()
+        self._forgo_seeking()
         yield from self.read(first, last)
+
+    def _forgo_seeking(self) -> None:
+        self.can_seek = False
+        self.close()
+        self._open()
 
     def _seek(self, target: int) -> None:
         """Move to a packet not far before ``target``; start the file again where the container's index misleads."""
@@ -65,8 +73,7 @@ class Reader:
             if self.table.pts[number] == landed.pts and number <= target:
                 self.next, self.source = number, chain([landed], source)
                 return
-        self.can_seek = False
-        self._restart()
+        self._forgo_seeking()
 
 
 def runs(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -100,17 +107,17 @@ def decode_wanted(path: str, threads: int, packets: Packets, wanted: np.ndarray)
     """
     numbers = packets.shown[wanted]
     places = {int(pts): place for place, pts in enumerate(packets.pts[numbers])}
-    reader = Reader(path, threads, packets)
-    for first, last in runs(packets, wanted):
-        targets = {int(number) for number in numbers if first <= number <= last}
-        for attempt in (reader.read, reader.read_without_seeking):
-            for frame in decode_run(reader, attempt(first, last), targets):
-                if frame.pts in places:
-                    yield places.pop(frame.pts), frame
-            if not any(int(packets.pts[number]) in places for number in targets):
-                break
-        else:
-            raise Recount
+    with closing(Reader(path, threads, packets)) as reader:
+        for first, last in runs(packets, wanted):
+            targets = {int(number) for number in numbers if first <= number <= last}
+            for attempt in (reader.read, reader.read_without_seeking):
+                for frame in decode_run(reader, attempt(first, last), targets):
+                    if frame.pts in places:
+                        yield places.pop(frame.pts), frame
+                if not any(int(packets.pts[number]) in places for number in targets):
+                    break
+            else:
+                raise Recount
 
 
 def decode_run(reader: Reader, source: Iterator[tuple[int, Any]], targets: set[int]) -> Iterator[Any]:
