@@ -1,0 +1,79 @@
+"""The journal of a run: every reply that was paid for, on disk as it comes, so that no call is made twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .asking import Call, Reply
+
+
+def identity(call: Call, settings: Any) -> str:
+    """Return what a call is known by: it changes with every word and setting that the reply depends on."""
+    content = json.dumps([dataclasses.asdict(call), settings], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+class Journal:
+    """A JSONL file of replies, each under its call's identity; a line that a killed run left torn is cut off.
+
+    ``tokens_in`` and ``tokens_out`` are all that the file tells of, also calls whose reply never came.
+
+    Raises:
+        DataError: the file is no journal, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.tokens_in = self.tokens_out = 0
+        self._replies: dict[str, list[Reply]] = {}
+        self._failed: set[str] = set()
+        self._lock = threading.Lock()
+        try:
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]
+            for line in whole.splitlines():
+                self._remember(json.loads(line))
+            self._file = path.open("ab")
+            self._file.truncate(len(whole))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is not a journal that can be continued: {error!r}") from error
+
+    def replies(self, identity: str) -> list[Reply]:
+        """Return the replies to a call so far, in the order in which they came."""
+        with self._lock:
+            return list(self._replies.get(identity, ()))
+
+    def has_failed(self, identity: str) -> bool:
+        """Say whether a reply to the call once stayed away."""
+        with self._lock:
+            return identity in self._failed
+
+    def add(self, identity: str, call: Call, reply: Reply | None, tokens_in: int, tokens_out: int) -> None:
+        """Write down a reply; None stands for one that never came, though its tokens may have to be paid."""
+        entry = {
+            "id": identity,
+            "kind": call.kind,
+            "key": call.key,
+            "reply": None if reply is None else dataclasses.asdict(reply),
+            "tokens": [tokens_in, tokens_out],
+        }
+        with self._lock:
+            self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+            self._remember(entry)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        self.tokens_in += entry["tokens"][0]
+        self.tokens_out += entry["tokens"][1]
+        if entry["reply"] is None:
+            self._failed.add(entry["id"])
+        else:
+            self._replies.setdefault(entry["id"], []).append(Reply(**entry["reply"]))
