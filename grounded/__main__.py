@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from .annotation import cli as annotation
 from .errors import GroundedError
 from .evaluation import cli as evaluation
 from .training import cli as training
+from .training.tiny import cli as tiny
 from .world import cli as world
 
 if TYPE_CHECKING:
@@ -254,6 +256,9 @@ def _print(answer: Answer, as_json: bool) -> None:
 for command in (
     training.train,
     training.release,
+    tiny.train_tiny,
+    tiny.evaluate_tiny,
+    annotation.annotate,
     evaluation.evaluate,
     evaluation.score,
     evaluation.benchmarks,
