@@ -178,7 +178,7 @@ def test_a_video_without_captions_has_no_soda() -> None:
 def test_a_caption_that_meets_no_event_is_paired_with_garbage() -> None:
     event = Moment(0, 10, text="said")
     met = [[Moment(0, 9, text="first")], [Moment(1, 10, text="second"), Moment(50, 60, text="far")]]
-    assert captions.pairs_at([event], met, 0.5) == [("said", "first"), ("said", "second")]
+    assert captions.pairs_at([event], met, 0.85) == [("said", "first"), ("said", "second")]
     assert captions.pairs_at([Moment(90, 99, text="said")], met, 0.5) == [("said", captions.GARBAGE)]
     assert captions.pairs_at([], met, 0.5) == []
 

@@ -28,6 +28,10 @@ def test_videommes_extractors_say_what_the_public_code_says(vector: dict[str, An
     assert choice.lmms_extracted_letter(vector["response"]) == vector["lmms_eval_mcq_extract"]
 
 
+def test_lmms_eval_drops_32_full_stops_and_no_more() -> None:
+    assert choice.lmms_letter("." * 40) == "." * 8  # its call passes a flag where the count stands
+
+
 OPTIONS = ["Sat down.", "Put down the bag.", "A man runs", "Opened the door."]
 
 

@@ -45,8 +45,10 @@ def average_precisions(predicted: Sequence[Window], annotated: Sequence[Window])
     if not ranked or not annotated:
         return np.zeros(len(THRESHOLDS))
     overlaps = union_iou(np.array([w[:2] for w in ranked], dtype=float), np.array(annotated, dtype=float))
-    order = np.argsort(overlaps, axis=1)[:, ::-1]
-    return np.array([_average_precision(_matches(overlaps, order, t), len(annotated)) for t in THRESHOLDS])
+    order, best = np.argsort(overlaps, axis=1)[:, ::-1], overlaps.max()
+    return np.array(
+        [_average_precision(_matches(overlaps, order, t), len(annotated)) if best >= t else 0.0 for t in THRESHOLDS]
+    )
 
 
 def _matches(overlaps: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarray:
