@@ -111,7 +111,7 @@ def likely_tokens(call: Call) -> int:
 
 
 class Endpoint:
-    """A chat endpoint with a journal; `close` it at the end."""
+    """A chat endpoint, and the journal of its replies."""
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         from huggingface_hub import InferenceClient
@@ -179,6 +179,8 @@ class Endpoint:
             except Unusable as error:
                 reason = str(error)
             except (_Busy, _Rejected) as error:
+                if self._stop.is_set():  # it was not tried to the end
+                    raise _Stopped from error
                 if not failed_before:  # what always fails says nothing new about the endpoint
                     self.journal.add(known, call, None, 0, 0)
                     self._count_failure(str(error))
