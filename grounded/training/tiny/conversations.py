@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -18,10 +19,12 @@ from ...errors import ConfigError
 from ...prompts import ChatFormat, Turn
 from ...world.descriptions import caption, describe
 from ...world.questions import Question, ask_all
-from ...world.scenes import draw_scene
+from ...world.scenes import COLOURS, MOTIONS, SHAPES, draw_scene
+from ...world.wordings import MOTION_WORDS
 
 _SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
-EVENT, EDGE, OPTION = 0, 1, 2  # what a look is at: an event's visual tokens, one frame's, or the right option's words
+# What a look is at: the event that a text is about, one frame of it, the right option's words, all that a word fits.
+EVENT, EDGE, OPTION, WORD = range(4)
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word
 WORD_WEIGHT = 2.0  # of the words of a short answer
 LONG_WEIGHT = 2.0  # of the times in a list of all events
@@ -29,7 +32,8 @@ LONG_WEIGHT = 2.0  # of the times in a list of all events
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """At token ``position`` some heads look at ``spans``: in bins for EVENT and EDGE, in token positions for OPTION."""
+    """At token ``position`` some heads look at ``spans``: in bins for EVENT, EDGE and
+    WORD, in token positions for OPTION."""
 
     position: int
     kind: int
@@ -101,6 +105,7 @@ class Encoder:
             weights += self._weights(question, turn, answer, known)
             looks += self._answer_looks(question, turn, ids, begin, times, mine, spans)
             before = len(prompts.after_image(self.chat, question.turns[: number + 1]))
+        looks += self._word_looks(ids, weights, captions, spans)
         return Conversation(
             question.task,
             question.kind,
@@ -136,6 +141,25 @@ class Encoder:
             weights[0] = 0.2  # "Answer: (" is always so
             weights[answer.index(token_id(self.tokenizer, "(")) + 1] = SHORT_WEIGHT
         return weights
+
+    def _word_looks(
+        self, ids: list[int], weights: list[float], captions: Sequence[str], spans: list[tuple[float, float]]
+    ) -> list[Look]:
+        """A colour, a shape or a motion in a question looks at every event that it fits."""
+        events = [set(self.tokenizer.encode(text).ids) & self.telling for text in captions]
+        looks = []
+        for position, (token, weight) in enumerate(zip(ids, weights, strict=True)):
+            if weight == 0 and token in self.telling:
+                fitting = tuple(span for span, tokens in zip(spans, events, strict=True) if token in tokens)
+                if fitting:
+                    looks.append(Look(position, WORD, fitting))
+        return looks
+
+    @cached_property
+    def telling(self) -> frozenset[int]:
+        """The ids of the words that tell events apart, in their canonical form."""
+        motions = (*MOTIONS[:6], *(MOTION_WORDS[motion].canonical.third for motion in MOTIONS[6:]))
+        return frozenset(token_id(self.tokenizer, word) for word in (*COLOURS, *SHAPES, *motions))
 
     def _option_looks(
         self, question: Question, ids: list[int], begin: int, captions: Sequence[str], spans: list[tuple[float, float]]
@@ -185,9 +209,8 @@ class Encoder:
                 looks.append(Look(i - 1, EDGE, ((np.ceil(mine[event][0] - 0.5),) * 2,)))
             else:
                 looks.append(Look(i - 1, EDGE, ((np.ceil(mine[event][1] - 0.5) - 1,) * 2,)))
-                stop = written[number + 1] - 2 if number + 1 < len(written) else len(ids) - 1
                 if question.task == "caption":
-                    looks += [Look(j, EVENT, current) for j in range(i, stop)]
+                    looks.append(Look(i + 1, EVENT, current))  # at the comma before its words
             looks.append(Look(i - 1, EVENT, current))
         return looks
 

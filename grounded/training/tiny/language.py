@@ -19,7 +19,7 @@ from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
 
 from ...config import ModelConfig
 from ...model import VideoLLM
-from .conversations import EDGE, EVENT, OPTION, Conversation
+from .conversations import EDGE, EVENT, OPTION, WORD, Conversation
 from .losses import answer_losses, look_loss, total, word_loss
 from .packing import Batch, pack, seen_tokens
 from .towers import warm_cosine
@@ -27,7 +27,7 @@ from .towers import warm_cosine
 log = logging.getLogger(__name__)
 
 # Which heads are taught where to look: (layer, head) by kind of look.
-TAUGHT = {EVENT: ((1, 0), (2, 0), (2, 1)), EDGE: ((2, 2), (3, 0)), OPTION: ((2, 3), (3, 1))}
+TAUGHT = {EVENT: ((1, 0), (2, 0), (2, 1)), EDGE: ((2, 2), (3, 0)), OPTION: ((2, 3), (3, 1)), WORD: ((0, 0), (1, 1))}
 MATCHING_HEADS = 2  # of each layer start with keys equal to queries: like finds like
 WORD_NORM = 1.0
 
@@ -73,7 +73,7 @@ class LanguagePlan:
     weight_decay: float = 0.02
     feature_noise: float = 0.05  # of the features' standard deviation
     factors: dict[str, float] = field(
-        default_factory=lambda: {"answer": 1.0, "event": 0.2, "edge": 0.1, "option": 0.1, "words": 1.0}
+        default_factory=lambda: {"answer": 1.0, "event": 0.2, "edge": 0.1, "option": 0.1, "word": 0.1, "words": 2.0}
     )
 
 
@@ -134,8 +134,8 @@ class LanguageTask(nn.Module):
         self.model, self.first_time = model, first_time
         self.words: torch.Tensor
         self.register_buffer("words", torch.tensor([i for group in words for i in group]), persistent=False)
-        self.word_scale = nn.Parameter(torch.tensor(6.0))
-        self.word_bias = nn.Parameter(torch.tensor(-3.0))
+        self.word_scale = nn.Parameter(torch.tensor(16.0))
+        self.word_bias = nn.Parameter(torch.tensor(-4.0))
         model.image_tower.requires_grad_(False)
         model.video_tower.requires_grad_(False)
 
@@ -151,7 +151,7 @@ class LanguageTask(nn.Module):
         logits = self.model.language_model.lm_head(hidden[batch.rows, batch.columns])
         answers = answer_losses(logits, batch, self.first_time, self.model.config.bins)
         losses = {"answer": (batch.weights * answers).sum() / batch.weights.sum()}
-        for kind, name in ((EVENT, "event"), (EDGE, "edge"), (OPTION, "option")):
+        for kind, name in ((EVENT, "event"), (EDGE, "edge"), (OPTION, "option"), (WORD, "word")):
             if kind in batch.looks:
                 rows, queries, goal = batch.looks[kind]
                 found = [

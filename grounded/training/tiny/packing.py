@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from ...config import ModelConfig
-from .conversations import EDGE, EVENT, OPTION, Conversation
+from .conversations import EDGE, EVENT, OPTION, WORD, Conversation
+
+MOST_LOOKS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def seen_tokens(config: ModelConfig, spans: Sequence[tuple[float, float]], kind:
             shown |= (frame + 0.5 >= start * scale) & (frame + 0.5 < end * scale)
     per = config.frames_per_segment
     segments = shown.reshape(config.segments, per)
-    image = np.repeat(segments[:, per // 2, None] & (kind == EVENT), config.image_vectors, axis=1)
+    image = np.repeat(segments[:, per // 2, None] & (kind != EDGE), config.image_vectors, axis=1)
     video = np.repeat(segments, config.video_grid**2, axis=1)
     newline = np.zeros((config.segments, 1), bool)
     return np.concatenate([image, video, newline], axis=1).ravel()
@@ -70,7 +72,7 @@ def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[C
     positions = np.zeros((len(groups), length), np.int64)
     conversation = np.full((len(groups), length), -2, np.int64)
     labels: list[list[np.ndarray]] = [[], [], [], [], [], []]
-    looks: dict[int, list[tuple[int, int, np.ndarray]]] = {EVENT: [], EDGE: [], OPTION: []}
+    looks: dict[int, list[tuple[int, int, np.ndarray]]] = {EVENT: [], EDGE: [], OPTION: [], WORD: []}
     serial = 0
     for row, group in enumerate(groups):
         ids[row, : len(before)] = before
@@ -120,7 +122,8 @@ def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[C
                 torch.tensor([x[1] for x in found]),
                 torch.from_numpy(np.stack([x[2] for x in found])),
             )
-            for kind, found in looks.items()
+            for kind, every in looks.items()
+            for found in [every[:: -(-len(every) // MOST_LOOKS)] if every else []]
             if found
         },
     )

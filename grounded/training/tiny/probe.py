@@ -17,6 +17,8 @@ from .conversations import Conversation
 from .language import Features, run
 from .packing import pack
 
+LETTER = 3  # the place of the letter in "Answer: (B) ..."
+
 
 @torch.inference_mode()
 def probe(
@@ -69,12 +71,13 @@ def _score(
             if c.kind == "one":
                 scores["ground one R1@0.7"].append(float(np.mean([o >= 0.7 for o in overlap])))
         elif c.task == "grounded":
-            scores["grounded right and 0.5"].append(float(words and overlap[0] >= 0.5))
+            scores["grounded right and 0.5"].append(float(answered[LETTER] == right[LETTER] and overlap[0] >= 0.5))
         else:
             scores["caption words"].append(float(np.mean(answered[~timed] == right[~timed])))
     else:
-        scores[f"{c.task} exact"].append(float(words))
-        scores[f"{c.task}/{c.kind}"].append(float(words))
+        exact = bool(answered[LETTER] == right[LETTER]) if c.task == "choose" else words
+        scores[f"{c.task} right"].append(float(exact))
+        scores[f"{c.task}/{c.kind}"].append(float(exact))
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:

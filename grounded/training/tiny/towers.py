@@ -24,9 +24,16 @@ from .scenes import Videos, owners
 
 log = logging.getLogger(__name__)
 KINDS = (len(COLOURS), len(SHAPES), len(MOTIONS) + 1)  # of colour, shape and motion; the last motion is none
-BACKGROUND_WEIGHT = 0.3
+BACKGROUND_WEIGHT = 0.1
+STILL_WEIGHT = 0.15  # of the motion and the places of figures that do nothing, which are most of what is seen
+MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
+USUAL_STEP = np.array([0.2, 0.2, 0.02], np.float32)  # of x, y and radius from frame to frame
+LARGEST_STEP = np.array([0.5, 0.5, 0.045], np.float32)
+TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))
 IMAGE_REACH, VIDEO_REACH = 1.0, 1.25  # radii about its centre within which a patch belongs to a figure
-FRAME_CODE = 0.4  # standard deviation of the video tower's position code from frame to frame, at the start
+# At the start the video tower's position code must be as strong as what the patches show (their embeddings are scaled by
+# CONTENT to a standard deviation of about 0.4), or no token knows its frame, and directions are never learned.
+CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 0.45, 0.35
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,10 @@ def prepare(model: VideoLLM) -> None:
     with torch.no_grad():
         frames, patches = model.config.frames_per_segment, model.config.video.grid**2
         code = FRAME_CODE * torch.randn(frames, 1, model.config.video.width)
-        code = code + 0.2 * torch.randn(1, patches, model.config.video.width)
+        code = code + PLACE_CODE * torch.randn(1, patches, model.config.video.width)
         tower.pos_embed.zero_()
         tower.pos_embed[0, 1:] = code.flatten(0, 1)
+        tower.patch_embed.proj.weight.mul_(CONTENT)
         tower.cls_token.normal_(std=0.02)
         for part in tower.modules():
             if isinstance(part, LayerScale):
@@ -55,20 +63,30 @@ def prepare(model: VideoLLM) -> None:
 
 
 def patch_losses(
-    logits: torch.Tensor, places: torch.Tensor, owner: torch.Tensor, looks: torch.Tensor, targets: torch.Tensor
+    logits: torch.Tensor,
+    places: torch.Tensor,
+    owner: torch.Tensor,
+    looks: torch.Tensor,
+    targets: torch.Tensor,
+    moving: torch.Tensor,
+    turning: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     """Return the losses of patches whose owners are known.
 
     Args:
         logits: (N, P, kinds + one "nothing" for each attribute).
-        places: (N, P, K) predicted places.
+        places: (N, P, T·5) predicted x, y, radius, and sine and cosine of the angle, in each frame.
         owner: (N, P) the number of the patch's figure, -1 for none.
         looks: (N, F, attributes) kinds of the figures, -1 where there is no figure or the kind cannot be seen.
-        targets: (N, F, K) places of the figures.
+        targets: (N, F, T·5) places of the figures.
+        moving: (N, F) how much a figure's motion and places count.
+        turning: (N, F) how much its angles count.
     """
     attributes = looks.shape[-1]
     mine = owner.clamp(min=0)
     weight = torch.where(owner >= 0, 1.0, BACKGROUND_WEIGHT)
+    here = (owner >= 0).float()
+    pace, turn = (here * factor.gather(1, mine) for factor in (moving, turning))
     found = looks.gather(1, mine[..., None].expand(-1, -1, attributes))
     losses = {}
     sizes = [kinds + 1 for kinds in KINDS[:attributes]]
@@ -77,12 +95,62 @@ def patch_losses(
     ):
         target = torch.where(owner >= 0, kind, size - 1)
         loss = F.cross_entropy(part.flatten(0, 1), target.clamp(min=0).flatten(), reduction="none").view_as(weight)
-        counted = weight * (target >= 0)
-        losses[name] = (loss * counted).sum() / counted.sum().clamp(min=1)
-    away = (places - targets.gather(1, mine[..., None].expand(-1, -1, targets.shape[-1]))).abs().mean(-1)
-    here = (owner >= 0).float()
-    losses["place"] = (away * here).sum() / here.sum().clamp(min=1)
+        each = torch.where(owner >= 0, pace, BACKGROUND_WEIGHT) if name == "motion" else weight
+        losses[name] = _mean(loss, each * (target >= 0))
+    away = (places - targets.gather(1, mine[..., None].expand(-1, -1, targets.shape[-1]))).abs().unflatten(-1, (-1, 5))
+    losses["place"] = _mean(away[..., :3].mean((-2, -1)), pace)
+    losses["angle"] = _mean(away[..., 3:].mean((-2, -1)), turn)
     return losses
+
+
+def steps(track: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how every figure moves from each frame to the next and to the one before, scaled to about one.
+
+    Args:
+        track: (N, T, F, 5) and ``seen`` (N, T, F) as in `scenes.Videos`.
+
+    Returns:
+        float32 (N, T, F, 2, 4) of x, y, radius and the sine of the turn, and bool (N, T, F, 2): seen at both instants,
+        and not leaving the picture at one side to enter at the other, nor starting anew to grow or shrink.
+    """
+    track = track.astype(np.float32)
+    moved = np.zeros((*track.shape[:3], 2, 4), np.float32)
+    valid = np.zeros((*track.shape[:3], 2), bool)
+    here, there = track[:, :-1], track[:, 1:]
+    change = there[..., :3] - here[..., :3]
+    turn = there[..., 3] * here[..., 4] - there[..., 4] * here[..., 3]
+    smooth = (np.abs(change) < LARGEST_STEP).all(-1) & seen[:, :-1] & seen[:, 1:]
+    forwards = np.concatenate([change / USUAL_STEP, turn[..., None]], axis=-1)
+    moved[:, :-1, :, 0], valid[:, :-1, :, 0] = forwards, smooth
+    moved[:, 1:, :, 1], valid[:, 1:, :, 1] = -forwards, smooth
+    return moved, valid
+
+
+def step_loss(said: torch.Tensor, owner: torch.Tensor, moved: np.ndarray, valid: np.ndarray) -> torch.Tensor:
+    """Return the loss of the steps (N, T·P, 8) that patches say; ``owner`` (N, T·P), the rest as `steps` gives it."""
+    frames = moved.shape[1]
+    mine = owner.unflatten(1, (frames, -1))  # (N, T, P)
+    index = mine.clamp(min=0)
+    target = torch.from_numpy(moved).flatten(3).gather(2, index[..., None].expand(-1, -1, -1, 8)).unflatten(-1, (2, 4))
+    counted = torch.from_numpy(valid).gather(2, index[..., None].expand(-1, -1, -1, 2)) & (mine >= 0)[..., None]
+    # What stands still is most of what is seen: it counts for little.
+    weight = counted * torch.where(target.abs().amax(-1) > 0.1, 1.0, STILL_WEIGHT)
+    away = F.smooth_l1_loss(said.unflatten(1, (frames, -1)).unflatten(-1, (2, 4)), target, reduction="none").mean(-1)
+    return _mean(away, weight)
+
+
+def _own_place_loss(places: torch.Tensor, owner: torch.Tensor, track: torch.Tensor) -> torch.Tensor:
+    """Return the loss of x, y and radius in a patch's own frame; ``places`` (N, T·P, T·5), ``track`` (N, T, F, 5)."""
+    frames = track.shape[1]
+    said = places.unflatten(1, (frames, -1)).unflatten(-1, (frames, 5))  # (N, T, P, T, 5)
+    said = said.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)[..., :3]  # (N, T, P, 3)
+    mine = owner.unflatten(1, (frames, -1))
+    target = track[..., :3].gather(2, mine.clamp(min=0)[..., None].expand(-1, -1, -1, 3))
+    return _mean((said - target).abs().mean(-1), (mine >= 0).float())
+
+
+def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
 def _present_pairs(looks: torch.Tensor, present: torch.Tensor, first: int, second: int) -> torch.Tensor:
@@ -118,6 +186,7 @@ class ImageTask(nn.Module):
             owner.flatten(1),
             looks[..., :2],
             torch.from_numpy(track).float(),
+            *torch.ones(2, *looks.shape[:2]),
         )
         side = self.config.image_grid
         squares = features.movedim(1, -1).unflatten(-1, (self.config.image.grid, -1))
@@ -142,14 +211,26 @@ class VideoTask(nn.Module):
         width = model.config.video.width
         self.kinds = nn.Linear(width, sum(KINDS) + 3)
         self.places = nn.Linear(width, 5 * model.config.frames_per_segment)
+        self.steps = nn.Linear(width, 8)
         self.pairs = ((0, 1), (0, 2), (1, 2))
         self.pooled = nn.Linear(width, sum(KINDS[a] * KINDS[b] for a, b in self.pairs))
+        moves = videos.present & (videos.looks[:, None, :, 2] != KINDS[2] - 1)
+        frames = moves.reshape(len(moves), model.config.segments, -1, moves.shape[2]).sum(2).max(-1)
+        self.lively = np.argwhere(frames >= model.config.frames_per_segment - 2)
+
+    def _draw(self, rng: np.random.Generator, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw videos and segments, mostly such in which a figure moves most of the time."""
+        video = rng.integers(len(self.videos.seeds), size=batch)
+        segment = rng.integers(self.config.segments, size=batch)
+        lively = self.lively[rng.integers(len(self.lively), size=batch)]
+        take = (rng.random(batch) < MOVING_SHARE)[:, None]
+        return tuple(np.where(take, lively, np.stack([video, segment], axis=1)).T)
 
     def forward(self, rng: np.random.Generator, batch: int) -> dict[str, torch.Tensor]:
         """Return the losses of a random batch."""
         length = self.config.frames_per_segment
-        video = rng.integers(len(self.videos.seeds), size=batch)
-        start = rng.integers(self.config.segments, size=batch) * length
+        video, segment = self._draw(rng, batch)
+        start = segment * length
         frames = start[:, None] + np.arange(length)
         pixels = _pixels(self.videos.frames[video[:, None], frames], VIDEO_STATISTICS, rng)
         track, seen = self.videos.track[video[:, None], frames], self.videos.seen[video[:, None], frames]
@@ -162,8 +243,13 @@ class VideoTask(nn.Module):
         features = self.tower(pixels)
         tracks = torch.from_numpy(track).float().transpose(1, 2).flatten(2)  # (N, F, T·5)
         places = self.places(features)
-        losses = patch_losses(self.kinds(features), places, owner, patch_looks, tracks)
-        losses["place"] = 2 * losses["place"]
+        moving = torch.where(looks[..., 2] == KINDS[2] - 1, STILL_WEIGHT, 1.0)
+        turning = torch.isin(looks[..., 2], torch.tensor(TURNS)).float()
+        losses = patch_losses(self.kinds(features), places, owner, patch_looks, tracks, moving, turning)
+        losses["place"] = 3 * losses["place"]
+        losses["angle"] = 0.3 * losses["angle"]
+        losses["travel"] = 4 * step_loss(self.steps(features), owner, *steps(track, seen))
+        losses["here"] = 3 * _own_place_loss(places, owner, torch.from_numpy(track).float())
         losses["motion"] = 1.5 * losses["motion"]
         pooled = features.unflatten(1, (length, -1)).mean(2).flatten(0, 1)  # (N·T, width)
         each = looks.repeat_interleave(length, dim=0)

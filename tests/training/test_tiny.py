@@ -1,0 +1,160 @@
+"""The tiny model's recipe: what its losses and batches must be, and that a short run of all of it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from grounded import prompts
+from grounded.config import TINY
+from grounded.model import VideoLLM
+from grounded.training.tiny import language
+from grounded.training.tiny.conversations import EDGE, EVENT, OPTION, Encoder, converse, in_bins
+from grounded.training.tiny.losses import answer_losses, look_loss
+from grounded.training.tiny.packing import pack, seen_tokens
+from grounded.training.tiny.run import Recipe, make_model
+from grounded.training.tiny.scenes import draw_videos, label_figures, owners
+from grounded.world.scenes import draw_scene
+from grounded.world.vocabulary import build_tokenizer
+
+CHAT = prompts.CHATS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(TINY.bins)
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer):
+    return Encoder(tokenizer, CHAT, TINY.bins)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model(Recipe())[0].eval()
+
+
+def test_a_question_says_its_times_in_bins_rounded_down_and_an_answer_to_the_nearest(encoder, tokenizer):
+    assert in_bins("from <9.9> to <20.0>?", 20.0, 72) == "from <35> to <72>?"
+    scene = draw_scene(3)
+    refer = next(c for c in converse(3, encoder, 0) if c.task == "refer")
+    ground = next(c for c in converse(3, encoder, 0) if c.task == "ground" and c.kind == "one")
+    first = tokenizer.token_to_id("<0>")
+    for conversation, rounding in ((refer, int), (ground, round)):
+        exact = conversation.times[~np.isnan(conversation.times)]
+        written = conversation.ids[~np.isnan(conversation.times)] - first
+        assert written.tolist() == [rounding(float(time)) for time in exact]
+        assert (exact <= TINY.bins * (1 + 1e-6)).all() and scene.duration > 0
+
+
+def test_only_answers_are_learned(encoder, tokenizer):
+    for conversation in converse(4, encoder, 0):
+        text = tokenizer.decode(conversation.ids[conversation.weights > 0].tolist(), skip_special_tokens=False)
+        assert "assistant" not in text and "?" not in text
+        assert conversation.weights[-1] > 0  # the end is learned too
+
+
+def test_a_look_is_at_the_frames_of_the_event(encoder):
+    scene = draw_scene(6)
+    conversation = next(c for c in converse(6, encoder, 0) if c.task == "ground" and c.kind == "one")
+    look = next(look for look in conversation.looks if look.kind == EVENT)
+    shown = seen_tokens(TINY, look.spans, EVENT).reshape(TINY.segments, -1)
+    video = shown[:, TINY.image_vectors : -1].ravel()
+    times = (np.arange(TINY.frames) + 0.5) * scene.duration / TINY.frames
+    inside = [any(start <= time < end for start, end in [e.moment for e in scene.events]) for time in times]
+    assert video.any() and not (video & ~np.array(inside)).any()
+    assert not shown[:, -1].any()  # no newline shows anything
+
+
+def test_the_first_and_the_last_frame_of_an_event_are_looked_at_for_its_times(encoder):
+    conversation = next(c for c in converse(6, encoder, 0) if c.task == "ground" and c.kind == "one")
+    event = next(look.spans[0] for look in conversation.looks if look.kind == EVENT)
+    edges = [look.spans[0][0] for look in conversation.looks if look.kind == EDGE]
+    frames = [f for f in range(TINY.frames) if event[0] <= f + 0.5 < event[1]]
+    assert edges == [frames[0], frames[-1]]
+
+
+def test_the_bracket_before_the_letter_looks_at_the_words_of_the_right_option(encoder, tokenizer):
+    conversation = next(c for c in converse(5, encoder, 0) if c.task == "choose")
+    (look,) = [look for look in conversation.looks if look.kind == OPTION]
+    words = tokenizer.decode(conversation.ids[int(look.spans[0][0]) : int(look.spans[0][1])].tolist())
+    assert conversation.ids[look.position] == tokenizer.token_to_id("(")
+    answer = tokenizer.decode(conversation.ids[conversation.weights > 0].tolist())
+    assert words.lower() in answer.lower()
+
+
+def test_packed_conversations_are_read_as_if_each_were_alone(model, encoder):
+    before = encoder.tokenizer.encode(prompts.before_image(CHAT)).ids
+    group = converse(8, encoder, 0)[:5]
+    visual = torch.randn(1, TINY.visual_tokens, TINY.llm["hidden_size"], generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = pack(model.config, before, [group])
+        packed = language.run(model, visual, together)[0]
+        for number, conversation in enumerate(group):
+            alone = language.run(model, visual, pack(model.config, before, [[conversation]]))[0]
+            mine = together.conversation[0] == number
+            torch.testing.assert_close(packed[mine], alone[-len(conversation.ids) :], atol=1e-4, rtol=1e-4)
+
+
+def test_the_attention_that_is_rewarded_is_the_attention_of_the_model(model, encoder):
+    eager = VideoLLM(model.config, "eager").eval()
+    eager.load_state_dict(model.state_dict())
+    before = encoder.tokenizer.encode(prompts.before_image(CHAT)).ids
+    batch = pack(model.config, before, [converse(8, encoder, 0)[:3]])
+    visual = torch.randn(1, TINY.visual_tokens, TINY.llm["hidden_size"])
+    layer, head = 2, 1
+    rows, queries, goal = batch.looks[EVENT]
+    kept = []
+    eager.language_model.model.layers[layer].self_attn.register_forward_hook(lambda *call: kept.append(call[-1][1]))
+    with torch.inference_mode(), language.watch_attention(eager.language_model, {layer}) as watched:
+        language.run(eager, visual, batch)
+        found = watched.attention(layer, head, rows, queries, batch.conversation, goal)
+    wanted = (kept[0][rows, head, queries] * goal).sum(-1)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_a_near_miss_in_time_costs_less_than_a_far_one(model, encoder):
+    first = encoder.tokenizer.token_to_id("<0>")
+    before = encoder.tokenizer.encode(prompts.before_image(CHAT)).ids
+    conversation = next(c for c in converse(6, encoder, 0) if c.task == "ground" and c.kind == "one")
+    batch = pack(model.config, before, [[conversation]])
+    timed = int(torch.nonzero(~torch.isnan(batch.times))[0])
+    costs = []
+    for miss in (0, 1, 5):
+        logits = torch.zeros(len(batch.targets), encoder.tokenizer.get_vocab_size())
+        logits[timed, first + round(float(batch.times[timed])) + miss] = 8.0
+        costs.append(float(answer_losses(logits, batch, first, TINY.bins)[timed]))
+    assert costs[0] < costs[1] < costs[2]
+
+
+def test_attention_that_goes_where_it_should_costs_nothing():
+    assert float(look_loss(torch.ones(4))) == 0.0
+    assert float(look_loss(torch.full((4,), 0.1))) > 2.0
+
+
+def test_a_patch_belongs_to_the_figure_in_front():
+    track = np.zeros((1, 3, 5), np.float32)
+    track[0, 0, :3] = track[0, 1, :3] = (0.5, 0.5, 0.2)
+    seen = np.array([[True, True, False]])
+    found = owners(track, seen, 8, 1.0)[0]
+    assert set(np.unique(found)) == {-1, 1} and found[4, 4] == 1 and found[0, 0] == -1
+
+
+def test_labels_say_where_each_figure_is_and_whether_it_is_there():
+    scene = draw_scene(11)
+    looks, track, seen, present = label_figures(11, 48)
+    count = len(scene.figures)
+    assert (looks[count:] == -1).all() and (looks[:count] >= 0).all()
+    assert not (seen & ~present).any() and not present[:, count:].any()
+    np.testing.assert_allclose(track[:, :count, 3] ** 2 + track[:, :count, 4] ** 2, 1.0, atol=1e-2)
+
+
+def test_videos_are_drawn_once(tmp_path):
+    drawn = draw_videos(range(2), 12, 16, tmp_path)
+    (file,) = tmp_path.glob("*.npy")
+    stamp = file.stat().st_mtime_ns
+    again = draw_videos(range(2), 12, 16, tmp_path)
+    assert file.stat().st_mtime_ns == stamp and np.array_equal(drawn.frames, again.frames)
+    assert drawn.frames.shape == (2, 12, 16, 16, 3) and drawn.frames.std() > 1
