@@ -10,31 +10,36 @@ import torch
 from grounded.errors import WeightsError
 from grounded.weights import conversion, names, storage
 from grounded.weights.release import release
-from tests.golden import Golden
+from tests.golden import LLMS, Golden
 from tests.training import small
 
 
-def tensors(folder: Path, golden: Golden) -> dict[str, torch.Tensor]:
-    config = storage.read_config(folder)
+@pytest.fixture(scope="module", params=LLMS)
+def released(request: pytest.FixtureRequest, goldens: dict[str, Golden], tmp_path_factory: pytest.TempPathFactory):
+    """A golden model, and its converted folder written in the released layout."""
+    golden = goldens[request.param]
+    assert golden.loaded.config.name == golden.llm  # is converted
+    return golden, release(golden.converted, tmp_path_factory.mktemp("released"))
+
+
+def test_converting_what_was_released_gives_back_the_folder(released: tuple[Golden, Path], tmp_path: Path) -> None:
+    golden, folder = released
+    back = conversion.convert_files(folder, golden.llm, tmp_path, torch.float32, golden.base)
+    config = storage.read_config(back)
     assert config == golden.loaded.config
-    return storage.read_model(folder, config, "sdpa", torch.device("cpu"), torch.float32).state_dict()
-
-
-def test_converting_what_was_released_gives_back_the_folder(golden: Golden, tmp_path: Path) -> None:
-    ours = golden.model.state_dict()
-    release(golden.converted, tmp_path / "released")
-    back = conversion.convert_files(tmp_path / "released", golden.llm, tmp_path / "back", torch.float32, golden.base)
-    again = tensors(back, golden)
+    ours, again = (
+        storage.read_model(place, config, "sdpa", torch.device("cpu"), torch.float32).state_dict()
+        for place in (golden.converted, back)
+    )
     assert again.keys() == ours.keys()
     assert all(torch.equal(again[name], ours[name]) for name in ours)
     assert (back / storage.TOKENIZER).read_bytes() == (golden.converted / storage.TOKENIZER).read_bytes()
 
 
-def test_the_checkpoint_has_the_names_and_shapes_of_the_authors(golden: Golden, tmp_path: Path) -> None:
-    assert golden.loaded.config.name == golden.llm
+def test_the_checkpoint_has_the_names_and_shapes_of_the_authors(released: tuple[Golden, Path]) -> None:
+    golden, folder = released
     path = names.LAYOUTS[golden.llm].checkpoint
-    release(golden.converted, tmp_path)
-    ours, theirs = (torch.load(root / path)["model"] for root in (tmp_path, golden.released))
+    ours, theirs = (torch.load(root / path)["model"] for root in (folder, golden.released))
     assert ours.keys() == theirs.keys()
     for part in theirs:
         shapes = [{name: tensor.shape for name, tensor in tree[part].items()} for tree in (ours, theirs)]

@@ -78,13 +78,17 @@ def _annotation(item: Any, where: str) -> Annotation:
     try:
         said = [(part["from"], part["value"]) for part in item["conversation"]]
         about_text = item["video_id"] == TEXT_ONLY
-        video_file = None if about_text else str(item["video_file"])
-    except (TypeError, KeyError) as error:
+        video_file = None if about_text else item["video_file"]
+    except KeyError as error:
         raise DataError(f"{where} lacks {error}") from error
+    except TypeError as error:
+        raise DataError(f"{where} is no conversation: {error}") from error
     if not said or [who for who, _ in said] != ["human", "gpt"] * (len(said) // 2):
         raise DataError(f"{where}: human and gpt must speak in turn, human first and gpt last")
     if not all(isinstance(text, str) for _, text in said):
         raise DataError(f"{where}: every value must be text")
+    if not about_text and not isinstance(video_file, str):
+        raise DataError(f"{where}: video_file is {video_file!r}; it must be the name of a file")
     turns = tuple(_turn(asked, answer) for (_, asked), (_, answer) in zip(said[::2], said[1::2], strict=True))
     return Annotation(str(item.get("question_id", "")), video_file, turns)
 
@@ -106,10 +110,11 @@ def timed(turn: Turn, duration: float, bins: int) -> Turn:
 
 
 def tokenise(turns: Sequence[Turn], tokenizer: Tokenizer, chat: ChatFormat, max_text: int) -> Tokens:
-    """Tokenise a conversation, `VIDEO` standing for its video; one longer than ``max_text`` ends in a forced end token.
+    """Tokenise a conversation, `VIDEO` standing for its video.
 
     The loss is on answers alone, their end token included; with ``chat.label_from_header`` on the assistant's header
-    token too.
+    token too. Of a conversation longer than ``max_text`` the rest is cut off; where that cuts an answer short, its
+    last label is the end token, though its last id is not.
     """
     after = prompts.after_image(chat, turns)
     answers = [_answer_span(turns, number, chat) for number in range(len(turns))]
@@ -121,9 +126,9 @@ def tokenise(turns: Sequence[Turn], tokenizer: Tokenizer, chat: ChatFormat, max_
         for token, (at, _) in zip(encoded.ids, encoded.offsets, strict=True)
     ]
     if len(ids) > max_text:
-        end = token_id(tokenizer, chat.end)
-        ids = [*ids[: max_text - 1], end]
-        labels = [*labels[: max_text - 1], IGNORED if labels[max_text - 1] == IGNORED else end]
+        ids, labels = ids[:max_text], labels[:max_text]
+        if labels[-1] != IGNORED:
+            labels[-1] = token_id(tokenizer, chat.end)
     return Tokens(ids, labels)
 
 

@@ -135,6 +135,7 @@ def _arguments(
         activation_checkpointing=settings.checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is no number must show in the curve
         save_steps=settings.save_every,
         save_total_limit=2,
         seed=settings.seed,

@@ -47,9 +47,9 @@ def test_the_loss_is_the_authors(golden: Golden, name: str, tmp_path: Path, monk
     ]
     made = collate(samples, data.token_id(loaded.tokenizer, chat.pad))
     made.pop("unreadable")
-    # The towers have their own golden tests; here both videos are the one that is already encoded.
+    visual = golden.visual  # the towers have their own golden tests; here every video is the one that they encoded
     monkeypatch.setattr(Learner, "_features", lambda self, image, video: (image, video))
-    monkeypatch.setattr(loaded.model, "splice", lambda image, video: golden.visual.expand(len(image), -1, -1))
+    monkeypatch.setattr(loaded.model, "splice", lambda image, video: visual.expand(len(image), -1, -1))
     with torch.no_grad():
         loss = Learner(loaded.model)(**made)["loss"]
     assert loss.item() == pytest.approx(expected["loss"], abs=1e-4)

@@ -78,6 +78,7 @@ def test_lora_changes_nothing_at_first_and_merged_gives_what_it_gave_unmerged() 
     with torch.no_grad():
         untouched = made.language_model(ids).logits
         parts.prepare(made, small.LORA)
+        made.eval()  # the dropout that LoRA brings is in training mode
         torch.testing.assert_close(made.language_model(ids).logits, untouched)
         for name, parameter in made.named_parameters():
             if "lora_B" in name:
