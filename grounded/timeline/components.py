@@ -69,7 +69,7 @@ class Timeline(_Drawn):
         """Return a value with one more row; the oldest goes where there are too many."""
         rows = value.get("rows")
         kept = [*(rows if isinstance(rows, list) else []), row][-MAX_ROWS:]
-        return value | {"rows": kept, "duration": row["duration"], "step": row["step"]}
+        return value | {"rows": kept, "duration": row["duration"], "step": row["step"], "error": ""}
 
 
 class Reply(_Drawn):

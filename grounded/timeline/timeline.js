@@ -364,8 +364,10 @@ function receive() {
     filmed = "";
     find(".thumbs").replaceChildren();
   }
-  shown = { ...value(), rows: merged };
-  if (merged.length !== came.length) props.value = { ...shown };
+  const selected = film === shown.film ? shown.selected || null : null;   // may have changed while the answer was made
+  const changed = merged.length !== came.length || JSON.stringify(selected) !== JSON.stringify(value().selected || null);
+  shown = { ...value(), rows: merged, selected };
+  if (changed) props.value = { ...shown };
   draw();
 }
 
