@@ -8,6 +8,7 @@ files end, also with another number of processes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -30,7 +31,7 @@ class Watched(Protocol):
 
     def ground(self, query: list[str], *, best: int = 0) -> list[Answer]: ...
     def refer(self, start: float, end: float) -> Answer: ...
-    def choose(self, question: str, options: Sequence[str]) -> Answer: ...
+    def choose(self, question: str, options: Sequence[str], *, evidence: bool = False) -> Answer: ...
     def caption(self) -> Answer: ...
     def ask(self, question: str) -> Answer: ...
 
@@ -154,7 +155,7 @@ def answers(
     chosen = []
     for item in items:
         if item.task == "evidence":
-            said = _single(item, lambda item=item: watched.choose(item.question, item.options))  # type: ignore[misc]
+            said = _single(item, functools.partial(watched.choose, item.question, item.options, evidence=True))
             if said.answer is None or said.answer.moments:
                 yield said
             else:

@@ -37,7 +37,7 @@ class FakeWatched:
         self.calls.append("refer")
         return self._answer("refer", f"{start} to {end}")
 
-    def choose(self, question: str, options: Sequence[str]) -> Answer:
+    def choose(self, question: str, options: Sequence[str], *, evidence: bool = False) -> Answer:
         self.calls.append("choose")
         return self._answer("choose", question, choice="ABCDE"[self._number(question) % len(options)])
 
