@@ -31,8 +31,8 @@ USUAL_STEP = np.array([0.2, 0.2, 0.02], np.float32)  # of x, y and radius from f
 LARGEST_STEP = np.array([0.5, 0.5, 0.045], np.float32)
 TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))
 IMAGE_REACH, VIDEO_REACH = 1.0, 1.25  # radii about its centre within which a patch belongs to a figure
-# At the start the video tower's position code must be as strong as what the patches show (their embeddings are scaled by
-# CONTENT to a standard deviation of about 0.4), or no token knows its frame, and directions are never learned.
+# At the start the video tower's position code must be as strong as what the patches show (their embeddings are scaled
+# by CONTENT to a standard deviation of about 0.4), or no token knows its frame, and directions are never learned.
 CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 0.45, 0.35
 
 
