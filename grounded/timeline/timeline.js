@@ -88,6 +88,7 @@ document.addEventListener("grounded:seek", (event) => { bound = null; seek(event
 
 // The chosen range
 
+// `shown` holds it: an answer that comes in meanwhile brings the value of when its question was asked.
 function select(range) {
   shown = { ...shown, selected: range };
   props.value = { ...value(), selected: range };
@@ -101,7 +102,7 @@ function choose(start, end, andPlay) {
 }
 
 function drawRange() {
-  const [start, end] = value().selected || [];
+  const [start, end] = shown.selected || [];
   const none = !(end > start);
   find(".range").hidden = find(".selection").hidden = none;
   for (const segment of rowsBox.querySelectorAll(".segment"))
@@ -112,11 +113,11 @@ function drawRange() {
   find(".selection").style.width = part(end - start) + "%";
 }
 
-find(".play").onclick = () => play(...value().selected);
+find(".play").onclick = () => play(...shown.selected);
 find(".loop").onclick = (event) => {
   looping = !looping;
   event.currentTarget.setAttribute("aria-pressed", looping);
-  if (looping) play(...value().selected);
+  if (looping) play(...shown.selected);
 };
 find(".describe").onclick = () => trigger("describe", {});
 find(".cut").onclick = () => trigger("cut", {});
@@ -151,13 +152,13 @@ film.addEventListener("pointerup", (event) => {
 film.addEventListener("pointercancel", () => { dragged = null; drawRange(); });
 film.addEventListener("keydown", (event) => {
   const now = player() ? player().currentTime : 0, step = number(value().step) || duration() / 100;
-  const [start, end] = value().selected || [0, duration()];
+  const [start, end] = shown.selected || [0, duration()];
   const moves = { ArrowLeft: now - step, ArrowDown: now - step, ArrowRight: now + step, ArrowUp: now + step,
     PageDown: now - 10 * step, PageUp: now + 10 * step, Home: 0, End: duration() };
   if (event.key in moves) { bound = null; seek(moves[event.key]); }
   else if (event.key === "[" && now < duration()) choose(now, end > now ? end : duration(), false);
   else if (event.key === "]" && now > 0) choose(start < now ? start : 0, now, false);
-  else if (event.key === "Enter" && value().selected) play(...value().selected);
+  else if (event.key === "Enter" && shown.selected) play(...shown.selected);
   else return;
   event.preventDefault();
 });
