@@ -33,6 +33,7 @@ def learner() -> Learner:
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_the_loss_is_the_authors(golden: Golden, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.need_whole_golden_set(golden)
     loaded, expected = golden.loaded, golden.facts["train"][name]
     chat = prompts.CHATS[loaded.config.chat]
     listed = read_annotations(annotations(tmp_path, items(golden, name)))

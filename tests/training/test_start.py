@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from grounded.errors import WeightsError
-from grounded.training.start import convert_untrained, with_temporal_rows
-from grounded.weights import names, storage
+from grounded.training.start import _new_projector, convert_untrained, with_temporal_rows
+from grounded.weights import storage
 from tests.golden import Golden
+from tests.training import small
 
 
 def test_new_rows_start_as_the_mean_of_the_old_and_the_head_gets_a_bias() -> None:
@@ -31,16 +32,13 @@ def test_a_language_model_without_a_head_of_its_own_is_refused() -> None:
 
 
 def test_the_untrained_parts_become_a_folder_to_start_from(golden: Golden, tmp_path: Path) -> None:
-    layout = names.LAYOUTS[golden.llm]
-    parts, numbers = (golden.released / getattr(layout, role) for role in ("image_tower", "llm_config"))
-    if not (numbers.parent / "model.safetensors").is_file():
-        pytest.skip("the untrained parts are only in the whole golden set")
+    source = small.need_whole_golden_set(golden)
     convert_untrained(golden.released, golden.llm, tmp_path, torch.float32, golden.base)
     config = storage.read_config(tmp_path)
     assert config == golden.loaded.config  # the rows of the released checkpoint are as many
     model = storage.read_model(tmp_path, config, "sdpa", torch.device("cpu"), torch.float32)
 
-    old = load_file(numbers.parent / "model.safetensors")
+    old = load_file(source / "model.safetensors")
     rows = len(old["lm_head.weight"])
     assert len(model.language_model.lm_head.weight) == rows + 302
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
@@ -50,15 +48,13 @@ def test_the_untrained_parts_become_a_folder_to_start_from(golden: Golden, tmp_p
     assert not model.language_model.lm_head.bias.any()
     layer = "model.layers.1.mlp.down_proj.weight"
     assert torch.equal(model.language_model.get_parameter(layer), old[layer].float())
-    projector = torch.load(parts.parent / "multi_modal_projector.pth")
+    projector = torch.load(source.parent / "multi_modal_projector.pth")
     first = min(name for name in projector if name.endswith("weight"))
     assert torch.equal(model.image_projector.linear_in.weight, projector[first])
     assert model.video_projector.linear_in.weight.std() > 0
 
 
-def test_the_video_projector_is_drawn_from_its_seed_alone(golden: Golden, tmp_path: Path) -> None:
-    from grounded.training.start import _new_projector
-
+def test_the_video_projector_is_drawn_from_its_seed_alone() -> None:
     before = torch.random.get_rng_state()
     first, again, other = (_new_projector(8, 4, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
