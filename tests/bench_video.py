@@ -23,8 +23,9 @@ import json, resource, sys, time
 from grounded.video import Limits, sample
 begin = time.perf_counter()
 clip = sample(sys.argv[1], limits=Limits(seconds=3600), **json.loads(sys.argv[2]))
-peak = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(json.dumps([time.perf_counter() - begin, sum(peak)]))
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+cpu = sum(use.ru_utime + use.ru_stime for use in used)
+print(json.dumps([time.perf_counter() - begin, cpu, sum(use.ru_maxrss / 1024 for use in used)]))
 """
 
 
@@ -40,11 +41,10 @@ def make(folder: Path, minutes: int) -> Path:
     return path
 
 
-def measure(path: Path, **options: float) -> tuple[float, float]:
-    """Return seconds, and MB of this process's child that samples and of its decoding process at their peaks."""
+def measure(path: Path, **options: float) -> list[float]:
+    """Return seconds, CPU seconds, and the peak MB of a process that samples and of its decoding process together."""
     command = [sys.executable, "-c", MEASURE, str(path), json.dumps(options)]
-    seconds, peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return seconds, peak
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main(folder: Annotated[Path, typer.Option(help="Where the videos go; 4 GB.")]) -> None:
@@ -56,10 +56,10 @@ def main(folder: Annotated[Path, typer.Option(help="Where the videos go; 4 GB.")
         "2 hours": measure(long),
         "10 minutes within the 2 hours": measure(long, start=3600.0, end=4200.0),
     }
-    print(f"{'':30} {'seconds':>8} {'ratio':>6} {'peak MB':>8}")
-    base = next(iter(rows.values()))[0]
-    for name, (seconds, peak) in rows.items():
-        print(f"{name:30} {seconds:8.1f} {seconds / base:6.2f} {peak:8.0f}")
+    print(f"{'':30} {'seconds':>8} {'ratio':>6} {'CPU s':>7} {'ratio':>6} {'peak MB':>8}")
+    seconds0, cpu0, _ = next(iter(rows.values()))
+    for name, (seconds, cpu, peak) in rows.items():
+        print(f"{name:30} {seconds:8.1f} {seconds / seconds0:6.2f} {cpu:7.1f} {cpu / cpu0:6.2f} {peak:8.0f}")
 
 
 if __name__ == "__main__":

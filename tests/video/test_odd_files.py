@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from grounded.errors import VideoError
 from grounded.video import Limits, middle_indices, probe, sample
+from grounded.video.decoding import film
 from tests.video import files
 
 
@@ -64,3 +66,10 @@ def test_large_frames_are_made_smaller_while_they_are_decoded(odd: Callable[[str
     clip = sample(odd("h264.mp4"), 4, limits=Limits(frame_pixels=32 * 24))
     assert clip.frames.shape == (4, 3, 24, 32)
     assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist()
+
+
+def test_a_video_that_lost_its_first_keyframe_does_not_silently_begin_later(odd: Callable[[str], Path]) -> None:
+    with film.Film(str(odd("h264.mp4"))) as opened:
+        later = SimpleNamespace(pts=int(1 / opened.stream.time_base))
+        with pytest.raises(film.Refusal, match="its first keyframe cannot be decoded"):
+            film.read_packets(opened, later)

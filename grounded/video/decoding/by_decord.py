@@ -18,7 +18,8 @@ def decode(
     """Decode the wanted ones of ``total`` frames; yield their places in ``wanted``, and the frames as they are stored.
 
     decord finds the right frame in an indexed file in which nothing is shown before the keyframe that it follows.
-    Elsewhere it would be off by some frames, and is made to read from the start.
+    Elsewhere it would be off by some frames, and is made to read from the start. Its frames are RGB already, so that
+    those that are then made smaller differ from PyAV's in rounding.
 
     Raises:
         Refusal: decord cannot read the file, or sees other frames in it.

@@ -167,15 +167,18 @@ def read_packets(film: Film, first: Any) -> Packets | None:
     check_complete(film, len(pts), float(end), float(end - (first.pts or 0) * tick))
     if not timed:
         return None
-    stamps = np.array(pts, np.int64)
-    shown = np.flatnonzero((np.array(hidden) == 0) & (stamps >= first.pts))
+    stamps, key, visible = np.array(pts, np.int64), np.array(keys, bool), np.array(hidden) == 0
+    skipped = visible & (stamps < first.pts)
+    if key.any() and np.sum(skipped & (stamps >= stamps[key.argmax()])) > LOSS * np.sum(visible):
+        raise Refusal("is damaged from its beginning: its first keyframe cannot be decoded")
+    shown = np.flatnonzero(visible & ~skipped)
     if corrupt and len(shown) > 1:  # the file ends in the middle of its last packet
         shown = shown[shown != len(stamps) - 1]
     shown = shown[np.argsort(stamps[shown], kind="stable")]
     if not len(shown) or stamps[shown[0]] != first.pts or np.any(np.diff(stamps[shown]) <= 0):
         return None
     offset = np.cumsum(np.array(sizes, np.int64)) - sizes
-    return Packets(tick, stamps, np.array(lengths, np.int64), np.array(keys, bool), offset, shown)
+    return Packets(tick, stamps, np.array(lengths, np.int64), key, offset, shown)
 
 
 def check_complete(film: Film, packets: int, end: float, seconds: float) -> None:
@@ -183,15 +186,14 @@ def check_complete(film: Film, packets: int, end: float, seconds: float) -> None
 
     ``end`` is when its last packet of any stream ends, by the file's clock; ``seconds``, counted from its first frame.
     """
-    container, stream = film.container, film.stream
-    total, share = (container.duration or 0) / av.time_base, 1.0
-    if "mov" in container.format.name:
-        share = packets / max(1, len(stream.index_entries))
-    elif film.is_avi:
+    container, stream, share = film.container, film.stream, 1.0
+    total = (container.duration or 0) / av.time_base
+    if film.is_avi:
         total = float(stream.frames / (stream.average_rate or 25))
-        share = end / (total or end)
-    elif "matroska" in container.format.name or container.format.name == "flv":
-        share = end / (total or end)
+    if "mov" in container.format.name:
+        share = packets / max(1, sum(entry.size > 0 for entry in stream.index_entries))
+    elif total and (film.is_avi or "matroska" in container.format.name):  # others do not say, or guess
+        share = end / total
     if share < 1 - LOSS and (1 - share) * total > 0.5:
         raise Refusal(f"is damaged after {max(0.0, seconds):.1f} s: the rest is missing")
 

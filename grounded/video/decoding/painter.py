@@ -16,14 +16,13 @@ TURNS = ((), ("clock",), ("clock", "clock"), ("cclock",))  # of the filter "tran
 class Painter:
     """Turns decoded frames into upright RGB of one size, at most ``frame_pixels`` large.
 
-    FFmpeg's filters do it, because they give decord's pixels to the bit, also of interlaced frames and of more than 8
-    bits. (PyAV's reformat does not: it converts the fields apart, and places chroma by other rules.)
+    FFmpeg's filters do it, because they give decord's pixels to the bit, also of interlaced frames and, but for the
+    last row, of more than 8 bits. (PyAV's reformat does not: it converts fields apart, and puts chroma elsewhere.)
     """
 
     def __init__(self, first: Any, frame_pixels: int) -> None:
         self.turn, self.mirror = orientation(first)
-        self.coded = first.width, first.height
-        self.shown = self._upright(self.coded)
+        self.shown = self._upright((first.width, first.height))
         factor = max(1, math.ceil(math.sqrt(first.width * first.height / frame_pixels)))
         self.size = max(1, self.shown[0] // factor), max(1, self.shown[1] // factor)
         self.kind: tuple[Any, ...] = ()
