@@ -18,7 +18,16 @@ BITS = 10
 RATE = 25
 FRAMES = 50
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
-X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=20:min-keyint=20")
+X265 = (
+    "-c:v",
+    "libx265",
+    "-pix_fmt",
+    "yuv420p",
+    "-preset",
+    "ultrafast",
+    "-x265-params",
+    "log-level=none:keyint=20:min-keyint=20",
+)
 
 
 def draw(number: int) -> np.ndarray:
@@ -211,12 +220,12 @@ ODD: dict[str, Odd] = {
     "no-keyframes.mp4": _codec(*H264, "-g", "10", "-x264-params", "intra-refresh=1"),
     "h265.mp4": _codec(*X265),
     "vp8.webm": Odd(_vp8, encoder="libvpx"),
-    "vp9.webm": _codec("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+    "vp9.webm": _codec("-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-deadline", "realtime", "-cpu-used", "8"),
     "av1.mp4": _codec("-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-pix_fmt", "yuv420p"),
     "mpeg4.avi": _codec("-c:v", "mpeg4", "-bf", "2", "-q:v", "3"),
-    "mjpeg.avi": _codec("-c:v", "mjpeg"),
+    "mjpeg.avi": _codec("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"),
     "mpeg2.mpg": _codec("-c:v", "mpeg2video", "-bf", "2", "-q:v", "3"),
-    "theora.ogv": _codec("-c:v", "libtheora", "-q:v", "7"),
+    "theora.ogv": _codec("-c:v", "libtheora", "-pix_fmt", "yuv420p", "-q:v", "7"),
     "wmv2.wmv": _codec("-c:v", "wmv2", "-q:v", "3"),
     "palette.gif": _codec("-c:v", "gif"),
     # pixels
