@@ -29,9 +29,10 @@ def bars(title: str, series: Sequence[Bar], axis: str, top: float = 1.0) -> str:
         return ""
     height = _TOP + _PLOT + _FOOT + 16
     step = (WIDTH - _LEFT - 8) / len(series)
+    decimals = 0 if top >= 0.1 else 1
     parts = [
         f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="small" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{top * share:.0%}</text>'
+        f'<text class="small" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{top * share:.{decimals}%}</text>'
         for share in (0.0, 0.5, 1.0)
         for y in [_TOP + _PLOT * (1 - share)]
     ]

@@ -13,16 +13,23 @@ from .predictions import answer, records
 
 
 class Finder:
-    """Finds items by video and sentence; of items that agree in both, each is found once, in order."""
+    """Finds items by video and sentence; of items that agree in both, each is found once, in order.
+
+    ``missed`` counts what was looked for in vain.
+    """
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._items: dict[tuple[str, str], list[Item]] = defaultdict(list)
         for item in reversed(items):
             self._items[item.video, plain(item.question)].append(item)
+        self.missed = 0
 
     def find(self, video: str, sentence: str) -> Item | None:
         same = self._items.get((video, plain(sentence)))
-        return same.pop() if same else None
+        if not same:
+            self.missed += 1
+            return None
+        return same.pop()
 
 
 def plain(sentence: str) -> str:
@@ -35,15 +42,14 @@ def authors(document: Document, items: Sequence[Item]) -> Submission | None:
     entries = records(document, "vid", "query", "pred_text", "duration")
     if entries is None:
         return None
-    finder, found, strange = Finder(items), {}, 0
+    finder, found = Finder(items), {}
     for entry in entries:
         item = finder.find(str(entry["vid"]), str(entry["query"]))
         if item is None:
-            strange += 1
             continue
         duration, text = float(entry["duration"]), str(entry["pred_text"])
         found[item.key] = answer(item, text, time_tokens.moments(text, duration), duration=duration)
-    return Submission("Grounded-VideoLLM JSON", found, _strange(strange))
+    return Submission("Grounded-VideoLLM JSON", found, strange_note(finder.missed))
 
 
 def lmms_eval(document: Document, items: Sequence[Item]) -> Submission | None:
@@ -51,16 +57,15 @@ def lmms_eval(document: Document, items: Sequence[Item]) -> Submission | None:
     content = document.content
     if not isinstance(content, dict) or not content or any(key.count(">>>") != 2 for key in content):
         return None
-    finder, found, strange = Finder(items), {}, 0
+    finder, found = Finder(items), {}
     for key, text in content.items():
         video, sentence, _ = key.split(">>>")
         item = finder.find(re.sub(r"\.\w+$", "", video), sentence)
         if item is None:
-            strange += 1
             continue
         span = seconds_in_text(str(text))
         found[item.key] = answer(item, str(text), [Moment(span[0], span[1])] if span else [])
-    return Submission("lmms-eval JSON", found, _strange(strange))
+    return Submission("lmms-eval JSON", found, strange_note(finder.missed))
 
 
 def vtimellm_log(document: Document, items: Sequence[Item]) -> Submission | None:
@@ -84,23 +89,22 @@ def vtimellm_log(document: Document, items: Sequence[Item]) -> Submission | None
         match = re.search(r"(\d{2}) (?:to|and) (\d{2})", str(entry["answer"]))
         span = [asked.duration * int(number) / 100 for number in match.groups()] if match else []
         found[asked.key] = answer(asked, str(entry["answer"]), [Moment(span[0], span[1])] if span else [])
-    return Submission("VTimeLLM log", found, _strange(strange))
+    return Submission("VTimeLLM log", found, strange_note(strange))
 
 
 def timed_lines(document: Document, items: Sequence[Item]) -> Submission | None:
     """Lines in Charades-STA's own form, with predicted times: "VID start end##sentence"."""
     if not isinstance(document.content, str) or "##" not in document.content:
         return None
-    finder, found, strange = Finder(items), {}, 0
+    finder, found = Finder(items), {}
     for line in filter(str.strip, document.content.splitlines()):
         times, _, sentence = line.partition("##")
         video, start, end = times.split()
         item = finder.find(video, sentence)
         if item is None:
-            strange += 1
             continue
         found[item.key] = answer(item, moments=[Moment(float(start), float(end))])
-    return Submission("Charades-STA lines", found, _strange(strange))
+    return Submission("Charades-STA lines", found, strange_note(finder.missed))
 
 
 _RANGE = re.compile(r"(\d+\.?\d*)\s*-\s*(\d+\.?\d*)")
@@ -127,5 +131,6 @@ def seconds_in_text(text: str) -> list[float] | None:
     return sorted(times[:2]) if len(times) >= 2 else None
 
 
-def _strange(count: int) -> tuple[str, ...]:
+def strange_note(count: int) -> tuple[str, ...]:
+    """Return a note on predictions that belong to no question, where there are some."""
     return (f"{count} predictions name no question of the benchmark",) if count else ()

@@ -19,7 +19,7 @@ from .scoring import duration_of
 
 WORST = 20
 MAX_LISTED = 200  # unanswered questions on the page
-MAX_GROUPS = 20
+MAX_GROUPS = 60
 MAX_MOMENTS = 10  # in words; the timeline shows all
 
 _MOMENT_EDGES = (0, 2, 5, 10, 20, 40, 80, math.inf)  # seconds
@@ -144,17 +144,14 @@ def page(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
 def _pictures(scores: Scores) -> list[tuple[str, str]]:
     """Return headings and pictures; a picture that would show nothing is empty."""
     cases, name = scores.cases, scores.score_name
-    lengths = [(c, c.item.moments[0].end - c.item.moments[0].start) for c in cases if c.item.moments]
-    by_length = _by_range("seconds of the moment", lengths, _MOMENT_EDGES)
-    by_moments = (f"Mean {name} by length of the moment", by_length)
-    if any(case.item.task == "caption" for case in cases):
-        events = [(case, float(len(case.item.moments))) for case in cases if case.item.task == "caption"]
-        by_count = _by_range("events of the video", events, _EVENT_EDGES, whole=True)
-        by_moments = (f"Mean {name} by number of events", by_count)
+    about_time = [case for case in cases if case.item.moments and case.item.task != "caption"]
+    lengths = [(case, case.item.moments[0].end - case.item.moments[0].start) for case in about_time]
+    events = [(case, float(len(case.item.moments))) for case in cases if case.item.task == "caption"]
     known = [(case, duration) for case in cases if (duration := duration_of(case.item, case.prediction))]
     return [
         (f"Histogram of the {name}", _histogram(cases, name)),
-        by_moments,
+        (f"Mean {name} by length of the moment", _by_range("seconds of the moment", lengths, _MOMENT_EDGES)),
+        (f"Mean {name} by number of events", _by_range("events of the video", events, _EVENT_EDGES, whole=True)),
         (f"Mean {name} by length of the video", _by_range("seconds of the video", known, _VIDEO_EDGES)),
         (f"Mean {name} by kind of question", _by_group(cases)),
     ]

@@ -246,7 +246,14 @@ def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: P
     found = {}
     for item in items:
         letter = item.answer if item.options else None
-        found[item.key] = answer(item, f"({letter})" if letter else f"It is {item.answer}.", item.moments, letter)
+        text = (
+            f"({letter})"
+            if letter
+            else f"{item.answer.capitalize()}."
+            if item.task == "refer"
+            else f"It is {item.answer}."
+        )
+        found[item.key] = answer(item, text, item.moments, letter)
     scores = find("world").score(items, found, Rules(samples=0))
     assert {metric.name: metric.value for metric in scores.metrics} == {
         name: 100.0
@@ -278,7 +285,10 @@ def test_the_world_counts_events_with_wrong_words_and_moments_that_are_not_there
         repeated.key: answer(repeated, moments=[Moment(1, 3)]),
         absent.key: answer(absent, moments=[Moment(0, 1)]),
     }
-    scores = find("world").score([caption, repeated, absent], found, Rules(samples=0))
+    refer = items[4]
+    found[refer.key] = answer(refer, "A red circle spins, and a star grows.")
+    scores = find("world").score([caption, repeated, absent, refer], found, Rules(samples=0))
+    assert scores.value("refer") == 0.0
     assert scores.value("caption F1") == 50.0
     assert scores.value("repeated event F1") == pytest.approx(200 / 3)
     assert scores.value("not in the video") == 50.0  # says "there" of both

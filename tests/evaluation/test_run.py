@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -292,26 +291,6 @@ def test_a_run_killed_at_any_point_and_continued_gives_the_same_table(tmp_path: 
     assert evaluate(arguments, out) == whole
     assert (out / "predictions.jsonl").read_bytes() == (tmp_path / "whole/predictions.jsonl").read_bytes()
     assert len(whole["errors"]) == 4 and whole["questions"] == 48
-
-
-def test_two_processes_give_the_same_table_as_one(tmp_path: Path, evaluate: Evaluate) -> None:
-    arguments = _benchmark(tmp_path, 9)
-    one = evaluate(arguments, tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # The environment that `accelerate launch` gives its processes.
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [_start(arguments, tmp_path / "two", RANK=str(i), LOCAL_RANK=str(i), **shared) for i in range(2)]
-    try:
-        printed = [process.communicate(timeout=600)[0] for process in both]
-    finally:
-        for process in both:
-            process.kill()
-    assert [process.returncode for process in both] == [0, 0]
-    assert json.loads(printed[0]) == one and printed[1] == ""
-    assert all((tmp_path / "two" / f"part-{i}.jsonl").read_text() for i in range(2))
-    assert (tmp_path / "one/predictions.jsonl").read_bytes() == (tmp_path / "two/predictions.jsonl").read_bytes()
 
 
 def test_predictions_of_a_run_can_be_scored_again_from_their_file(tmp_path: Path, evaluate: Evaluate) -> None:

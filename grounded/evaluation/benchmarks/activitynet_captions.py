@@ -8,7 +8,7 @@ from typing import Any
 
 from ...prompts import CAPTION
 from ...types import Moment
-from .. import scoring
+from .. import formats, scoring
 from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
 from ..metrics import captions
 from ..metrics.language import Language
@@ -53,8 +53,7 @@ def official(document: Document, items: Sequence[Item]) -> Submission | None:
         if video in by_video
     }
     strange = len(content["results"]) - len(found)
-    notes = (f"{strange} predicted videos are not in the annotation",) if strange else ()
-    return Submission("ActivityNet Captions results", found, notes)
+    return Submission("ActivityNet Captions results", found, formats.strange_note(strange))
 
 
 def _event(entry: Mapping[str, Any]) -> Moment:

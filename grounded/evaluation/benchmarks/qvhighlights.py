@@ -69,8 +69,7 @@ def submission(document: Document, items: Sequence[Item]) -> Submission | None:
         windows = [Moment(float(w[0]), float(w[1]), float(w[2])) for w in entry["pred_relevant_windows"]]
         saliency = tuple(float(value) for value in entry.get("pred_saliency_scores", ()))
         found[item.key] = Prediction(item.key, answer(item, moments=windows).answer, saliency=saliency)
-    notes = (f"{strange} predictions have a qid that the annotation does not",) if strange else ()
-    return Submission("QVHighlights submission", found, notes)
+    return Submission("QVHighlights submission", found, formats.strange_note(strange))
 
 
 def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .. import scoring
+from .. import formats, scoring
 from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
 from ..metrics import choice
 from ..predictions import answer, load, records
@@ -92,8 +92,7 @@ def official(document: Document, items: Sequence[Item]) -> Submission | None:
         for question in asked
         if (item := by_key.get(str(question["question_id"]))) is not None
     }
-    strange = len(asked) - len(found)
-    return Submission("Video-MME results", found, (f"{strange} responses are to other questions",) if strange else ())
+    return Submission("Video-MME results", found, formats.strange_note(len(asked) - len(found)))
 
 
 def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:

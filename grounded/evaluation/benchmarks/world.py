@@ -109,13 +109,17 @@ def _case_score(item: Item, said: Prediction | None) -> float:
     if item.task == "choose":
         return float(scoring.strictly_right(item, said))
     if item.task == "evidence":
-        best = max((_best_iou(item, moment) for moment in said.answer.moments[:1]), default=0.0)
-        return float(scoring.strictly_right(item, said) and best >= HIT)
-    return float(f" {_words(item.answer)} " in f" {_words(said.answer.text)} ")
+        return float(scoring.strictly_right(item, said) and _proves(item, said))
+    if item.task == "refer":
+        return float(_words(item.answer) == _words(said.answer.text))
+    return float(f" {_words(item.answer)} " in f" {_words(said.answer.text)} ")  # "two" in "Two events happen."
 
 
-def _best_iou(item: Item, moment: Moment) -> float:
-    return max((grounding.iou((moment.start, moment.end), (m.start, m.end)) for m in item.moments), default=0.0)
+def _proves(item: Item, said: Prediction) -> bool:
+    shown = scoring.first_moment(said)
+    if shown is None:
+        return False
+    return any(grounding.iou((shown.start, shown.end), (m.start, m.end)) >= HIT for m in item.moments)
 
 
 def _words(text: str) -> str:

@@ -85,7 +85,7 @@ def score(
     Args:
         annotated: start and end in seconds.
         moment: the first moment of the answer, None where it has none.
-        raw: the answer as the model wrote it, temporal tokens included; read by the ``authors`` convention alone.
+        raw: the answer as the model wrote it, temporal tokens included; read where the convention works on them.
         duration: seconds, as measured on the file; needed where the convention works on temporal tokens.
     """
     if convention.bins is not None and duration:
@@ -97,7 +97,7 @@ def score(
             written = [0, bins]
         if len(written) != 2:
             return 0.0
-        # In this order of operations: four of the 3,720 Charades-STA answers lie exactly on a threshold.
+        # In this order of operations: some answers lie exactly on a threshold, and the last bit decides.
         answered = [duration * token / bins for token in written]
         annotated = [duration * int(bins * seconds / duration) / bins for seconds in annotated]
     elif moment is None:

@@ -9,7 +9,7 @@ IoU .5 to .95 (true union) and interpolates as VOC 2011; both are means over que
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -105,16 +105,3 @@ def _ranking_precision(positive: np.ndarray, scores: np.ndarray) -> float:
     precision = found / (np.flatnonzero(last_of_ties) + 1)
     interpolated = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.mean(interpolated[np.diff(np.concatenate([[0], found])) != 0]))
-
-
-def table(full: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return the brief figures in percent from what one range of lengths gave.
-
-    Args:
-        full: "ap" (queries, 10) and "iou" (queries,).
-    """
-    precisions = 100 * full["ap"].mean(axis=0)
-    figures = {f"mAP@{t:g}": float(p) for t, p in zip(THRESHOLDS, precisions, strict=True)}
-    figures["mAP"] = float(precisions.mean())
-    figures |= {f"R1@{t:g}": float(100 * np.mean(full["iou"] >= t)) for t in THRESHOLDS}
-    return figures
