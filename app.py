@@ -148,7 +148,7 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                 with gr.Accordion("Export", open=False):
                     with gr.Row():
                         form = gr.Dropdown(list(FORMS), value="json", label="Rows of the timeline as", min_width=140)
-                        write = gr.Button("Export", min_width=120)
+                        write = gr.Button("Export", min_width=120, elem_id="write-export")
                     file = gr.File(label="Your file", interactive=False, visible=False, elem_id="file-export")
 
         replies = (found, described, chosen, captioned, said)

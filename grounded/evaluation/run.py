@@ -151,7 +151,7 @@ def answers(
         return
     for item in items:
         if item.task not in ("ground", "evidence"):
-            yield _single(item, lambda item=item: _ask(watched, item))  # type: ignore[misc]
+            yield _single(item, functools.partial(_ask, watched, item))
     chosen = []
     for item in items:
         if item.task == "evidence":
@@ -207,10 +207,14 @@ def _ground(watched: Watched, items: Sequence[Item], batch: int, best: int = 0) 
             found = watched.ground([item.question for item in together], best=best)
         except QuestionError:
             for item in together:
-                yield _single(item, lambda item=item: watched.ground([item.question], best=best)[0])  # type: ignore[misc]
+                yield _single(item, functools.partial(_ground_one, watched, item.question, best))
         else:
             for item, answer in zip(together, found, strict=True):
                 yield Prediction(item.key, answer)
+
+
+def _ground_one(watched: Watched, question: str, best: int) -> Answer:
+    return watched.ground([question], best=best)[0]
 
 
 def _with_evidence(item: Item, choice: Answer, shown: Prediction) -> Prediction:

@@ -48,9 +48,9 @@ class Recipe:
 
     videos: int = 6000
     validation: int = 120
-    image: TowerPlan = TowerPlan(3600)
-    video: TowerPlan = TowerPlan(3600)
-    language: LanguagePlan = LanguagePlan(2600)
+    image: TowerPlan = TowerPlan(4500)
+    video: TowerPlan = TowerPlan(4800, places_first=1600)
+    language: LanguagePlan = LanguagePlan(4500)
     processes: int = 2
     seed: int = 0
     probe_every: int = 200
@@ -60,8 +60,13 @@ class Recipe:
         """Return the recipe with ``factor`` times as many steps and videos."""
         plans = {
             name: dataclasses.replace(getattr(self, name), steps=max(1, round(getattr(self, name).steps * factor)))
-            for name in ("image", "video", "language")
+            for name in ("image", "language")
         }
+        plans["video"] = dataclasses.replace(
+            self.video,
+            steps=max(1, round(self.video.steps * factor)),
+            places_first=round(self.video.places_first * factor),
+        )
         return dataclasses.replace(self, videos=max(self.language.batch, round(self.videos * factor)), **plans)
 
 

@@ -26,24 +26,30 @@ log = logging.getLogger(__name__)
 KINDS = (len(COLOURS), len(SHAPES), len(MOTIONS) + 1)  # of colour, shape and motion; the last motion is none
 BACKGROUND_WEIGHT = 0.1
 STILL_WEIGHT = 0.15  # of the motion and the places of figures that do nothing, which are most of what is seen
+PLACES = ("place", "here", "facing", "travel")  # the losses of `TowerPlan.places_first`
 MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
 USUAL_STEP = np.array([0.2, 0.2, 0.02], np.float32)  # of x, y and radius from frame to frame
 LARGEST_STEP = np.array([0.5, 0.5, 0.045], np.float32)
 TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))
 IMAGE_REACH, VIDEO_REACH = 1.0, 1.25  # radii about its centre within which a patch belongs to a figure
-# At the start the video tower's position code must be as strong as what the patches show (their embeddings are scaled
-# by CONTENT to a standard deviation of about 0.4), or no token knows its frame, and directions are never learned.
-CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 0.45, 0.35
+# At the start the video tower's position code must be stronger than what the patches show (whose embeddings are scaled
+# by CONTENT to a standard deviation of about 0.4), or no token knows its frame and directions are never learned.
+CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 1.8, 0.4
 
 
 @dataclass(frozen=True)
 class TowerPlan:
-    """How long and how fast a tower learns. ``batch`` counts images or segments."""
+    """How long and how fast a tower learns.
+
+    ``batch`` counts images or segments. In the ``places_first`` first steps the video tower learns where things are and
+    how they move, alone: among all its losses this one, the hardest, is not learned.
+    """
 
     steps: int
     batch: int = 32
     learning_rate: float = 1.5e-3
     warm_up: int = 100
+    places_first: int = 0
 
 
 def prepare(model: VideoLLM) -> None:
@@ -139,14 +145,26 @@ def step_loss(said: torch.Tensor, owner: torch.Tensor, moved: np.ndarray, valid:
     return _mean(away, weight)
 
 
-def _own_place_loss(places: torch.Tensor, owner: torch.Tensor, track: torch.Tensor) -> torch.Tensor:
-    """Return the loss of x, y and radius in a patch's own frame; ``places`` (N, T·P, T·5), ``track`` (N, T, F, 5)."""
+def own_frame_losses(
+    places: torch.Tensor, owner: torch.Tensor, track: torch.Tensor, turning: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the losses of place and size, and of the angle of what turns, in each patch's own frame.
+
+    Args:
+        places: (N, T·P, T·5) as `patch_losses` takes them.
+        owner: (N, T·P).
+        track: (N, T, F, 5).
+        turning: (N, F) how much a figure's angle counts.
+    """
     frames = track.shape[1]
     said = places.unflatten(1, (frames, -1)).unflatten(-1, (frames, 5))  # (N, T, P, T, 5)
-    said = said.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)[..., :3]  # (N, T, P, 3)
+    said = said.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)  # (N, T, P, 5)
     mine = owner.unflatten(1, (frames, -1))
-    target = track[..., :3].gather(2, mine.clamp(min=0)[..., None].expand(-1, -1, -1, 3))
-    return _mean((said - target).abs().mean(-1), (mine >= 0).float())
+    index = mine.clamp(min=0)
+    away = (said - track.gather(2, index[..., None].expand(-1, -1, -1, 5))).abs()
+    here = (mine >= 0).float()
+    turn = here * turning[:, None].expand(-1, frames, -1).gather(2, index)
+    return _mean(away[..., :3].mean(-1), here), _mean(away[..., 3:].mean(-1), turn)
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -246,10 +264,11 @@ class VideoTask(nn.Module):
         moving = torch.where(looks[..., 2] == KINDS[2] - 1, STILL_WEIGHT, 1.0)
         turning = torch.isin(looks[..., 2], torch.tensor(TURNS)).float()
         losses = patch_losses(self.kinds(features), places, owner, patch_looks, tracks, moving, turning)
-        losses["place"] = 3 * losses["place"]
-        losses["angle"] = 0.3 * losses["angle"]
-        losses["travel"] = 4 * step_loss(self.steps(features), owner, *steps(track, seen))
-        losses["here"] = 3 * _own_place_loss(places, owner, torch.from_numpy(track).float())
+        losses["place"] = 6 * losses["place"]
+        losses["travel"] = 8 * step_loss(self.steps(features), owner, *steps(track, seen))
+        here, facing = own_frame_losses(places, owner, torch.from_numpy(track).float(), turning)
+        losses["here"] = 3 * here
+        losses["facing"] = 2 * facing
         losses["motion"] = 1.5 * losses["motion"]
         pooled = features.unflatten(1, (length, -1)).mean(2).flatten(0, 1)  # (N·T, width)
         each = looks.repeat_interleave(length, dim=0)
@@ -287,7 +306,8 @@ def train_tower(
     began = time.monotonic()
     for step in range(1, plan.steps + 1):
         losses = task(rng, plan.batch)
-        loss = torch.stack(list(losses.values())).sum()
+        counted = [loss for name, loss in losses.items() if step > plan.places_first or name in PLACES]
+        loss = torch.stack(counted).sum()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(task.parameters(), 1.0)
