@@ -5,6 +5,8 @@ A distribution is ``joint`` (bins + 1, bins + 1): the probability of each start 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 HIT_IOU = 0.5  # the overlap at which the field calls a moment found
@@ -74,3 +76,19 @@ def coverage(joint: torch.Tensor) -> torch.Tensor:
     begun = joint.cumsum(dim=0)  # [k, e]: the span started at k or before and ends at e
     ends_after = begun.flip(dims=(1,)).cumsum(dim=1).flip(dims=(1,))  # [k, e]: … and ends at e or later
     return ends_after.diagonal(offset=1)
+
+
+def calibration_error(scores: Sequence[float], hits: Sequence[bool], bins: int = 10) -> float:
+    """Return the expected calibration error: how far confidence and success lie apart, on average over the answers.
+
+    Args:
+        scores: the confidence of each answer, in [0, 1].
+        hits: whether each was right.
+        bins: into how many parts of equal width [0, 1] is cut.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
+    """
+    score, hit = torch.tensor(scores, dtype=torch.float64), torch.tensor(hits, dtype=torch.float64)
+    part = (score * bins).long().clamp(0, bins - 1)
+    away = torch.zeros(bins, dtype=torch.float64).index_add_(0, part, score - hit)
+    return float(away.abs().sum() / max(1, len(score)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from grounded.confidence import coverage, independent, iou, ranked_spans, span_confidence
+from grounded.confidence import calibration_error, coverage, independent, iou, ranked_spans, span_confidence
 
 
 def _peak(*bins: int) -> torch.Tensor:
@@ -58,3 +59,11 @@ def test_distinct_spans_are_ranked_by_how_sure_they_are() -> None:
 def test_iou_of_spans() -> None:
     assert iou((0, 10), (5, 15)) == 1 / 3
     assert iou((0, 1), (2, 3)) == iou((1, 1), (1, 1)) == 0
+
+
+def test_calibration_error_is_the_mean_distance_of_confidence_and_success() -> None:
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == pytest.approx(0)
+    assert calibration_error([1.0, 1.0], [False, False]) == pytest.approx(1)
+    # Two answers at 0.9, both right, and two at 0.2, one right: (2 * 0.1 + 2 * 0.3) / 4.
+    assert calibration_error([0.9, 0.9, 0.2, 0.2], [True, True, True, False]) == pytest.approx(0.2)
+    assert calibration_error([], []) == 0

@@ -80,6 +80,19 @@ def test_a_click_on_a_segment_plays_that_moment_and_stops_at_its_end(page: Page,
     assert page.hosts == {page.tab.url.split("/")[2]}, "the page asks no other host for anything"
 
 
+def test_a_moment_can_be_looped(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.ground("a red circle spins")
+    page.tab.locator("#timeline .segment").first.click()
+    page.tab.locator("#timeline .loop").click()
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime > 3.5")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime < 2.5")
+    assert not page.paused(), "it plays the moment again"
+    page.tab.locator("#timeline .loop").click()
+    page.wait_until_stopped()
+    assert page.time() == pytest.approx(4, abs=0.05)
+
+
 def test_the_second_question_says_that_it_was_faster(page: Page, other_film: Path) -> None:
     page.upload(other_film, 5)
     page.ground("one")
@@ -133,6 +146,7 @@ def test_everything_can_be_done_by_keyboard(page: Page, film: Path) -> None:
         page.tab.keyboard.press("ArrowRight")
     page.tab.wait_for_function("document.querySelector('#player video').currentTime > 1.2")
     page.tab.keyboard.press("[")
+    page.tab.wait_for_function("document.querySelector('#timeline .from-to').textContent.startsWith('0:01.3 ')")
     page.tab.keyboard.press("End")
     page.tab.wait_for_function("document.querySelector('#player video').currentTime > 7.5")
     page.tab.keyboard.press("]")

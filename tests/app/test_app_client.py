@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import base64
 import json
 import runpy
 import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 
@@ -108,12 +112,31 @@ def test_a_file_of_the_server_cannot_be_named(client: Client) -> None:
 
 
 def test_the_tools_of_mcp_are_described(url: str) -> None:
-    import httpx
-
     tools = httpx.get(f"{url}/gradio_api/mcp/schema", timeout=30).json()
     described = {tool["name"].removeprefix("grounded_"): tool for tool in tools}
     assert {"ground", "refer", "choose", "caption", "ask", "export"} <= set(described)
     assert described["ground"]["description"].startswith("Find when something happens in a video")
+
+
+def test_a_tool_of_mcp_answers_about_a_video(url: str, film: Path) -> None:
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    inline = "data:video/mp4;base64," + base64.b64encode(film.read_bytes()).decode()
+
+    async def call() -> dict[str, Any]:
+        async with (
+            streamable_http_client(f"{url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (name,) = [tool.name for tool in (await session.list_tools()).tools if tool.name.endswith("ground")]
+            found = await session.call_tool(name, {"video": inline, "query": "a red circle spins", "best": 2})
+            assert not found.isError, found.content
+            return ast.literal_eval(found.content[0].text)  # type: ignore[union-attr]  # Gradio writes Python's form of data
+
+    answer = asyncio.run(call())
+    assert [(m["start"], m["end"]) for m in answer["moments"]] == [(2, 4), pytest.approx((4.8, 6.4))]
 
 
 def test_the_example_client_calls_every_endpoint(url: str, film: Path, capsys: pytest.CaptureFixture[str]) -> None:

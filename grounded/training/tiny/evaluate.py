@@ -13,7 +13,7 @@ import torch
 
 from ... import pixels, prompts
 from ... import video as video_file
-from ...confidence import iou
+from ...confidence import calibration_error, iou
 from ...grounder import Grounder, Watched, load
 from ...prompts import Turn
 from ...types import Answer, Moment
@@ -138,6 +138,7 @@ def figures(replies: Sequence[Reply]) -> dict[str, float]:
 
     counts = {"repeated event: F1 at IoU 0.5": [0, 0], "caption: event F1 at IoU 0.5 with the right words": [0, 0]}
     denied: dict[bool, list[bool]] = {True: [], False: []}
+    sure: list[tuple[float, bool]] = []  # of each first moment that was claimed: the confidence, and IoU >= 0.5
     for reply in replies:
         q, said = reply.question, reply.last
         right = q.turns[0].answer or ""
@@ -147,6 +148,8 @@ def figures(replies: Sequence[Reply]) -> dict[str, float]:
                 if said.moments
                 else 0.0
             )
+            if said.moments and said.moments[0].score is not None:
+                sure.append((said.moments[0].score, best >= HIT))
             if q.wording == "held_out":
                 add("ground, paraphrases never seen: mIoU", best)
                 continue
@@ -177,6 +180,9 @@ def figures(replies: Sequence[Reply]) -> dict[str, float]:
                 add(f"ask, {q.kind}", _words(said.raw) == _words(right))
     table = {row: float(np.mean(values)) for row, values in rows.items()}
     table |= {row: 2 * hits / total for row, (hits, total) in counts.items() if total}
+    if sure:
+        scores, hits = zip(*sure, strict=True)
+        table["calibration error of the moments claimed (ECE)"] = calibration_error(scores, hits)
     if denied[True] and denied[False]:
         table["not in the video: balanced accuracy"] = float(np.mean(denied[True]) + 1 - np.mean(denied[False])) / 2
     return table

@@ -44,9 +44,14 @@ KINDS = (COLOURS, SHAPES, MOTIONS)
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a run. ``videos`` have the seeds 0, 1, 2, …; ``probe_every`` counts language steps."""
+    """All that decides a run.
+
+    ``videos`` have the seeds 0, 1, 2, …; about each so many ``draws`` of questions are asked, in other words.
+    ``probe_every`` counts language steps.
+    """
 
     videos: int = 6000
+    draws: int = 3
     validation: int = 120
     image: TowerPlan = TowerPlan(4500)
     video: TowerPlan = TowerPlan(4800, places_first=1600)
@@ -169,7 +174,7 @@ def prepare_share(recipe: Recipe, work: Path, part: int) -> None:
     sizes = [len(kinds) for kinds in KINDS]
     share = (
         encode_videos(model, videos.frames[mine]),
-        [converse(videos.seeds[i], encoder, 0) for i in mine],
+        [[c for draw in range(recipe.draws) for c in converse(videos.seeds[i], encoder, draw)] for i in mine],
         np.stack([shown_words(model.config, videos.looks[i], videos.present[i], sizes) for i in mine]),
     )
     path.write_bytes(pickle.dumps(share))
