@@ -7,9 +7,8 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 
-from ..evaluation.figures import Bar, Row, bars, timeline
+from ..evaluation.figures import Bar, Row, bars, html_page, html_table, timeline
 from ..types import Moment
 from .items import Item
 
@@ -18,7 +17,6 @@ TOO_EASY = 0.10  # a guesser this much above chance has found a way round the vi
 
 _SECONDS = (0, 1, 2, 5, 10, 20, 40, 80, math.inf)
 _WORDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, math.inf)
-_TEMPLATE = Path(__file__).parent / "page.html"
 
 
 def page(
@@ -44,31 +42,24 @@ def page(
     if items:
         parts.append("<h2>Samples</h2>")
         parts += map(_sample, items[:: max(1, math.ceil(len(items) / SAMPLES))])
-    template = string.Template(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(title), body="\n".join(parts))
+    return html_page(title, parts)
 
 
 def _length(item: Item) -> float:
     return sum(moment.end - moment.start for moment in item.moments)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-
-
 def _counts(heading: str, what: str, counts: Mapping[str, int]) -> list[str]:
     if not counts:
         return []
     rows = [(name, f"{count:,}") for name, count in counts.items()]
-    return [f"<h2>{escape(heading)}</h2>", _table((what, "questions"), rows)]
+    return [f"<h2>{escape(heading)}</h2>", html_table((what, "questions"), rows)]
 
 
 def _letters(items: Sequence[Item]) -> list[str]:
     counts = Counter(item.letter for item in items if item.letter)
     rows = [(f"({letter})", f"{counts[letter]:,}") for letter in sorted(counts)]
-    return ["<h2>Letters of the right options</h2>", _table(("letter", "questions"), rows)] if rows else []
+    return ["<h2>Letters of the right options</h2>", html_table(("letter", "questions"), rows)] if rows else []
 
 
 def _guessers(shares: Mapping[str, float]) -> list[str]:
@@ -76,7 +67,7 @@ def _guessers(shares: Mapping[str, float]) -> list[str]:
         return []
     limit = shares["chance"] + TOO_EASY
     rows = [(name, f"{share:.1%}" + (" (too easy)" if share > limit else "")) for name, share in shares.items()]
-    return ["<h2>Right without the video</h2>", _table(("guess", "right"), rows)]
+    return ["<h2>Right without the video</h2>", html_table(("guess", "right"), rows)]
 
 
 def _histogram(heading: str, unit: str, values: Sequence[float], edges: Sequence[float]) -> list[str]:

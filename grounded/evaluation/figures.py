@@ -1,16 +1,31 @@
-"""The pictures of a report, as SVG text: bars and timelines. Every text in them is escaped here."""
+"""The parts of a report page: the page itself, tables, and bars and timelines as SVG. Every text is escaped here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from string import Template
 
 from ..types import Moment
 
 WIDTH = 640
 _LEFT, _TOP, _PLOT, _FOOT = 44, 14, 150, 34
 _ROW = 18
+
+
+def html_page(title: str, parts: Sequence[str]) -> str:
+    """Return a page of its own that loads nothing; ``parts`` are HTML."""
+    template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(title=escape(title), body="\n".join(parts))
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table that scrolls where it is too wide."""
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import re
 import string
 from collections.abc import Sequence
 from html import escape
-from string import Template
 
 from ..types import Moment
-from .figures import Bar, Row, bars, timeline
+from .figures import Bar, Row, bars, html_page, html_table, timeline
 from .items import Benchmark, Case, Metric, Scores
 from .scoring import duration_of
 
@@ -88,57 +87,19 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(" ".join(text.split()), quote=False))
 
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6878; --line: #d5dae2; --page: #ffffff;
-  --truth: #1a7f4b; --answer: #c2570c; --bar: #3566c2; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --soft: #9aa5b5; --line: #3a4350; --page: #161a20;
-  --truth: #4cc38a; --answer: #f0954f; --bar: #7fa6f0; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-svg { width: 100%; max-width: 40rem; height: auto; display: block; }
-svg text { fill: var(--ink); } .small { font-size: 11px; }
-.grid { stroke: var(--line); } .bar { fill: var(--bar); } .track { fill: var(--line); opacity: .5; }
-.truth { fill: var(--truth); } .answer { fill: var(--answer); }
-article { border-top: 1px solid var(--line); padding: .8rem 0; overflow-wrap: anywhere; }
-p { margin: .2rem 0; } .soft { color: var(--soft); } .right { color: var(--truth); font-weight: 600; }
-.wrong { color: var(--answer); font-weight: 600; }
-</style>
-</head>
-<body>
-$body
-</body>
-</html>
-""")
-
-
 def page(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
     """Return the HTML page: sentences, table, histograms, score by lengths and groups, the worst cases."""
     title = benchmark.title + (f": {model}" if model else "")
     head, rows = table(scores, benchmark)
     parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(line)}</p>" for line in summary(scores))]
-    parts.append('<div class="scroll"><table><thead><tr>' + "".join(f"<th>{escape(c)}</th>" for c in head))
-    parts.append("</tr></thead><tbody>")
-    parts += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    parts.append("</tbody></table></div>")
+    parts.append(html_table(head, rows))
     for heading, picture in _pictures(scores):
         if picture:
             parts.append(f"<h2>{escape(heading)}</h2>{picture}")
     parts.append(_unanswered(scores))
     parts.append(_worst(scores))
     parts.append(f'<p class="soft">Data: {escape(benchmark.source)}. Licence: {escape(benchmark.licence)}.</p>')
-    return _PAGE.substitute(title=escape(title), body="\n".join(parts))
+    return html_page(title, parts)
 
 
 def _pictures(scores: Scores) -> list[tuple[str, str]]:
