@@ -3,6 +3,9 @@
 Writes random bfloat16 tensors with the names and shapes of the released files (kept for the next run), converts and
 loads them in fresh processes, and prints peak resident memory as a ratio to the bytes on disk. Needs the manifests of
 the full-size files: $GROUNDED_GOLDEN or ../shared/golden.
+
+`python -m tests.bench_load quantized --llm phi3.5 --folder DIR` writes a converted folder of random weights, without
+manifests, and loads it with full, int8 and int4 weights.
 """
 
 from __future__ import annotations
@@ -21,7 +24,11 @@ import typer
 
 from grounded import weights
 from grounded.config import RELEASED
+from grounded.model.quantized import KINDS
+from grounded.weights import storage
+from grounded.weights.build import empty_model
 from grounded.weights.names import LAYOUTS
+from grounded.world.vocabulary import build_tokenizer
 from tests import golden
 
 
@@ -50,11 +57,12 @@ def write_released(root: Path, llm: str, target: Path) -> None:
     path.write_text(json.dumps(dict(RELEASED[llm].llm)))
 
 
-def measured(*arguments: str) -> tuple[float, float]:
-    """Run this script's ``arguments`` in a fresh process; return its peak resident bytes and its seconds."""
+def measured(*arguments: str) -> tuple[float, float, list[str]]:
+    """Run this script's ``arguments`` in a fresh process; return its peak resident bytes, its seconds and its lines."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", __spec__.name, *arguments], check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1]), time.perf_counter() - start
+    lines = done.stdout.splitlines()
+    return float(lines[-1]), time.perf_counter() - start, lines
 
 
 def peak() -> int:
@@ -79,12 +87,12 @@ def bench(
     if not released.exists():
         write_released(golden.folder(folder), llm, released)
     on_disk = size(released, "*.p*t*")
-    used, seconds = measured("convert-only", str(released), llm, str(converted))
+    used, seconds, _ = measured("convert-only", str(released), llm, str(converted))
     typer.echo(
         f"converting: peak {used / 1e9:5.2f} GB, {used / on_disk:.2f} x {on_disk / 1e9:.2f} GB on disk, {seconds:.0f} s"
     )
     on_disk = size(converted, "*.safetensors")
-    used, seconds = measured("load-only", str(converted))
+    used, seconds, _ = measured("load-only", str(converted))
     typer.echo(
         f"loading:    peak {used / 1e9:5.2f} GB, {used / on_disk:.2f} x {on_disk / 1e9:.2f} GB on disk, {seconds:.0f} s"
     )
@@ -96,11 +104,45 @@ def convert_only(released: str, llm: str, converted: str) -> None:
     typer.echo(peak())
 
 
+def write_converted(llm: str, target: Path) -> None:
+    """Write a converted folder of ``llm`` at full size with random numbers; all tensors are pieces of the same."""
+    config = RELEASED[llm]
+    shapes = empty_model(config).state_dict()
+    numbers = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
+
+    def shard_of(names: list[str]) -> dict[str, torch.Tensor]:
+        return {
+            name: numbers.repeat(shape.numel() // len(numbers) + 1)[: shape.numel()].view(shape.shape).clone()
+            for name in names
+            for shape in [shapes[name]]
+        }
+
+    storage.write(target, config, build_tokenizer(config.bins), shapes, shard_of, torch.bfloat16)
+
+
 @app.command()
-def load_only(converted: str) -> None:
-    loaded = weights.load(converted, device="cpu", dtype="bfloat16")
+def quantized(
+    folder: Annotated[Path, typer.Option(help="Where the weights are written and kept.")], llm: str = "phi3.5"
+) -> None:
+    converted = folder / f"random-{llm}"
+    if not storage.is_converted(converted):
+        write_converted(llm, converted)
+    full = size(converted, "*.safetensors")
+    for kind in KINDS:
+        used, seconds, lines = measured("load-only", str(converted), "--quantize", kind)
+        stored = float(lines[0])
+        typer.echo(
+            f"{kind}: weights {stored / 1e9:5.2f} GB, {stored / full:.2f} x bfloat16; "
+            f"loading: peak {used / 1e9:5.2f} GB, {used / full:.2f} x, {seconds:.0f} s"
+        )
+
+
+@app.command()
+def load_only(converted: str, quantize: str = "none") -> None:
+    loaded = weights.load(converted, device="cpu", dtype="bfloat16", quantize=quantize)
     for parameter in loaded.model.parameters():  # mapped pages count only once they are read
-        parameter.view(torch.int16).amax()
+        parameter.flatten().view(torch.uint8).amax()
+    typer.echo(sum(parameter.nbytes for parameter in loaded.model.parameters()))
     typer.echo(peak())
 
 
