@@ -5,11 +5,12 @@ loads them in fresh processes, and prints peak resident memory as a ratio to the
 the full-size files: $GROUNDED_GOLDEN or ../shared/golden.
 
 `python -m tests.bench_load quantized --llm phi3.5 --folder DIR` writes a converted folder of random weights, without
-manifests, and loads it with full, int8 and int4 weights.
+manifests, and loads it with full, int8 and int4 weights; `--layers 2` is quicker.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ import torch
 import typer
 
 from grounded import weights
-from grounded.config import RELEASED
+from grounded.config import RELEASED, ModelConfig
 from grounded.model.quantized import KINDS
 from grounded.weights import storage
 from grounded.weights.build import empty_model
@@ -104,9 +105,20 @@ def convert_only(released: str, llm: str, converted: str) -> None:
     typer.echo(peak())
 
 
-def write_converted(llm: str, target: Path) -> None:
-    """Write a converted folder of ``llm`` at full size with random numbers; all tensors are pieces of the same."""
-    config = RELEASED[llm]
+def with_layers(config: ModelConfig, layers: int) -> ModelConfig:
+    """Return a config of the same width with so many layers in each part; 0 keeps all."""
+    if not layers:
+        return config
+    return dataclasses.replace(
+        config,
+        image=dataclasses.replace(config.image, depth=layers),
+        video=dataclasses.replace(config.video, depth=layers),
+        llm=dict(config.llm) | {"num_hidden_layers": layers},
+    )
+
+
+def write_converted(config: ModelConfig, target: Path) -> None:
+    """Write a converted folder with random numbers; all tensors are pieces of the same."""
     shapes = empty_model(config).state_dict()
     numbers = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
 
@@ -122,11 +134,13 @@ def write_converted(llm: str, target: Path) -> None:
 
 @app.command()
 def quantized(
-    folder: Annotated[Path, typer.Option(help="Where the weights are written and kept.")], llm: str = "phi3.5"
+    folder: Annotated[Path, typer.Option(help="Where the weights are written and kept.")],
+    llm: str = "phi3.5",
+    layers: Annotated[int, typer.Option(help="Layers of each part, of full width; 0 is all.")] = 0,
 ) -> None:
-    converted = folder / f"random-{llm}"
+    converted = folder / f"random-{llm}-{layers or 'all'}"
     if not storage.is_converted(converted):
-        write_converted(llm, converted)
+        write_converted(with_layers(RELEASED[llm], layers), converted)
     full = size(converted, "*.safetensors")
     for kind in KINDS:
         used, seconds, lines = measured("load-only", str(converted), "--quantize", kind)

@@ -57,7 +57,7 @@ class VideoLLM(nn.Module):
         return (tower or self._on_device(self.video_tower))(pixels)
 
     def _on_device(self, tower: nn.Module) -> Callable[..., Any]:
-        """Return a tower that runs on the model's device: an offloaded one as a copy that lives as long as the result."""
+        """Return a tower that runs on the model's device: an offloaded one as a copy that lives with the result."""
         if not self.offload:
             return tower
         own = chain(tower.named_parameters(), tower.named_buffers())

@@ -76,7 +76,7 @@ def save(folder: Path, model: torch.nn.Module, config: ModelConfig, tokenizer: T
     """
     if quantized.is_quantized(model):
         raise WeightsError(
-            "a model with int8 or int4 weights cannot be saved: save the one it was loaded from, and quantise at loading"
+            "a model with int8 or int4 weights cannot be saved: load it without quantize, and quantise when loading"
         )
     state = model.state_dict()
     write(
