@@ -15,7 +15,7 @@ import spaces  # before anything that touches CUDA
 import gradio as gr
 import typer
 
-from grounded.errors import GroundedError
+from grounded.errors import ConfigError, GroundedError
 from grounded.grounder import Grounder, load
 from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
 from grounded.space.endpoints import AnswerData, Endpoints, sentence
@@ -211,6 +211,14 @@ def main(
     ] = "auto",
     device: Annotated[str, typer.Option(envvar="GROUNDED_DEVICE", help="auto, cuda, mps or cpu.")] = "auto",
     dtype: Annotated[str, typer.Option(envvar="GROUNDED_DTYPE", help="auto, bfloat16, float16 or float32.")] = "auto",
+    quantize: Annotated[
+        str,
+        typer.Option(envvar="GROUNDED_QUANTIZE", help="Store weights as int8 or int4, where memory is short; or none."),
+    ] = "none",
+    offload: Annotated[
+        bool,
+        typer.Option("--offload-towers", envvar="GROUNDED_OFFLOAD", help="Keep the towers off the GPU between videos."),
+    ] = False,
     host: Annotated[
         str | None, typer.Option(envvar="GRADIO_SERVER_NAME", help="The address to listen at; 0.0.0.0 for all.")
     ] = None,
@@ -223,15 +231,16 @@ def main(
     """Open the page."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    zero = "SPACES_ZERO_GPU" in os.environ
     try:
-        grounder = load(model, device=device, dtype=dtype)
+        if zero and (quantize != "none" or offload):  # weights are handed to its workers as they were loaded
+            raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
+        grounder = load(model, device=device, dtype=dtype, quantize=quantize, offload=offload)
     except GroundedError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
-    service = Service(
-        grounder, limits=LIMITS, remote=on_zero_gpu(grounder) if "SPACES_ZERO_GPU" in os.environ else None
-    )
+    service = Service(grounder, limits=LIMITS, remote=on_zero_gpu(grounder) if zero else None)
     examples = read_examples(EXAMPLES)
     for example in examples if preload else ():
         service.watch(example.path)

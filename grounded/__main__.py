@@ -34,6 +34,8 @@ Video = Annotated[Path, typer.Argument(help="The video file.", metavar="VIDEO", 
 Model = Annotated[str, typer.Option(help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")]
 Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")]
+Quantize = Annotated[str, typer.Option(help="Store weights as int8 or int4, where memory is short; or none.")]
+Offload = Annotated[bool, typer.Option("--offload-towers", help="Keep the towers off the GPU between videos.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
@@ -51,11 +53,13 @@ def ground(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).ground(query)
+        answer = _watch(video, show, model, device, dtype, quantize, offload).ground(query)
     _print(answer, as_json)
 
 
@@ -67,6 +71,8 @@ def refer(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what happens in a range."""
@@ -74,7 +80,7 @@ def refer(
 
     with _progress(as_json) as show:
         first, last = parse_seconds(start), parse_seconds(end)
-        answer = _watch(video, model, device, dtype, show).refer(first, last)
+        answer = _watch(video, show, model, device, dtype, quantize, offload).refer(first, last)
     _print(answer, as_json)
 
 
@@ -86,21 +92,29 @@ def choose(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose one of several answers."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).choose(question, options)
+        answer = _watch(video, show, model, device, dtype, quantize, offload).choose(question, options)
     _print(answer, as_json)
 
 
 @app.command()
 def caption(
-    video: Video, model: Model = "auto", device: Device = "auto", dtype: Dtype = "auto", as_json: AsJson = False
+    video: Video,
+    model: Model = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    offload: Offload = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the events of the whole video."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).caption()
+        answer = _watch(video, show, model, device, dtype, quantize, offload).caption()
     _print(answer, as_json)
 
 
@@ -111,11 +125,13 @@ def ask(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    quantize: Quantize = "none",
+    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask anything about a video."""
     with _progress(as_json) as show:
-        conversation = _watch(video, model, device, dtype, show).conversation()
+        conversation = _watch(video, show, model, device, dtype, quantize, offload).conversation()
     for question in questions:
         with _progress(as_json):
             answer = conversation.ask(question)
@@ -176,11 +192,12 @@ def bench(
             typer.echo(f"{row.what:<44} {1000 * row.seconds:10.1f} ms {beside}".rstrip())
 
 
-def _watch(video: Path, model: str, device: str, dtype: str, show: Any) -> Watched:
+def _watch(video: Path, show: Any, model: str, device: str, dtype: str, quantize: str, offload: bool) -> Watched:
     show("loading the model", 0.0)
     from .grounder import load
 
-    return load(model, device=device, dtype=dtype).watch(video, on_progress=show)
+    loaded = load(model, device=device, dtype=dtype, quantize=quantize, offload=offload)
+    return loaded.watch(video, on_progress=show)
 
 
 def _video_facts(path: Path) -> dict[str, Any]:

@@ -28,9 +28,17 @@ Stop = Callable[[], bool]
 _NEW_TOKENS = {"ground": 128, "refer": 256, "choose": 128, "caption": 1024, "ask": 512}
 
 
-def load(name: str | Path = "auto", *, device: str = "auto", dtype: str = "auto", attention: str = "auto") -> Grounder:
+def load(
+    name: str | Path = "auto",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    quantize: str = "none",
+    offload: bool = False,
+) -> Grounder:
     """Load a model that watches videos; arguments and errors as in `weights.load`."""
-    return Grounder(weights.load(name, device, dtype, attention))
+    return Grounder(weights.load(name, device, dtype, attention, quantize, offload))
 
 
 class Grounder:

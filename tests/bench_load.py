@@ -3,10 +3,14 @@
 Writes random bfloat16 tensors with the names and shapes of the released files (kept for the next run), converts and
 loads them in fresh processes, and prints peak resident memory as a ratio to the bytes on disk. Needs the manifests of
 the full-size files: $GROUNDED_GOLDEN or ../shared/golden.
+
+`python -m tests.bench_load quantized --llm phi3.5 --folder DIR` writes a converted folder of random weights, without
+manifests, and loads it with full, int8 and int4 weights; `--layers 2` is quicker.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -20,8 +24,12 @@ import torch
 import typer
 
 from grounded import weights
-from grounded.config import RELEASED
+from grounded.config import RELEASED, ModelConfig
+from grounded.model.quantized import KINDS
+from grounded.weights import storage
+from grounded.weights.build import empty_model
 from grounded.weights.names import LAYOUTS
+from grounded.world.vocabulary import build_tokenizer
 from tests import golden
 
 
@@ -50,11 +58,12 @@ def write_released(root: Path, llm: str, target: Path) -> None:
     path.write_text(json.dumps(dict(RELEASED[llm].llm)))
 
 
-def measured(*arguments: str) -> tuple[float, float]:
-    """Run this script's ``arguments`` in a fresh process; return its peak resident bytes and its seconds."""
+def measured(*arguments: str) -> tuple[float, float, list[str]]:
+    """Run this script's ``arguments`` in a fresh process; return its peak resident bytes, its seconds and its lines."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", __spec__.name, *arguments], check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1]), time.perf_counter() - start
+    lines = done.stdout.splitlines()
+    return float(lines[-1]), time.perf_counter() - start, lines
 
 
 def peak() -> int:
@@ -79,12 +88,12 @@ def bench(
     if not released.exists():
         write_released(golden.folder(folder), llm, released)
     on_disk = size(released, "*.p*t*")
-    used, seconds = measured("convert-only", str(released), llm, str(converted))
+    used, seconds, _ = measured("convert-only", str(released), llm, str(converted))
     typer.echo(
         f"converting: peak {used / 1e9:5.2f} GB, {used / on_disk:.2f} x {on_disk / 1e9:.2f} GB on disk, {seconds:.0f} s"
     )
     on_disk = size(converted, "*.safetensors")
-    used, seconds = measured("load-only", str(converted))
+    used, seconds, _ = measured("load-only", str(converted))
     typer.echo(
         f"loading:    peak {used / 1e9:5.2f} GB, {used / on_disk:.2f} x {on_disk / 1e9:.2f} GB on disk, {seconds:.0f} s"
     )
@@ -96,11 +105,58 @@ def convert_only(released: str, llm: str, converted: str) -> None:
     typer.echo(peak())
 
 
+def with_layers(config: ModelConfig, layers: int) -> ModelConfig:
+    """Return a config of the same width with so many layers in each part; 0 keeps all."""
+    if not layers:
+        return config
+    return dataclasses.replace(
+        config,
+        image=dataclasses.replace(config.image, depth=layers),
+        video=dataclasses.replace(config.video, depth=layers),
+        llm=dict(config.llm) | {"num_hidden_layers": layers},
+    )
+
+
+def write_converted(config: ModelConfig, target: Path) -> None:
+    """Write a converted folder with random numbers; all tensors are pieces of the same."""
+    shapes = empty_model(config).state_dict()
+    numbers = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
+
+    def shard_of(names: list[str]) -> dict[str, torch.Tensor]:
+        return {
+            name: numbers.repeat(shape.numel() // len(numbers) + 1)[: shape.numel()].view(shape.shape).clone()
+            for name in names
+            for shape in [shapes[name]]
+        }
+
+    storage.write(target, config, build_tokenizer(config.bins), shapes, shard_of, torch.bfloat16)
+
+
 @app.command()
-def load_only(converted: str) -> None:
-    loaded = weights.load(converted, device="cpu", dtype="bfloat16")
+def quantized(
+    folder: Annotated[Path, typer.Option(help="Where the weights are written and kept.")],
+    llm: str = "phi3.5",
+    layers: Annotated[int, typer.Option(help="Layers of each part, of full width; 0 is all.")] = 0,
+) -> None:
+    converted = folder / f"random-{llm}-{layers or 'all'}"
+    if not storage.is_converted(converted):
+        write_converted(with_layers(RELEASED[llm], layers), converted)
+    full = size(converted, "*.safetensors")
+    for kind in KINDS:
+        used, seconds, lines = measured("load-only", str(converted), "--quantize", kind)
+        stored = float(lines[0])
+        typer.echo(
+            f"{kind}: weights {stored / 1e9:5.2f} GB, {stored / full:.2f} x bfloat16; "
+            f"loading: peak {used / 1e9:5.2f} GB, {used / full:.2f} x, {seconds:.0f} s"
+        )
+
+
+@app.command()
+def load_only(converted: str, quantize: str = "none") -> None:
+    loaded = weights.load(converted, device="cpu", dtype="bfloat16", quantize=quantize)
     for parameter in loaded.model.parameters():  # mapped pages count only once they are read
-        parameter.view(torch.int16).amax()
+        parameter.flatten().view(torch.uint8).amax()
+    typer.echo(sum(parameter.nbytes for parameter in loaded.model.parameters()))
     typer.echo(peak())
 
 

@@ -74,6 +74,16 @@ def test_bad_input_is_one_sentence_and_exit_code_one(run, task: str, arguments: 
     assert "Traceback" not in result.output
 
 
+def test_small_machines_have_options(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, object] = {}
+    usual = grounder.load
+    monkeypatch.setattr(grounder, "load", lambda *names, **settings: (seen.update(settings), usual())[1])
+    for task, arguments in TASKS.items():
+        seen.clear()
+        assert run(task, *arguments, "--quantize", "int8", "--offload-towers").exit_code == 0
+        assert (seen["quantize"], seen["offload"]) == ("int8", True)
+
+
 def test_a_missing_file_and_a_missing_model_are_sentences(run, tmp_path: Path) -> None:
     runner = CliRunner()
     for arguments in (

@@ -49,6 +49,12 @@ def evaluate(
     retry: Annotated[bool, typer.Option("--retry", help="Ask again what an earlier run could not answer.")] = False,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
+    quantize: Annotated[
+        str, typer.Option(help="Store weights as int8 or int4, where memory is short; or none.")
+    ] = "none",
+    offload: Annotated[
+        bool, typer.Option("--offload-towers", help="Keep the towers off the GPU between videos.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a benchmark with a model and print its table; `accelerate launch` spreads the videos over processes."""
@@ -64,11 +70,11 @@ def evaluate(
         share, own_device = _share(device)
         if share.index == 0:
             _warn_of_missing(items, videos)
-        settings = _settings(known, items, model, dtype)
+        settings = _settings(known, items, model, dtype, quantize)
 
         from ..grounder import load
 
-        loaded = load(model, device=own_device, dtype=dtype)
+        loaded = load(model, device=own_device, dtype=dtype, quantize=quantize, offload=offload)
         with _bar(quiet=as_json or share.index > 0) as on_video:
             found = run(
                 loaded,
@@ -157,7 +163,7 @@ def _warn_of_missing(items: Sequence[Item], folder: Path) -> None:
         )
 
 
-def _settings(benchmark: Benchmark, items: Sequence[Item], model: str, dtype: str) -> dict[str, Any]:
+def _settings(benchmark: Benchmark, items: Sequence[Item], model: str, dtype: str, quantize: str) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
     from .. import __version__
 
@@ -167,6 +173,7 @@ def _settings(benchmark: Benchmark, items: Sequence[Item], model: str, dtype: st
         "annotation": hashlib.sha256(repr(items).encode()).hexdigest()[:16],
         "model": model,
         "dtype": dtype,
+        "quantize": quantize,
         "best": benchmark.best,
         "version": __version__,
     }

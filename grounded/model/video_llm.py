@@ -6,10 +6,13 @@ Source: Wang et al., 2024, arXiv:2410.03290.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel
 
 from ..config import ModelConfig, TowerConfig
@@ -20,8 +23,11 @@ from .projectors import IMAGE_PROJECTORS, VideoProjector
 class VideoLLM(nn.Module):
     """The whole network. Built with random weights; `grounded.weights` fills it.
 
-    ``attention`` is "eager", "sdpa" or "flash_attention_2" and holds for both towers and the language model.
+    ``attention`` is "eager", "sdpa" or "flash_attention_2" and holds for both towers and the language model. Where
+    ``offload`` is set, the towers lie in main memory, and `encode` copies them to the device for as long as it runs.
     """
+
+    offload = False
 
     def __init__(self, config: ModelConfig, attention: str = "sdpa") -> None:
         super().__init__()
@@ -42,13 +48,20 @@ class VideoLLM(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.video_projector.linear_in.weight.dtype
 
-    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+    def image_features(self, pixels: torch.Tensor, tower: Callable[..., Any] | None = None) -> torch.Tensor:
         """Map normalised pixels (S, 3, H, W), one frame per segment, to (S, grid², width), class token left out."""
-        return self.image_tower(pixels).last_hidden_state[:, 1:]
+        return (tower or self._on_device(self.image_tower))(pixels).last_hidden_state[:, 1:]
 
-    def video_features(self, pixels: torch.Tensor) -> torch.Tensor:
+    def video_features(self, pixels: torch.Tensor, tower: Callable[..., Any] | None = None) -> torch.Tensor:
         """Map normalised pixels (S, T, 3, H, W) to (S, T·grid², width), class token left out."""
-        return self.video_tower(pixels)
+        return (tower or self._on_device(self.video_tower))(pixels)
+
+    def _on_device(self, tower: nn.Module) -> Callable[..., Any]:
+        """Return a tower that runs on the model's device: an offloaded one as a copy that lives with the result."""
+        if not self.offload:
+            return tower
+        own = chain(tower.named_parameters(), tower.named_buffers())
+        return partial(functional_call, tower, {name: tensor.to(self.device) for name, tensor in own})
 
     def encode(
         self,
@@ -63,10 +76,11 @@ class VideoLLM(nn.Module):
         ``on_progress`` is called with the fraction done.
         """
         segments = video_pixels.unflatten(0, (self.config.segments, -1))
+        image_tower, video_tower = self._on_device(self.image_tower), self._on_device(self.video_tower)
         image, video = [], []
         for number in range(self.config.segments):
-            image.append(self.image_features(image_pixels[number : number + 1]))
-            video.append(self.video_features(segments[number : number + 1]))
+            image.append(self.image_features(image_pixels[number : number + 1], image_tower))
+            video.append(self.video_features(segments[number : number + 1], video_tower))
             if on_progress:
                 on_progress((number + 1) / self.config.segments)
         return self.splice(torch.cat(image), torch.cat(video))

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
-from ..model import VideoLLM
+from ..model import VideoLLM, quantized
 from . import hub, names, storage
 from .conversion import convert_files
 
@@ -40,7 +40,14 @@ def home() -> Path:
     return Path(os.environ.get("GROUNDED_HOME", "~/.cache/grounded")).expanduser()
 
 
-def load(name: str | Path = "auto", device: str = "auto", dtype: str = "auto", attention: str = "auto") -> Loaded:
+def load(
+    name: str | Path = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    quantize: str = "none",
+    offload: bool = False,
+) -> Loaded:
     """Load a model.
 
     Args:
@@ -49,19 +56,28 @@ def load(name: str | Path = "auto", device: str = "auto", dtype: str = "auto", a
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         dtype: "auto", "bfloat16", "float16", "float32".
         attention: "auto", "eager", "sdpa", "flash_attention_2".
+        quantize: "none", "int8", "int4": how the weights of the linear layers in both towers and the language model are
+            stored. Embeddings, lm_head, norms, biases and projectors keep the dtype, and so does all arithmetic. In
+            int4, a layer whose inputs cannot be cut into groups of 32 is stored as int8.
+        offload: keep the towers in main memory, and on the device only while a video is encoded.
 
     Raises:
         WeightsError: the weights cannot be found, fetched or read.
         ConfigError: a setting has an unknown value, or the device is not there.
     """
     where = pick_device(device)
-    kind = pick_dtype(dtype, where)
+    if quantize not in quantized.KINDS:
+        raise ConfigError(f"quantize is {quantize!r}; choose {', '.join(quantized.KINDS)}")
+    kind = pick_dtype(dtype, where, quantize)
     how = pick_attention(attention, where)
     folder = find(str(name), where)
     config = storage.read_config(folder)
     tokenizer = storage.read_tokenizer(folder)
     log.info("loading %s from %s on %s, %s, %s", config.name, folder, where, kind, how)
-    return Loaded(storage.read_model(folder, config, how, where, kind), tokenizer, config)
+    model = storage.read_model(folder, config, how, where, kind, quantize, offload and where.type != "cpu")
+    for stored, count in quantized.counts(model).items():
+        log.info("%d layers are stored in %s", count, stored)
+    return Loaded(model, tokenizer, config)
 
 
 def convert(
@@ -131,11 +147,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the precision a name stands for; "auto" is bfloat16, float16 where a GPU lacks it, float32 on a CPU."""
+def pick_dtype(name: str, device: torch.device, quantize: str = "none") -> torch.dtype:
+    """Return the precision a name stands for; "auto" is bfloat16, float16 where a GPU lacks it, float32 on a CPU.
+
+    With quantised weights it is bfloat16 on a CPU that computes in it too: torch's kernels for them want it.
+    """
     if name == "auto":
         if device.type == "cpu":
-            return torch.float32
+            half = quantize != "none" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            return torch.bfloat16 if half else torch.float32
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
     if name not in DTYPES:
         raise ConfigError(f"dtype is {name!r}; choose auto, {', '.join(DTYPES)}")

@@ -14,11 +14,12 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
-from ..model import VideoLLM
+from ..model import VideoLLM, quantized
 from .build import empty_model
 
 CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer.json", "model.safetensors.index.json"
 SHARD_BYTES = 1_000_000_000
+TOWERS = ("image_tower", "video_tower")
 
 
 def write(
@@ -68,7 +69,15 @@ def write(
 
 
 def save(folder: Path, model: torch.nn.Module, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
-    """Write a model that is in memory."""
+    """Write a model that is in memory.
+
+    Raises:
+        WeightsError: its weights are quantised, or the disk has too little room.
+    """
+    if quantized.is_quantized(model):
+        raise WeightsError(
+            "a model with int8 or int4 weights cannot be saved: load it without quantize, and quantise when loading"
+        )
     state = model.state_dict()
     write(
         folder,
@@ -99,14 +108,31 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise WeightsError(f"{folder / TOKENIZER} cannot be read as a tokenizer: {error}") from error
 
 
-def read_model(folder: Path, config: ModelConfig, attention: str, device: torch.device, dtype: torch.dtype) -> VideoLLM:
+def read_model(
+    folder: Path,
+    config: ModelConfig,
+    attention: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantize: str = "none",
+    offload: bool = False,
+) -> VideoLLM:
     """Build the model on the meta device and fill it shard by shard: no second copy of the weights in memory.
+
+    ``quantize`` stores the weights of `quantized.linears` as "int8" or "int4", each as it is read. ``offload`` leaves
+    the towers in main memory; see `VideoLLM`.
 
     Raises:
         WeightsError: a shard is missing or damaged, or names and shapes are not exactly those of the model.
     """
     model = empty_model(config, attention)
+    model.offload = offload
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    linears = quantized.linears(model) if quantize != "none" else {}
+
+    def home(name: str) -> torch.device:
+        return torch.device("cpu") if offload and name.startswith(TOWERS) else device
+
     problems: list[str] = []
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
@@ -117,12 +143,17 @@ def read_model(folder: Path, config: ModelConfig, attention: str, device: torch.
                     tensor = shard.get_tensor(name)
                     if wanted.pop(name, None) != tuple(tensor.shape):
                         problems.append(f"unknown or misshapen: {name} {tuple(tensor.shape)}")
-                    else:
-                        tensors[name] = tensor.to(dtype)
+                    elif name.endswith(".weight") and (path := name.removesuffix(".weight")) in linears:
+                        made = quantized.quantize(tensor, linears[path].bias, quantize, dtype, home(name))
+                        model.set_submodule(path, made)
+                    else:  # a copy, where it would keep the shard of quantised weights in memory
+                        tensors[name] = tensor.to(home(name), dtype, copy=quantize != "none")
                 model.load_state_dict(tensors, strict=False, assign=True)
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise WeightsError(f"the weights in {folder} cannot be read: {error}") from error
     problems += [f"missing: {name}" for name in wanted]
     if problems:
         raise WeightsError(f"the weights in {folder} do not fit their config:\n" + "\n".join(problems))
-    return model.to(device).requires_grad_(False)  # what is left to move are the buffers
+    for name, part in model.named_children():
+        part.to(home(name))  # what is left to move are the buffers
+    return model.requires_grad_(False)

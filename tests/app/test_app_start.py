@@ -37,6 +37,17 @@ def test_settings_come_from_the_environment_too(command: Any, monkeypatch: pytes
     variables = {"GROUNDED_MODEL": "phi3.5", "GROUNDED_DEVICE": "cuda", "GROUNDED_DTYPE": "float16"}
     CliRunner().invoke(command, [], env=variables)
     assert (seen["model"], seen["device"], seen["dtype"]) == ("phi3.5", "cuda", "float16")
+    assert (seen["quantize"], seen["offload"]) == ("none", False)
+    CliRunner().invoke(command, [], env={"GROUNDED_QUANTIZE": "int8", "GROUNDED_OFFLOAD": "1"})
+    assert (seen["quantize"], seen["offload"]) == ("int8", True)
+    CliRunner().invoke(command, ["--quantize", "int4", "--offload-towers"])
+    assert (seen["quantize"], seen["offload"]) == ("int4", True)
+
+
+@pytest.mark.parametrize("arguments", [["--quantize", "int8"], ["--offload-towers"]])
+def test_zero_gpu_takes_full_weights_alone(command: Any, arguments: list[str]) -> None:
+    result = CliRunner().invoke(command, ["--model", "tiny", *arguments], env={"SPACES_ZERO_GPU": "true"})
+    assert result.exit_code == 1 and result.output.startswith("error: ZeroGPU")
 
 
 def test_every_tab_has_examples_and_their_videos_are_there() -> None:
