@@ -48,6 +48,9 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what
 def ground(
     video: Video,
     query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Look closer at parts of a long video: slower, and finds what is short.")
+    ] = False,
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -55,8 +58,10 @@ def ground(
 ) -> None:
     """Find when something happens."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).ground(query)
+        answer = _watch(video, model, device, dtype, show).ground(query, fine=fine, on_progress=show)
     _print(answer, as_json)
+    if answer.looks:
+        typer.echo(f"{answer.looks} closer looks", err=True)
 
 
 @app.command()

@@ -16,7 +16,7 @@ LEVELS = (
     {"errors"},
     {"types", "config"},
     {"time_tokens", "prompts", "pixels", "video", "confidence", "model", "weights"},
-    {"world"},
+    {"world", "fine"},
     {"grounder"},
     {"evaluation", "training", "annotation", "bench", "library", "clips", "export", "timeline"},
     {"serving"},

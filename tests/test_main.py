@@ -51,6 +51,12 @@ def test_every_task_prints_something_for_people(run, task: str) -> None:
     assert "{" not in result.stdout.splitlines()[0] or task != "choose"
 
 
+def test_a_short_video_is_fine_as_it_is(run) -> None:
+    result = run("ground", "a red box", "--fine", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["looks"] <= 6  # no sweep
+
+
 def test_a_conversation_is_several_questions(run) -> None:
     result = run("ask", "What is shown?", "And then?", "--json")
     assert [json.loads(line)["question"] for line in result.stdout.splitlines()] == ["What is shown?", "And then?"]
