@@ -24,6 +24,7 @@ from .types import Answer, Clip, Moment, Option
 
 MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were trained on
 MAX_BATCH = 16  # questions answered together; memory grows with them
+MAX_TAIL_TOKENS = 2560  # of one video's conversations, kept on the device: the longest one, its last answer included
 MAX_WINDOW_BYTES = 3 << 29  # visual tokens of one video's windows that are kept: some seventy for phi3.5
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
@@ -126,6 +127,7 @@ class Watched:
         self.times = times
         self.view: View | None = None
         self._prefix: decoding.Prefix | None = None
+        self._tails: list[decoding.Tail] = []  # of conversations, the last used first
         self._windows: OrderedDict[Window, Watched] = OrderedDict()  # looked at, the least recently used first
         self._windows_lock = threading.Lock()
 
@@ -143,12 +145,12 @@ class Watched:
     @property
     def cache_nbytes(self) -> int:
         """Bytes on the device that `forget` frees."""
-        prefix = self._prefix
-        return 0 if prefix is None else prefix.embeddings.nbytes + prefix.cache.nbytes
+        prefix, tails = self._prefix, sum(tail.nbytes for tail in self._tails)
+        return tails if prefix is None else tails + prefix.embeddings.nbytes + prefix.cache.nbytes
 
     def forget(self) -> None:
-        """Free the cache on the device; the next question makes it again from the visual tokens."""
-        self._prefix = None
+        """Free the caches on the device, those of conversations too; the next question makes them again."""
+        self._prefix, self._tails = None, []
 
     @overload
     def ground(
@@ -315,12 +317,12 @@ class Watched:
         grounder = self.grounder
         texts = [" ".join(grounder.safe(option, "option").split()) for option in options]
         turn = Turn(prompts.choose(self._timed(grounder.safe(question)), texts), grounding=False)
-        answer = self._answer("choose", [question], [[turn]], on_text, stop)[0]
+        answer = self._answer("choose", [question], [[turn]], on_text, stop, more=evidence)[0]
         moments: tuple[Moment, ...] = ()
         if evidence and not (stop and stop()):
             said = dataclasses.replace(turn, answer=time_tokens.spaced(answer.raw))
             shown = self._answer(
-                "ask", [prompts.EVIDENCE], [[said, Turn(prompts.EVIDENCE, grounding=True)]], None, stop
+                "ask", [prompts.EVIDENCE], [[said, Turn(prompts.EVIDENCE, grounding=True)]], None, stop, more=True
             )
             moments = shown[0].moments
         return dataclasses.replace(
@@ -377,8 +379,13 @@ class Watched:
         turns: Sequence[Sequence[Turn]],
         on_text: OnText | None,
         stop: Stop | None,
+        more: bool = False,
     ) -> list[Answer]:
-        """Answer each conversation's open turn, all of them as one batch."""
+        """Answer each conversation's open turn, all of them as one batch.
+
+        ``more`` says that there is one conversation, which may go on: it continues from its earlier turns as far as
+        they are kept, and is kept itself.
+        """
         grounder, bins = self.grounder, self.grounder.config.bins
         ids = [grounder.token_ids(prompts.after_image(grounder.chat, conversation)) for conversation in turns]
         if not ids:
@@ -397,6 +404,7 @@ class Watched:
             with grounder.lock:
                 prefix = self._read_prefix()
                 room = grounder.model.language_model.config.max_position_embeddings - prefix.length - longest
+                tail = max(self._tails, key=lambda tail: tail.shared(ids[0]), default=None) if more else None
                 generations += decoding.generate(
                     grounder.model,
                     prefix,
@@ -406,8 +414,22 @@ class Watched:
                     keep=grounder.temporal,
                     on_token=stream if on_text and len(ids) == 1 else None,
                     stop=stop,
+                    tail=tail,
+                    keep_tail=more,
                 )
+                self._keep_tail(generations[-1].tail)
         return [self._read(task, q, generation) for q, generation in zip(questions, generations, strict=True)]
+
+    def _keep_tail(self, tail: decoding.Tail | None) -> None:
+        """Keep a conversation's tail instead of that of its earlier turns, and the others as far as there is room."""
+        if tail is None:
+            return
+        kept, room = [tail], MAX_TAIL_TOKENS - len(tail.ids)
+        for other in self._tails:
+            if other.shared(tail.ids) < len(other.ids) <= room:
+                kept.append(other)
+                room -= len(other.ids)
+        self._tails = kept
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.grounder.tokenizer.decode(list(ids)).strip()
@@ -463,7 +485,10 @@ def _curve(joint: torch.Tensor) -> tuple[float, ...]:
 
 
 class Conversation:
-    """Several questions in a row about one video, each seeing the answers before it."""
+    """Several questions in a row about one video, each seeing the answers before it.
+
+    A turn continues from the cache of the turns before it, which the video keeps until `Watched.forget`.
+    """
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
@@ -474,6 +499,6 @@ class Conversation:
         watched = self.watched
         text = watched._timed(watched.grounder.safe(question))
         turn = Turn(text, grounding=prompts.asks_for_time(text))
-        answer = watched._answer("ask", [question], [[*self.turns, turn]], on_text, stop)[0]
+        answer = watched._answer("ask", [question], [[*self.turns, turn]], on_text, stop, more=True)[0]
         self.turns = (*self.turns, Turn(turn.question, turn.grounding, time_tokens.spaced(answer.raw)))
         return answer
