@@ -18,11 +18,14 @@ import typer
 from grounded.errors import GroundedError
 from grounded.grounder import Grounder, load
 from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
+from grounded.shelf import Shelf
 from grounded.space.endpoints import AnswerData, Endpoints, sentence
 from grounded.space.examples import Example, offers, read_examples
 from grounded.space.files import FORMS, LIMITS
 from grounded.space.visits import Session, Visits
 from grounded.timeline import Reply, Timeline
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = Path(__file__).parent / "examples"
 QUEUE = 64  # waiting questions; the next one is told that the queue is full
@@ -219,19 +222,25 @@ def main(
     preload: Annotated[
         bool, typer.Option(envvar="GROUNDED_PRELOAD", help="Watch the examples before the page opens.")
     ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(envvar="GROUNDED_KEEP", help="A folder that keeps what was seen, beyond a restart."),
+    ] = None,
 ) -> None:
     """Open the page."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
+        shelf = Shelf(keep) if keep else None
         grounder = load(model, device=device, dtype=dtype)
     except GroundedError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
-    service = Service(
-        grounder, limits=LIMITS, remote=on_zero_gpu(grounder) if "SPACES_ZERO_GPU" in os.environ else None
-    )
+    remote = on_zero_gpu(grounder) if "SPACES_ZERO_GPU" in os.environ else None
+    if shelf and remote:
+        log.warning("--keep has no effect on ZeroGPU: the weights are at hand in a worker alone")
+    service = Service(grounder, limits=LIMITS, shelf=None if remote else shelf, remote=remote)
     examples = read_examples(EXAMPLES)
     for example in examples if preload else ():
         service.watch(example.path)

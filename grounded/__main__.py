@@ -34,6 +34,10 @@ Video = Annotated[Path, typer.Argument(help="The video file.", metavar="VIDEO", 
 Model = Annotated[str, typer.Option(help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")]
 Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")]
+Keep = Annotated[
+    Path | None,
+    typer.Option(envvar="GROUNDED_KEEP", help="A folder that keeps what was seen, so that a video is watched once."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
@@ -54,11 +58,12 @@ def ground(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).ground(query, fine=fine, on_progress=show)
+        answer = _watch(video, model, device, dtype, keep, show).ground(query, fine=fine, on_progress=show)
     _print(answer, as_json)
     if answer.looks:
         typer.echo(f"{answer.looks} closer looks", err=True)
@@ -72,6 +77,7 @@ def refer(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what happens in a range."""
@@ -79,7 +85,7 @@ def refer(
 
     with _progress(as_json) as show:
         first, last = parse_seconds(start), parse_seconds(end)
-        answer = _watch(video, model, device, dtype, show).refer(first, last)
+        answer = _watch(video, model, device, dtype, keep, show).refer(first, last)
     _print(answer, as_json)
 
 
@@ -91,21 +97,27 @@ def choose(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose one of several answers."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).choose(question, options)
+        answer = _watch(video, model, device, dtype, keep, show).choose(question, options)
     _print(answer, as_json)
 
 
 @app.command()
 def caption(
-    video: Video, model: Model = "auto", device: Device = "auto", dtype: Dtype = "auto", as_json: AsJson = False
+    video: Video,
+    model: Model = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    keep: Keep = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the events of the whole video."""
     with _progress(as_json) as show:
-        answer = _watch(video, model, device, dtype, show).caption()
+        answer = _watch(video, model, device, dtype, keep, show).caption()
     _print(answer, as_json)
 
 
@@ -116,11 +128,12 @@ def ask(
     model: Model = "auto",
     device: Device = "auto",
     dtype: Dtype = "auto",
+    keep: Keep = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask anything about a video."""
     with _progress(as_json) as show:
-        conversation = _watch(video, model, device, dtype, show).conversation()
+        conversation = _watch(video, model, device, dtype, keep, show).conversation()
     for question in questions:
         with _progress(as_json):
             answer = conversation.ask(question)
@@ -181,11 +194,18 @@ def bench(
             typer.echo(f"{row.what:<44} {1000 * row.seconds:10.1f} ms {beside}".rstrip())
 
 
-def _watch(video: Path, model: str, device: str, dtype: str, show: Any) -> Watched:
+def _watch(video: Path, model: str, device: str, dtype: str, keep: Path | None, show: Any) -> Watched:
     show("loading the model", 0.0)
     from .grounder import load
+    from .shelf import Shelf
 
-    return load(model, device=device, dtype=dtype).watch(video, on_progress=show)
+    shelf = Shelf(keep) if keep else None
+    grounder = load(model, device=device, dtype=dtype)
+
+    def look() -> Watched:
+        return grounder.watch(video, on_progress=show)
+
+    return shelf.watch(grounder, video, look) if shelf else look()
 
 
 def _video_facts(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Look = Callable[[Window, list[str]], list[Answer]]  # grounds queries in a windo
 
 @dataclass(frozen=True)
 class Fine:
-    """How closely to look; the defaults were chosen on validation films of the synthetic world.
+    """How closely to look; window, candidates and around were chosen on films of the world's validation scenes.
 
     ``window`` is what a sweep sees at a time, in seconds; it grows where the sweep would take more than ``most`` looks.
     A first look is sure where its best moment has a score of at least ``sure`` and lasts at least ``steps`` gaps

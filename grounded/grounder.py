@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import os
 import string
 import threading
 from collections import OrderedDict
@@ -79,13 +81,36 @@ class Grounder:
         """
         report = on_progress or (lambda *_: None)
         report("decoding", 0.0)
+        limits = limits or video_file.Limits()
+        clip = video_file.sample(
+            path,
+            self.config.frames,
+            decoder=decoder,
+            limits=limits,
+            on_progress=lambda done: report("decoding", done),
+        )
+        watched = self.look(clip, on_progress=on_progress)
+        watched.view = self.view(path, decoder, limits)
+        return watched
+
+    def view(
+        self, path: str | os.PathLike[str], decoder: str = "pyav", limits: video_file.Limits | None = None
+    ) -> View:
+        """Return what decodes windows of a file for a closer look; see `Watched.view`."""
         decode = functools.partial(
             video_file.sample, path, self.config.frames, decoder=decoder, limits=limits or video_file.Limits()
         )
-        clip = decode(on_progress=lambda done: report("decoding", done))
-        watched = self.look(clip, on_progress=on_progress)
-        watched.view = lambda start, end: decode(start=start, end=end)
-        return watched
+        return lambda start, end: decode(start=start, end=end)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that visual tokens depend on beside the frames: the model's record, and its weights."""
+        digest = hashlib.sha256(self.config.to_json().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if not name.startswith("language_model."):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def look(self, clip: Clip, *, on_progress: OnProgress | None = None) -> Watched:
         """Encode a clip that is already decoded; it must hold ``config.frames`` frames."""

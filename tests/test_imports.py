@@ -19,6 +19,7 @@ LEVELS = (
     {"world", "fine"},
     {"grounder"},
     {"evaluation", "training", "annotation", "bench", "library", "clips", "export", "timeline"},
+    {"shelf"},
     {"serving"},
     {"space"},
     {"__main__", "__init__"},

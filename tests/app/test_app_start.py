@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,12 @@ def test_settings_come_from_the_environment_too(command: Any, monkeypatch: pytes
     variables = {"GROUNDED_MODEL": "phi3.5", "GROUNDED_DEVICE": "cuda", "GROUNDED_DTYPE": "float16"}
     CliRunner().invoke(command, [], env=variables)
     assert (seen["model"], seen["device"], seen["dtype"]) == ("phi3.5", "cuda", "float16")
+
+
+def test_a_folder_that_cannot_be_is_a_sentence(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    result = CliRunner().invoke(command, [], env={"GROUNDED_KEEP": str(tmp_path / "file")})
+    assert result.exit_code == 1 and result.output.startswith("error: ") and "cannot hold" in result.output
 
 
 def test_every_tab_has_examples_and_their_videos_are_there() -> None:
