@@ -15,14 +15,18 @@ import spaces  # before anything that touches CUDA
 import gradio as gr
 import typer
 
+from grounded.command import Keeping, options, program
 from grounded.errors import ConfigError, GroundedError
-from grounded.grounder import Grounder, load
+from grounded.grounder import Grounder
 from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
+from grounded.shelf import Shelf
 from grounded.space.endpoints import AnswerData, Endpoints, sentence
 from grounded.space.examples import Example, offers, read_examples
 from grounded.space.files import FORMS, LIMITS
 from grounded.space.visits import Session, Visits
 from grounded.timeline import Reply, Timeline
+
+log = logging.getLogger("grounded.app")
 
 EXAMPLES = Path(__file__).parent / "examples"
 QUEUE = 64  # waiting questions; the next one is told that the queue is full
@@ -205,20 +209,9 @@ def on_zero_gpu(grounder: Grounder) -> Remote:
     return work
 
 
+@options
 def main(
-    model: Annotated[
-        str, typer.Option(envvar="GROUNDED_MODEL", help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(envvar="GROUNDED_DEVICE", help="auto, cuda, mps or cpu.")] = "auto",
-    dtype: Annotated[str, typer.Option(envvar="GROUNDED_DTYPE", help="auto, bfloat16, float16 or float32.")] = "auto",
-    quantize: Annotated[
-        str,
-        typer.Option(envvar="GROUNDED_QUANTIZE", help="Store weights as int8 or int4, where memory is short; or none."),
-    ] = "none",
-    offload: Annotated[
-        bool,
-        typer.Option("--offload-towers", envvar="GROUNDED_OFFLOAD", help="Keep the towers off the GPU between videos."),
-    ] = False,
+    loading: Keeping,
     host: Annotated[
         str | None, typer.Option(envvar="GRADIO_SERVER_NAME", help="The address to listen at; 0.0.0.0 for all.")
     ] = None,
@@ -232,15 +225,13 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     zero = "SPACES_ZERO_GPU" in os.environ
-    try:
-        if zero and (quantize != "none" or offload):  # weights are handed to its workers as they were loaded
-            raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
-        grounder = load(model, device=device, dtype=dtype, quantize=quantize, offload=offload)
-    except GroundedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-
-    service = Service(grounder, limits=LIMITS, remote=on_zero_gpu(grounder) if zero else None)
+    if zero and (loading.quantize != "none" or loading.offload):  # weights go to its workers as they were loaded
+        raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
+    if zero and loading.keep:
+        log.warning("--keep has no effect on ZeroGPU: the weights are at hand in a worker alone")
+    shelf = Shelf(loading.keep) if loading.keep and not zero else None
+    grounder = loading.load()
+    service = Service(grounder, limits=LIMITS, shelf=shelf, remote=on_zero_gpu(grounder) if zero else None)
     examples = read_examples(EXAMPLES)
     for example in examples if preload else ():
         service.watch(example.path)
@@ -263,4 +254,4 @@ def launch(page: gr.Blocks, **settings: Any) -> Any:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    program(main)()

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
+    from .fine import Fine
     from .grounder import Conversation, Grounder, Watched, load
+    from .shelf import Shelf
     from .types import Answer, Clip, Moment, Option, VideoInfo
     from .video import Limits, probe, sample
     from .weights import convert
@@ -32,7 +34,9 @@ _HOMES = {
         "VideoError",
         "WeightsError",
     ),
+    "fine": ("Fine",),
     "grounder": ("Conversation", "Grounder", "Watched", "load"),
+    "shelf": ("Shelf",),
     "types": ("Answer", "Clip", "Moment", "Option", "VideoInfo"),
     "video": ("Limits", "probe", "sample"),
     "weights": ("convert",),
@@ -44,12 +48,14 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "DataError",
+    "Fine",
     "Grounder",
     "GroundedError",
     "Limits",
     "Moment",
     "Option",
     "QuestionError",
+    "Shelf",
     "TimeError",
     "VideoError",
     "VideoInfo",

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .annotation import cli as annotation
-from .errors import GroundedError
+from .command import Commands, Keeping, options
 from .evaluation import cli as evaluation
 from .training import cli as training
 from .training.tiny import cli as tiny
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .types import Answer
 
 app = typer.Typer(
+    cls=Commands,
     help="Find moments in videos: ask in words, get the seconds; give seconds, get words.",
     no_args_is_help=True,
     add_completion=False,
@@ -31,11 +32,6 @@ app = typer.Typer(
 )
 
 Video = Annotated[Path, typer.Argument(help="The video file.", metavar="VIDEO", show_default=False)]
-Model = Annotated[str, typer.Option(help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")]
-Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
-Dtype = Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")]
-Quantize = Annotated[str, typer.Option(help="Store weights as int8 or int4, where memory is short; or none.")]
-Offload = Annotated[bool, typer.Option("--offload-towers", help="Keep the towers off the GPU between videos.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
@@ -47,32 +43,31 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what
 
 
 @app.command()
+@options
 def ground(
+    loading: Keeping,
     video: Video,
     query: Annotated[str, typer.Argument(help="What to look for, in words.")],
-    model: Model = "auto",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    offload: Offload = False,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Look closer at parts of a long video: slower, and finds what is short.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
     with _progress(as_json) as show:
-        answer = _watch(video, show, model, device, dtype, quantize, offload).ground(query)
+        answer = _watch(loading, video, show).ground(query, fine=fine, on_progress=show)
     _print(answer, as_json)
+    if answer.looks:
+        typer.echo(f"{answer.looks} closer looks", err=True)
 
 
 @app.command()
+@options
 def refer(
+    loading: Keeping,
     video: Video,
     start: Annotated[str, typer.Argument(help="Where the range begins: seconds (12.5) or 0:12.")],
     end: Annotated[str, typer.Argument(help="Where it ends.")],
-    model: Model = "auto",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what happens in a range."""
@@ -80,58 +75,49 @@ def refer(
 
     with _progress(as_json) as show:
         first, last = parse_seconds(start), parse_seconds(end)
-        answer = _watch(video, show, model, device, dtype, quantize, offload).refer(first, last)
+        answer = _watch(loading, video, show).refer(first, last)
     _print(answer, as_json)
 
 
 @app.command()
+@options
 def choose(
+    loading: Keeping,
     video: Video,
     question: Annotated[str, typer.Argument(help="The question.")],
     options: Annotated[list[str], typer.Argument(help="Two options or more.")],
-    model: Model = "auto",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose one of several answers."""
     with _progress(as_json) as show:
-        answer = _watch(video, show, model, device, dtype, quantize, offload).choose(question, options)
+        answer = _watch(loading, video, show).choose(question, options)
     _print(answer, as_json)
 
 
 @app.command()
+@options
 def caption(
+    loading: Keeping,
     video: Video,
-    model: Model = "auto",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """List the events of the whole video."""
     with _progress(as_json) as show:
-        answer = _watch(video, show, model, device, dtype, quantize, offload).caption()
+        answer = _watch(loading, video, show).caption()
     _print(answer, as_json)
 
 
 @app.command()
+@options
 def ask(
+    loading: Keeping,
     video: Video,
     questions: Annotated[list[str], typer.Argument(help="One question, or several turns of a conversation.")],
-    model: Model = "auto",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    quantize: Quantize = "none",
-    offload: Offload = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask anything about a video."""
     with _progress(as_json) as show:
-        conversation = _watch(video, show, model, device, dtype, quantize, offload).conversation()
+        conversation = _watch(loading, video, show).conversation()
     for question in questions:
         with _progress(as_json):
             answer = conversation.ask(question)
@@ -192,12 +178,17 @@ def bench(
             typer.echo(f"{row.what:<44} {1000 * row.seconds:10.1f} ms {beside}".rstrip())
 
 
-def _watch(video: Path, show: Any, model: str, device: str, dtype: str, quantize: str, offload: bool) -> Watched:
+def _watch(loading: Keeping, video: Path, show: Any) -> Watched:
     show("loading the model", 0.0)
-    from .grounder import load
+    from .shelf import Shelf
 
-    loaded = load(model, device=device, dtype=dtype, quantize=quantize, offload=offload)
-    return loaded.watch(video, on_progress=show)
+    shelf = Shelf(loading.keep) if loading.keep else None
+    grounder = loading.load()
+
+    def look() -> Watched:
+        return grounder.watch(video, on_progress=show)
+
+    return shelf.watch(grounder, video, look) if shelf else look()
 
 
 def _video_facts(path: Path) -> dict[str, Any]:
@@ -226,7 +217,7 @@ def _model_facts(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Any]:
-    """Give a function (what, fraction) that draws a bar; expected errors become one line and exit code 1."""
+    """Give a function (what, fraction) that draws a bar."""
     from tqdm import tqdm
 
     bar = tqdm(
@@ -240,18 +231,9 @@ def _progress(quiet: bool) -> Iterator[Any]:
 
     try:
         yield show
-    except GroundedError as error:
-        bar.leave = False
-        bar.close()
-        _fail(str(error))
     finally:
         bar.leave = False
         bar.close()
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(f"error: {sentence}", err=True)
-    raise typer.Exit(1)
 
 
 def _print(answer: Answer, as_json: bool) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import os
 import string
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
@@ -14,16 +18,20 @@ import torch
 from . import pixels, prompts, time_tokens, weights
 from . import video as video_file
 from .confidence import HIT_IOU, coverage, independent, iou, ranked_spans, span_confidence
-from .errors import QuestionError, WeightsError
+from .errors import QuestionError, VideoError, WeightsError
+from .fine import Fine, Window, search
 from .model import decoding
 from .prompts import Turn
 from .types import Answer, Clip, Moment, Option
 
 MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were trained on
 MAX_BATCH = 16  # questions answered together; memory grows with them
+MAX_TAIL_TOKENS = 2560  # of one video's conversations, kept on the device: the longest one, its last answer included
+MAX_WINDOW_BYTES = 3 << 29  # visual tokens of one video's windows that are kept: some seventy for phi3.5
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
 Stop = Callable[[], bool]
+View = Callable[[float, float], Clip]  # decodes the frames of a window, start to end in seconds
 
 _NEW_TOKENS = {"ground": 128, "refer": 256, "choose": 128, "caption": 1024, "ask": 512}
 
@@ -81,14 +89,36 @@ class Grounder:
         """
         report = on_progress or (lambda *_: None)
         report("decoding", 0.0)
+        limits = limits or video_file.Limits()
         clip = video_file.sample(
             path,
             self.config.frames,
             decoder=decoder,
-            limits=limits or video_file.Limits(),
+            limits=limits,
             on_progress=lambda done: report("decoding", done),
         )
-        return self.look(clip, on_progress=on_progress)
+        watched = self.look(clip, on_progress=on_progress)
+        watched.view = self.view(path, decoder, limits)
+        return watched
+
+    def view(
+        self, path: str | os.PathLike[str], decoder: str = "pyav", limits: video_file.Limits | None = None
+    ) -> View:
+        """Return what decodes windows of a file for a closer look; see `Watched.view`."""
+        decode = functools.partial(
+            video_file.sample, path, self.config.frames, decoder=decoder, limits=limits or video_file.Limits()
+        )
+        return lambda start, end: decode(start=start, end=end)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that visual tokens depend on beside the frames: the model's record, and its weights."""
+        digest = hashlib.sha256(self.config.to_json().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if not name.startswith("language_model."):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def look(self, clip: Clip, *, on_progress: OnProgress | None = None) -> Watched:
         """Encode a clip that is already decoded; it must hold ``config.frames`` frames."""
@@ -118,14 +148,21 @@ class Grounder:
 
 
 class Watched:
-    """A video that a model has seen. The cache of what every question begins with is made at the first question."""
+    """A video that a model has seen. The cache of what every question begins with is made at the first question.
+
+    ``view`` decodes a window of the same video, for a closer look; None where the file is not at hand.
+    """
 
     def __init__(self, grounder: Grounder, visual: torch.Tensor, duration: float, times: tuple[float, ...]) -> None:
         self.grounder = grounder
         self.visual = visual
         self.duration = duration
         self.times = times
+        self.view: View | None = None
         self._prefix: decoding.Prefix | None = None
+        self._tails: list[decoding.Tail] = []  # of conversations, the last used first
+        self._windows: OrderedDict[Window, Watched] = OrderedDict()  # looked at, the least recently used first
+        self._windows_lock = threading.Lock()
 
     @property
     def step(self) -> float:
@@ -134,29 +171,51 @@ class Watched:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of main memory that the visual tokens take."""
-        return self.visual.nbytes
+        """Bytes of main memory that the visual tokens take, those of kept windows too."""
+        with self._windows_lock:
+            return self.visual.nbytes + sum(window.visual.nbytes for window in self._windows.values())
 
     @property
     def cache_nbytes(self) -> int:
         """Bytes on the device that `forget` frees."""
-        prefix = self._prefix
-        return 0 if prefix is None else prefix.embeddings.nbytes + prefix.cache.nbytes
+        prefix, tails = self._prefix, sum(tail.nbytes for tail in self._tails)
+        return tails if prefix is None else tails + prefix.embeddings.nbytes + prefix.cache.nbytes
 
     def forget(self) -> None:
-        """Free the cache on the device; the next question makes it again from the visual tokens."""
-        self._prefix = None
+        """Free the caches on the device, those of conversations too; the next question makes them again."""
+        self._prefix, self._tails = None, []
 
     @overload
     def ground(
-        self, query: str, *, best: int = 0, on_text: OnText | None = None, stop: Stop | None = None
+        self,
+        query: str,
+        *,
+        best: int = 0,
+        fine: bool | Fine = False,
+        on_text: OnText | None = None,
+        on_progress: OnProgress | None = None,
+        stop: Stop | None = None,
     ) -> Answer: ...
     @overload
     def ground(
-        self, query: list[str], *, best: int = 0, on_text: OnText | None = None, stop: Stop | None = None
+        self,
+        query: list[str],
+        *,
+        best: int = 0,
+        fine: bool | Fine = False,
+        on_text: OnText | None = None,
+        on_progress: OnProgress | None = None,
+        stop: Stop | None = None,
     ) -> list[Answer]: ...
     def ground(
-        self, query: str | list[str], *, best: int = 0, on_text: OnText | None = None, stop: Stop | None = None
+        self,
+        query: str | list[str],
+        *,
+        best: int = 0,
+        fine: bool | Fine = False,
+        on_text: OnText | None = None,
+        on_progress: OnProgress | None = None,
+        stop: Stop | None = None,
     ) -> Answer | list[Answer]:
         """Find when the described content happens. Several queries are answered as one batch.
 
@@ -164,8 +223,13 @@ class Watched:
         to ``best`` in all: decoded so that each is valid and distinct, at the cost of two more forward passes. A model
         that says "not in the video" is not pressed for moments.
 
+        ``fine`` looks closer at a long video, from coarse to fine; `Fine` holds the settings. ``Answer.looks`` says how
+        many windows were decoded and encoded for it, all of them reported by ``on_progress``; they are kept, so that a
+        further query does without. The file must still be where it was watched.
+
         Raises:
             QuestionError: a query is empty, too long, or not valid text.
+            VideoError: ``fine``, and the video was not watched from a file, or the file has changed.
         """
         queries = [query] if isinstance(query, str) else query
         safe = [self.grounder.safe(text, "query") for text in queries]
@@ -173,7 +237,61 @@ class Watched:
         answers = self._answer("ground", queries, turns, on_text, stop)
         if best > 0 and not (stop and stop()):
             answers = [self._add_moments(answer, turn, best) for answer, turn in zip(answers, turns, strict=True)]
+        if fine:
+            answers = self._look_closer(queries, answers, Fine() if fine is True else fine, best, on_progress, stop)
         return answers[0] if isinstance(query, str) else answers
+
+    def _look_closer(
+        self,
+        queries: Sequence[str],
+        first: Sequence[Answer],
+        fine: Fine,
+        best: int,
+        on_progress: OnProgress | None,
+        stop: Stop | None,
+    ) -> list[Answer]:
+        """Return the answers from coarse to fine; ``first`` are those of the look at the whole."""
+        looks = 0
+
+        def ground(window: Window, wanted: list[str]) -> list[Answer]:
+            nonlocal looks
+            watched, known = self._look_at(window)
+            looks += not known
+            answers = watched.ground(wanted, stop=stop)
+            watched.forget()
+            return [self._shifted(answer, window[0]) for answer in answers]
+
+        gap = self.duration / self.grounder.config.frames
+        report = on_progress or (lambda *_: None)
+        found = search(queries, first, ground, gap, fine, best, lambda done: report("looking closer", done), stop)
+        return [dataclasses.replace(answer, looks=looks) for answer in found]
+
+    def _look_at(self, window: Window) -> tuple[Watched, bool]:
+        """Return a window as a video of its own, and whether it had been looked at before."""
+        with self._windows_lock:
+            if window in self._windows:
+                self._windows.move_to_end(window)
+                return self._windows[window], True
+        if self.view is None:
+            raise VideoError("the video was not watched from a file, so there is nothing to look closer at")
+        start, end = window
+        clip = self.view(start, end)
+        if abs(clip.duration - self.duration) > 1e-6:
+            raise VideoError(f"the file has changed: it lasts {clip.duration:g} s, and lasted {self.duration:g} s")
+        watched = self.grounder.look(dataclasses.replace(clip, times=clip.times - start, duration=end - start))
+        with self._windows_lock:
+            self._windows[window] = watched
+            size = sum(each.visual.nbytes for each in self._windows.values())
+            while size > MAX_WINDOW_BYTES and len(self._windows) > 1:
+                size -= self._windows.popitem(last=False)[1].visual.nbytes
+        return watched, False
+
+    def _shifted(self, answer: Answer, start: float) -> Answer:
+        """Return the answer of a window that begins at ``start`` seconds in the whole video's seconds."""
+        moments = tuple(
+            dataclasses.replace(m, start=m.start + start, end=min(m.end + start, self.duration)) for m in answer.moments
+        )
+        return dataclasses.replace(answer, moments=moments, duration=self.duration)
 
     def _add_moments(self, answer: Answer, turns: Sequence[Turn], best: int) -> Answer:
         """Return a grounding answer with the likeliest moments that the model did not write, and a truer curve."""
@@ -232,12 +350,12 @@ class Watched:
         grounder = self.grounder
         texts = [" ".join(grounder.safe(option, "option").split()) for option in options]
         turn = Turn(prompts.choose(self._timed(grounder.safe(question)), texts), grounding=False)
-        answer = self._answer("choose", [question], [[turn]], on_text, stop)[0]
+        answer = self._answer("choose", [question], [[turn]], on_text, stop, more=evidence)[0]
         moments: tuple[Moment, ...] = ()
         if evidence and not (stop and stop()):
             said = dataclasses.replace(turn, answer=time_tokens.spaced(answer.raw))
             shown = self._answer(
-                "ask", [prompts.EVIDENCE], [[said, Turn(prompts.EVIDENCE, grounding=True)]], None, stop
+                "ask", [prompts.EVIDENCE], [[said, Turn(prompts.EVIDENCE, grounding=True)]], None, stop, more=True
             )
             moments = shown[0].moments
         return dataclasses.replace(
@@ -294,8 +412,13 @@ class Watched:
         turns: Sequence[Sequence[Turn]],
         on_text: OnText | None,
         stop: Stop | None,
+        more: bool = False,
     ) -> list[Answer]:
-        """Answer each conversation's open turn, all of them as one batch."""
+        """Answer each conversation's open turn, all of them as one batch.
+
+        ``more`` says that there is one conversation, which may go on: it continues from its earlier turns as far as
+        they are kept, and is kept itself.
+        """
         grounder, bins = self.grounder, self.grounder.config.bins
         ids = [grounder.token_ids(prompts.after_image(grounder.chat, conversation)) for conversation in turns]
         if not ids:
@@ -314,6 +437,7 @@ class Watched:
             with grounder.lock:
                 prefix = self._read_prefix()
                 room = grounder.model.language_model.config.max_position_embeddings - prefix.length - longest
+                tail = max(self._tails, key=lambda tail: tail.shared(ids[0]), default=None) if more else None
                 generations += decoding.generate(
                     grounder.model,
                     prefix,
@@ -323,8 +447,22 @@ class Watched:
                     keep=grounder.temporal,
                     on_token=stream if on_text and len(ids) == 1 else None,
                     stop=stop,
+                    tail=tail,
+                    keep_tail=more,
                 )
+                self._keep_tail(generations[-1].tail)
         return [self._read(task, q, generation) for q, generation in zip(questions, generations, strict=True)]
+
+    def _keep_tail(self, tail: decoding.Tail | None) -> None:
+        """Keep a conversation's tail instead of that of its earlier turns, and the others as far as there is room."""
+        if tail is None:
+            return
+        kept, room = [tail], MAX_TAIL_TOKENS - len(tail.ids)
+        for other in self._tails:
+            if other.shared(tail.ids) < len(other.ids) <= room:
+                kept.append(other)
+                room -= len(other.ids)
+        self._tails = kept
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.grounder.tokenizer.decode(list(ids)).strip()
@@ -380,7 +518,10 @@ def _curve(joint: torch.Tensor) -> tuple[float, ...]:
 
 
 class Conversation:
-    """Several questions in a row about one video, each seeing the answers before it."""
+    """Several questions in a row about one video, each seeing the answers before it.
+
+    A turn continues from the cache of the turns before it, which the video keeps until `Watched.forget`.
+    """
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
@@ -391,6 +532,6 @@ class Conversation:
         watched = self.watched
         text = watched._timed(watched.grounder.safe(question))
         turn = Turn(text, grounding=prompts.asks_for_time(text))
-        answer = watched._answer("ask", [question], [[*self.turns, turn]], on_text, stop)[0]
+        answer = watched._answer("ask", [question], [[*self.turns, turn]], on_text, stop, more=True)[0]
         self.turns = (*self.turns, Turn(turn.question, turn.grounding, time_tokens.spaced(answer.raw)))
         return answer

@@ -22,6 +22,7 @@ from .errors import GroundedError, QuestionError
 from .grounder import Grounder, Watched
 from .library import Library, content_key
 from .prompts import Turn
+from .shelf import Shelf
 from .types import Answer, Clip
 
 log = logging.getLogger(__name__)
@@ -277,7 +278,8 @@ def _respond_together(watched: Watched, batch: list[_Waiting]) -> None:
 class Service:
     """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation.
 
-    ``remote`` does the model's work elsewhere (ZeroGPU); without it, the model answers here.
+    ``remote`` does the model's work elsewhere (ZeroGPU); without it, the model answers here. ``shelf`` keeps what was
+    seen on disk, beyond the life of this process.
     """
 
     def __init__(
@@ -286,11 +288,13 @@ class Service:
         *,
         limits: video.Limits | None = None,
         library: Library | None = None,
+        shelf: Shelf | None = None,
         remote: Remote | None = None,
     ) -> None:
         self.grounder = grounder
         self.limits = limits or video.Limits()
         self.library = library or Library()
+        self.shelf = shelf
         self.remote = remote
         self._lane = Lane()
         self._decoders = threading.BoundedSemaphore(DECODERS)
@@ -380,8 +384,13 @@ class Service:
         key = content_key(path, config.name, config.frames)
         if (watched := self.library.find(key)) is not None:
             return watched, True
+
+        def look() -> Watched:
+            return self._look(self._decode(path, report), report)
+
         report("waiting for the decoder", 0.0)
-        return self.library.watch(key, lambda: self._look(self._decode(path, report), report)), False
+        shelf = self.shelf
+        return self.library.watch(key, look if shelf is None else lambda: shelf.watch(self.grounder, path, look)), False
 
     def _decode(self, path: str | os.PathLike[str], report: Callable[[str, float], None]) -> Clip:
         with self._decoders:

@@ -74,6 +74,7 @@ class Answer:
     that were asked for, the most probable first. ``choice`` is the letter of the chosen option. ``absent`` is the
     probability that the described content is not in the video, where the model was trained to say so. ``curve`` is the
     probability of each of the model's equal bins of time to lie in the moment that was looked for (grounding only).
+    ``looks`` counts the closer looks at parts of the video that were made for the answer and those given with it.
     """
 
     task: str
@@ -86,6 +87,7 @@ class Answer:
     choice: str | None = None
     absent: float | None = None
     curve: tuple[float, ...] = ()
+    looks: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold."""

@@ -49,6 +49,49 @@ def test_an_answer_in_a_batch_is_the_answer_alone(golden: Golden) -> None:
         torch.testing.assert_close(answer.first_logits, alone.first_logits, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("seam", [None, 3, 0])
+def test_a_turn_that_continues_from_the_one_before_says_what_reading_both_says(
+    golden: Golden, seam: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At ``seam`` the second text has another id than the cache: from there on it is read anew."""
+    first = _generate(golden, [_question(golden)], endless=True, keep_tail=True)[0]
+    assert first.tail is not None and golden.prefix.cache.length == golden.prefix.length
+    assert first.tail.ids == [*_question(golden), *first.ids[:-1]]
+    assert first.tail.nbytes == golden.prefix.cache.nbytes // _room(golden) * len(first.tail.ids)
+    text = [*_question(golden), *first.ids, *_question(golden, 1)]
+    if seam is not None:
+        text[seam] = text[seam] + 1
+    read = []
+    embed = golden.model.embed
+    alone = _generate(golden, [text], endless=True, keep_tail=True)[0]
+    monkeypatch.setattr(golden.model, "embed", lambda ids: (read.append(ids.shape[1]), embed(ids))[1])
+    after = _generate(golden, [text], endless=True, tail=first.tail, keep_tail=True)[0]
+    assert read[0] == len(text) - (len(first.tail.ids) if seam is None else seam)
+    assert after.ids == alone.ids
+    torch.testing.assert_close(after.first_logits, alone.first_logits, atol=1e-4, rtol=0)
+    assert after.tail is not None and alone.tail is not None and after.tail.ids == alone.tail.ids
+    for one, other in zip(after.tail.layers, alone.tail.layers, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+    assert golden.prefix.cache.length == golden.prefix.length
+
+
+def _room(golden: Golden) -> int:
+    """Return the positions that the buffers of the prefix's cache have room for."""
+    return golden.prefix.cache.layers[0]._buffers[0].shape[2]
+
+
+def test_a_question_that_is_all_known_is_still_answered(golden: Golden) -> None:
+    first = _generate(golden, [_question(golden)], endless=True, keep_tail=True)[0]
+    assert _generate(golden, [_question(golden)], endless=True, tail=first.tail)[0].ids == first.ids
+
+
+def test_past_the_switch_of_the_rope_nothing_is_continued(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _generate(golden, [_question(golden)], endless=True, keep_tail=True)[0]
+    monkeypatch.setattr(decoding, "longest_kept", lambda model: golden.prefix.length)
+    after = _generate(golden, [_question(golden)], endless=True, tail=first.tail, keep_tail=True)[0]
+    assert after.ids == first.ids and after.tail is None
+
+
 def test_tokens_are_reported_as_they_come_and_can_be_stopped(golden: Golden) -> None:
     seen: list[tuple[int, int]] = []
 

@@ -10,6 +10,7 @@ import threading
 import pytest
 import torch
 
+from grounded import grounder as grounder_module
 from grounded import prompts
 from grounded.confidence import iou
 from grounded.errors import QuestionError, VideoError, WeightsError
@@ -173,6 +174,56 @@ def test_a_conversation_is_told_as_in_training(watched: Watched, monkeypatch: py
     assert asked[1] == grounder.token_ids(text)
     assert conversation.turns[0].answer is not None
     assert conversation.turns[0].answer.replace(" ", "") == first.raw.replace(" ", "")
+
+
+def test_turns_that_continue_from_the_cache_say_what_reading_all_turns_says(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(grounder_module._NEW_TOKENS, "ask", 10)
+    questions = ["What is shown?", "When does it stop?", "What happens at 0:03?", "Why?"]
+    read: list[int] = []
+    embed = watched.grounder.model.embed
+    monkeypatch.setattr(watched.grounder.model, "embed", lambda ids: (read.append(ids.numel()), embed(ids))[1])
+
+    def told(forgetting: bool) -> tuple[list[Answer], int]:
+        watched.forget()
+        conversation, answers = watched.conversation(), []
+        watched._read_prefix()
+        read.clear()
+        for question in questions:
+            if forgetting:
+                watched._tails = []
+            answers.append(conversation.ask(question))
+            other = watched.conversation()  # somebody else's, about the same video
+            other.ask("What colour is the box?")
+        return answers, sum(read)
+
+    (anew, all_read), (continued, new_read) = told(True), told(False)
+    assert [answer.raw for answer in continued] == [answer.raw for answer in anew]
+    assert new_read < all_read
+    assert continued == anew or all(
+        one.score == pytest.approx(other.score, abs=1e-4)
+        for a, b in zip(continued, anew, strict=True)
+        for one, other in zip(a.moments, b.moments, strict=True)
+    )
+
+
+def test_conversations_are_counted_bounded_and_forgotten(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(grounder_module._NEW_TOKENS, "ask", 4)
+    watched.ground("a red box")
+    alone = watched.cache_nbytes
+    conversation = watched.conversation()
+    conversation.ask("What is shown?")
+    once = watched.cache_nbytes
+    assert once > alone
+    conversation.ask("And then?")
+    assert len(watched._tails) == 1 and watched.cache_nbytes > once  # the longer one stands for both turns
+    monkeypatch.setattr(grounder_module, "MAX_TAIL_TOKENS", 64)
+    for number in range(5):
+        watched.ask(f"What is box {number}?")
+    assert sum(len(tail.ids) for tail in watched._tails) <= 64 and len(watched._tails) > 1
+    watched.forget()
+    assert watched.cache_nbytes == 0
 
 
 def test_temporal_tokens_of_an_earlier_answer_stay_tokens(watched: Watched) -> None:

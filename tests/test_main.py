@@ -51,6 +51,20 @@ def test_every_task_prints_something_for_people(run, task: str) -> None:
     assert "{" not in result.stdout.splitlines()[0] or task != "choose"
 
 
+def test_a_short_video_is_fine_as_it_is(run) -> None:
+    result = run("ground", "a red box", "--fine", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["looks"] <= 6  # no sweep
+
+
+def test_what_was_seen_is_kept_in_a_folder(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run("refer", "0:02", "8.5", "--json", "--keep", str(tmp_path))
+    assert first.exit_code == 0 and len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(Grounder, "watch", lambda *_, **__: pytest.fail("it was looked at again"))
+    monkeypatch.setenv("GROUNDED_KEEP", str(tmp_path))
+    assert run("refer", "0:02", "8.5", "--json").stdout == first.stdout
+
+
 def test_a_conversation_is_several_questions(run) -> None:
     result = run("ask", "What is shown?", "And then?", "--json")
     assert [json.loads(line)["question"] for line in result.stdout.splitlines()] == ["What is shown?", "And then?"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, GroundedError
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from .calls import Settings
@@ -69,47 +69,46 @@ def annotate(
     ] = False,
 ) -> None:
     """Make questions whose answer comes with the moment that proves it; a killed run goes on where it was."""
-    with _sentences():
-        if out.suffix != ".json" or out == captions:
-            raise ConfigError(f"--out {out} must be a file of its own that ends with .json")
-        if form == RELEASED:
-            _convert(captions, out)
-            return
-        from . import captions as files
-        from .calls import Settings
-        from .distractors import Rule
-        from .items import sources
-        from .pipeline import Plan
+    if out.suffix != ".json" or out == captions:
+        raise ConfigError(f"--out {out} must be a file of its own that ends with .json")
+    if form == RELEASED:
+        _convert(captions, out)
+        return
+    from . import captions as files
+    from .calls import Settings
+    from .distractors import Rule
+    from .items import sources
+    from .pipeline import Plan
 
-        found, notes = files.read(captions, form, videos)
-        wanted = sources(found[: limit or None], events, pairs)
-        if not wanted:
-            raise ConfigError("there is nothing to ask about: let --events or --pairs be on")
-        plan = Plan(language, blind, judge, Rule(count=options - 1, low=low, high=high, seed=seed))
-        settings = Settings(
-            endpoint=endpoint,
-            model=model,
-            key=os.environ.get(key_variable, ""),
-            temperature=temperature,
-            max_tokens=max_tokens,
-            concurrency=concurrency,
-            timeout=timeout,
-            price_in=price_in,
-            price_out=price_out,
-            budget=budget,
-        )
-        for note in notes:
-            typer.echo(f"note: {note}", err=True)
-        if dry_run:
-            _tell_estimate(wanted, plan, settings, prompts)
-            return
-        if not endpoint or not model:
-            raise ConfigError("--endpoint and --model say whom to ask; --dry-run needs neither")
-        made = _run(wanted, plan, settings, prompts, embedding, judge_model, out, notes)
-        typer.echo(f"{len(made.items):,} of {len(made.fates):,} questions are kept: {out}")
-        for reason, number in made.reasons.items():
-            typer.echo(f"{number:8,} {reason}")
-        typer.echo(f"The report is {out.with_suffix('.html')}")
+    found, notes = files.read(captions, form, videos)
+    wanted = sources(found[: limit or None], events, pairs)
+    if not wanted:
+        raise ConfigError("there is nothing to ask about: let --events or --pairs be on")
+    plan = Plan(language, blind, judge, Rule(count=options - 1, low=low, high=high, seed=seed))
+    settings = Settings(
+        endpoint=endpoint,
+        model=model,
+        key=os.environ.get(key_variable, ""),
+        temperature=temperature,
+        max_tokens=max_tokens,
+        concurrency=concurrency,
+        timeout=timeout,
+        price_in=price_in,
+        price_out=price_out,
+        budget=budget,
+    )
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    if dry_run:
+        _tell_estimate(wanted, plan, settings, prompts)
+        return
+    if not endpoint or not model:
+        raise ConfigError("--endpoint and --model say whom to ask; --dry-run needs neither")
+    made = _run(wanted, plan, settings, prompts, embedding, judge_model, out, notes)
+    typer.echo(f"{len(made.items):,} of {len(made.fates):,} questions are kept: {out}")
+    for reason, number in made.reasons.items():
+        typer.echo(f"{number:8,} {reason}")
+    typer.echo(f"The report is {out.with_suffix('.html')}")
 
 
 def _run(
@@ -179,16 +178,6 @@ def _tell_estimate(wanted: list[Source], plan: Plan, settings: Settings, prompts
     typer.echo(f"{told.tokens_in:8,} tokens in and {told.tokens_out:,} out, about; retries cost more")
     if settings.price_in or settings.price_out:
         typer.echo(f"{settings.cost(told.tokens_in, told.tokens_out):8.2f} at these prices, about")
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn expected errors into one line and exit code 1."""
-    try:
-        yield
-    except GroundedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import GroundedError
+from ..command import Loading, options
 
 if TYPE_CHECKING:
     from .items import Benchmark, Item, Rules, Scores
@@ -34,12 +34,13 @@ Missing = Annotated[str, typer.Option(help="Videos without captions: zero or ski
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
+@options
 def evaluate(
+    loading: Loading,
     benchmark: Name,
     annotations: AnnotationPath,
     videos: Annotated[Path, typer.Option(help="The folder of the videos.")],
     out: Annotated[Path, typer.Option(help="The folder of the run; one that is there is continued.")],
-    model: Annotated[str, typer.Option(help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")] = "auto",
     split: Split = "",
     convention: Convention = "",
     references: References = "merged",
@@ -47,14 +48,6 @@ def evaluate(
     batch: Annotated[int, typer.Option(min=1, help="Queries on one video that are answered together.")] = 16,
     limit: Annotated[int, typer.Option(min=0, help="Only the first so many videos; 0 is all.")] = 0,
     retry: Annotated[bool, typer.Option("--retry", help="Ask again what an earlier run could not answer.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
-    quantize: Annotated[
-        str, typer.Option(help="Store weights as int8 or int4, where memory is short; or none.")
-    ] = "none",
-    offload: Annotated[
-        bool, typer.Option("--offload-towers", help="Keep the towers off the GPU between videos.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a benchmark with a model and print its table; `accelerate launch` spreads the videos over processes."""
@@ -62,35 +55,32 @@ def evaluate(
     from .run import run
     from .score import check, read_annotations, score_predictions
 
-    with _sentences():
-        known, rules = find(benchmark), _rules(convention, references, missing)
-        check(known, rules)
-        read = read_annotations(known, annotations, split)
-        items = _first_videos(read.items, limit)
-        share, own_device = _share(device)
-        if share.index == 0:
-            _warn_of_missing(items, videos)
-        settings = _settings(known, items, model, dtype, quantize)
+    known, rules = find(benchmark), _rules(convention, references, missing)
+    check(known, rules)
+    read = read_annotations(known, annotations, split)
+    items = _first_videos(read.items, limit)
+    share, own_device = _share(loading.device)
+    if share.index == 0:
+        _warn_of_missing(items, videos)
+    settings = _settings(known, items, loading)
 
-        from ..grounder import load
-
-        loaded = load(model, device=own_device, dtype=dtype, quantize=quantize, offload=offload)
-        with _bar(quiet=as_json or share.index > 0) as on_video:
-            found = run(
-                loaded,
-                items,
-                videos,
-                out,
-                settings,
-                share=share,
-                batch=batch,
-                best=known.best,
-                retry=retry,
-                on_video=on_video,
-            )
-        if share.index == 0:
-            scores = score_predictions(known, items, found, rules, read.notes)
-            _tell(scores, known, model, out, as_json)
+    loaded = loading.load(own_device)
+    with _bar(quiet=as_json or share.index > 0) as on_video:
+        found = run(
+            loaded,
+            items,
+            videos,
+            out,
+            settings,
+            share=share,
+            batch=batch,
+            best=known.best,
+            retry=retry,
+            on_video=on_video,
+        )
+    if share.index == 0:
+        scores = score_predictions(known, items, found, rules, read.notes)
+        _tell(scores, known, loading.model, out, as_json)
 
 
 def score(
@@ -110,10 +100,9 @@ def score(
     from .benchmarks import find
     from .score import score_files
 
-    with _sentences():
-        known = find(benchmark)
-        scores = score_files(known, predictions, annotations, split, _rules(convention, references, missing))
-        _tell(scores, known, "", report, as_json)
+    known = find(benchmark)
+    scores = score_files(known, predictions, annotations, split, _rules(convention, references, missing))
+    _tell(scores, known, "", report, as_json)
 
 
 def benchmarks() -> None:
@@ -126,16 +115,6 @@ def benchmarks() -> None:
         typer.echo(f"  licence      {known.licence}")
         typer.echo(f"  splits       {', '.join(known.splits)}")
         typer.echo(f"  conventions  {', '.join(known.conventions)}")
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn expected errors into one line and exit code 1."""
-    try:
-        yield
-    except GroundedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _rules(convention: str, references: str, missing: str) -> Rules:
@@ -163,7 +142,7 @@ def _warn_of_missing(items: Sequence[Item], folder: Path) -> None:
         )
 
 
-def _settings(benchmark: Benchmark, items: Sequence[Item], model: str, dtype: str, quantize: str) -> dict[str, Any]:
+def _settings(benchmark: Benchmark, items: Sequence[Item], loading: Loading) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
     from .. import __version__
 
@@ -171,9 +150,9 @@ def _settings(benchmark: Benchmark, items: Sequence[Item], model: str, dtype: st
         "benchmark": benchmark.name,
         "questions": len(items),
         "annotation": hashlib.sha256(repr(items).encode()).hexdigest()[:16],
-        "model": model,
-        "dtype": dtype,
-        "quantize": quantize,
+        "model": loading.model,
+        "dtype": loading.dtype,
+        "quantize": loading.quantize,
         "best": benchmark.best,
         "version": __version__,
     }

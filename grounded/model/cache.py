@@ -73,3 +73,12 @@ class PrefixCache(Cache):
         """Forget everything after the first ``length`` positions."""
         for layer in self.layers:
             layer.rewind(length)
+
+    def after(self, length: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return a copy of each layer's keys and values from position ``length`` on, (1, heads, N, head_dim)."""
+        return [(layer.keys[:, :, length:].clone(), layer.values[:, :, length:].clone()) for layer in self.layers]
+
+    def extend(self, layers: list[tuple[torch.Tensor, torch.Tensor]], count: int) -> None:
+        """Append the first ``count`` positions of what `after` gave."""
+        for number, (keys, values) in enumerate(layers):
+            self.update(keys[:, :, :count], values[:, :, :count], number)

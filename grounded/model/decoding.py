@@ -29,18 +29,37 @@ class Prefix:
 
 
 @dataclass(frozen=True, eq=False)
+class Tail:
+    """What followed a prefix: ids, and per layer their keys and values (1, heads, len(ids), head_dim)."""
+
+    ids: list[int]
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
+
+    def shared(self, ids: Sequence[int]) -> int:
+        """Return how many first ids are the same: what follows has the same keys and values only after these."""
+        pairs = zip(self.ids, ids, strict=False)
+        return next((n for n, (mine, other) in enumerate(pairs) if mine != other), min(len(self.ids), len(ids)))
+
+
+@dataclass(frozen=True, eq=False)
 class Generation:
     """Greedy output for one question.
 
     ``ids`` leave the end token out; ``finished`` is False where the limit on new tokens cut the answer short.
     ``first_logits`` (vocabulary rows,) chose the first token. ``kept`` (steps, len(keep)) are the log-probabilities of
-    the tokens to be kept at every step, that of the end token included. All float32, on the CPU.
+    the tokens to be kept at every step, that of the end token included. All float32, on the CPU. ``tail`` is what the
+    next turn of a conversation can continue from, if it was asked for.
     """
 
     ids: list[int]
     finished: bool
     first_logits: torch.Tensor
     kept: torch.Tensor
+    tail: Tail | None = None
 
 
 def longest_kept(model: VideoLLM) -> int:
@@ -74,11 +93,14 @@ def generate(
     keep: Sequence[int] = (),
     on_token: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    tail: Tail | None = None,
+    keep_tail: bool = False,
 ) -> list[Generation]:
     """Continue a prefix with each question's ids, then greedily until the ``end`` token.
 
     Several questions run as one batch over the shared prefix. ``on_token`` is called with (question number, new id);
-    ``stop`` ends all answers early when it returns True.
+    ``stop`` ends all answers early when it returns True. A single question need not be read as far as it begins like
+    ``tail``, which an earlier one left with ``keep_tail``.
     """
     limit = longest_kept(model)
     if len(questions) > 1 and prefix.length + max(map(len, questions)) + max_new_tokens > limit:
@@ -88,6 +110,11 @@ def generate(
             for number, ids in enumerate(questions)
         ]
     device, rows = model.device, len(questions)
+    too_long = prefix.length + max(map(len, questions)) > limit
+    known = 0
+    if rows == 1 and tail is not None and not too_long:
+        known = min(tail.shared(questions[0]), len(questions[0]) - 1)  # the last id is read for what follows it
+    asked, questions = questions, [ids[known:] for ids in questions]
     longest = max(map(len, questions))
     padding = torch.tensor([longest - len(ids) for ids in questions], device=device)
     tokens = torch.tensor([[end] * (longest - len(ids)) + list(ids) for ids in questions], device=device)
@@ -95,9 +122,9 @@ def generate(
     cache: Cache = prefix.cache
     if rows > 1:  # the padding lies between the prefix and the shorter questions
         cache = BranchCache(prefix.cache)
-    elif prefix.length + longest > limit:
+    elif too_long:
         cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
-    start = cache.get_seq_length()
+    start = cache.get_seq_length() + known
     positions = (start + torch.arange(step.shape[1], device=device) - padding[:, None]).clamp(min=start)
 
     kept_ids = torch.tensor(list(keep), dtype=torch.long, device=device)
@@ -105,7 +132,10 @@ def generate(
     kept: list[list[torch.Tensor]] = [[] for _ in questions]
     first_logits = None
     finished = [False] * rows
+    left = None
     try:
+        if tail is not None and known:
+            prefix.cache.extend(tail.layers, known)
         for _ in range(max_new_tokens):
             if stop and stop():
                 break
@@ -127,6 +157,9 @@ def generate(
                 break
             step = model.embed(best[:, None])
             positions = positions[:, -1:] + 1
+        if keep_tail and cache is prefix.cache:
+            layers = prefix.cache.after(prefix.length)
+            left = Tail([*asked[0], *chosen[0]][: prefix.cache.length - prefix.length], layers)
     finally:
         prefix.cache.rewind(prefix.length)
     if first_logits is None:
@@ -137,6 +170,7 @@ def generate(
             finished=finished[row],
             first_logits=first_logits[row],
             kept=torch.stack(kept[row]) if kept[row] else torch.empty(0, len(kept_ids)),
+            tail=left,
         )
         for row in range(rows)
     ]

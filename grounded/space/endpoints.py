@@ -39,6 +39,7 @@ class AnswerData(gr.JSON):
             "choice": {"anyOf": [text, none]},
             "absent": sure | {"description": "the probability that the query is not in the video"},
             "curve": {"type": "array", "items": number, "description": "probability over equal bins of time"},
+            "looks": number | {"description": "closer looks at parts of the video that were made for the answer"},
             "model": text,
             "step": number | {"description": "how fine a time can be, in seconds"},
             "seconds": number | {"description": "what the answer took"},

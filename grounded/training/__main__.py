@@ -5,9 +5,8 @@ TRANSFORMER_BASED_WRAP --fsdp_transformer_layer_cls_to_wrap Phi3DecoderLayer -m 
 (``LlamaDecoderLayer`` for llama3).
 """
 
-import typer
-
+from ..command import program
 from .cli import train
 
 if __name__ == "__main__":
-    typer.run(train)
+    program(train)()

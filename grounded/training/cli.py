@@ -24,7 +24,6 @@ def train(
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
 ) -> None:
     """Train one of the three stages."""
-    from ..errors import GroundedError
     from .run import Settings
     from .run import train as run
     from .stages import find
@@ -38,11 +37,7 @@ def train(
         device=device,
         dtype=dtype,
     )
-    try:
-        run(find(config, stage), config, data, videos, init, out, settings)
-    except GroundedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+    run(find(config, stage), config, data, videos, init, out, settings)
     typer.echo(f"{out} holds {config} after {stage}")
 
 
@@ -51,12 +46,7 @@ def release(
     to: Annotated[Path, typer.Option(help="The folder to write.")],
 ) -> None:
     """Write a converted folder in the released layout, for the authors' code."""
-    from ..errors import GroundedError
     from ..weights.release import release as write
 
-    try:
-        write(folder, to)
-    except GroundedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
+    write(folder, to)
     typer.echo(f"{to} holds {folder} in the released layout")

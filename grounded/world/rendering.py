@@ -7,7 +7,7 @@ at once, in a small window about its centre.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -65,16 +65,22 @@ def write_video(
     scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640, quality: int = 28
 ) -> None:
     """Write the scene as an H.264 mp4 (yuv420p, index first); ``quality`` is x264's rate factor, lower is better."""
+    pictures = (p for chunk in _chunks(frame_times(scene, fps)) for p in render_wide(scene, chunk, height, width))
+    encode(path, pictures, fps, (width, height), quality)
+
+
+def encode(path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tuple[int, int], quality: int) -> None:
+    """Write pictures, uint8 RGB (height, width, 3) with ``size`` (width, height), as `write_video` does."""
     import av
 
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": str(quality), "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.gop_size = 5 * fps
-        for chunk in _chunks(frame_times(scene, fps)):
-            for picture in render_wide(scene, chunk, height, width):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 import app
+from grounded import grounder
+from grounded.command import program
 from grounded.space.examples import offers, read_examples
 
 
 @pytest.fixture
 def command() -> Any:
-    command = typer.Typer(add_completion=False)
-    command.command()(app.main)
-    return command
+    return program(app.main)
 
 
 def test_a_model_that_is_not_there_is_a_sentence(command: Any) -> None:
@@ -33,7 +33,7 @@ def test_settings_come_from_the_environment_too(command: Any, monkeypatch: pytes
         seen.update(settings, model=model)
         raise app.GroundedError("enough")
 
-    monkeypatch.setattr(app, "load", load)
+    monkeypatch.setattr(grounder, "load", load)
     variables = {"GROUNDED_MODEL": "phi3.5", "GROUNDED_DEVICE": "cuda", "GROUNDED_DTYPE": "float16"}
     CliRunner().invoke(command, [], env=variables)
     assert (seen["model"], seen["device"], seen["dtype"]) == ("phi3.5", "cuda", "float16")
@@ -48,6 +48,12 @@ def test_settings_come_from_the_environment_too(command: Any, monkeypatch: pytes
 def test_zero_gpu_takes_full_weights_alone(command: Any, arguments: list[str]) -> None:
     result = CliRunner().invoke(command, ["--model", "tiny", *arguments], env={"SPACES_ZERO_GPU": "true"})
     assert result.exit_code == 1 and result.output.startswith("error: ZeroGPU")
+
+
+def test_a_folder_that_cannot_be_is_a_sentence(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    result = CliRunner().invoke(command, [], env={"GROUNDED_KEEP": str(tmp_path / "file")})
+    assert result.exit_code == 1 and result.output.startswith("error: ") and "cannot hold" in result.output
 
 
 def test_every_tab_has_examples_and_their_videos_are_there() -> None:

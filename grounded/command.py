@@ -1,0 +1,109 @@
+"""What the commands share: errors that end as one sentence, and the options that choose a model."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from .errors import GroundedError
+
+if TYPE_CHECKING:
+    from .grounder import Grounder
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Let expected errors end as one line and exit code 1."""
+    try:
+        yield
+    except GroundedError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+class Command(TyperCommand):
+    """A command whose errors are sentences; see `program`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _sentences():
+            return super().invoke(ctx)
+
+
+class Commands(TyperGroup):
+    """A group of commands whose errors are sentences."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _sentences():
+            return super().invoke(ctx)
+
+
+def program(function: Callable[..., None]) -> typer.Typer:
+    """Return a function as a program of its own."""
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    made.command(cls=Command)(function)
+    return made
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The model that answers, as chosen on the command line or by environment variables."""
+
+    model: Annotated[
+        str, typer.Option(envvar="GROUNDED_MODEL", help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")
+    ] = "auto"
+    device: Annotated[str, typer.Option(envvar="GROUNDED_DEVICE", help="auto, cuda, mps or cpu.")] = "auto"
+    dtype: Annotated[str, typer.Option(envvar="GROUNDED_DTYPE", help="auto, bfloat16, float16 or float32.")] = "auto"
+    quantize: Annotated[
+        str,
+        typer.Option(envvar="GROUNDED_QUANTIZE", help="Store weights as int8 or int4, where memory is short; or none."),
+    ] = "none"
+    offload: Annotated[
+        bool,
+        typer.Option("--offload-towers", envvar="GROUNDED_OFFLOAD", help="Keep the towers off the GPU between videos."),
+    ] = False
+
+    def load(self, device: str | None = None) -> Grounder:
+        """Load the model, on another ``device`` where one is given; errors as in `grounder.load`."""
+        from .grounder import load
+
+        return load(
+            self.model,
+            device=device or self.device,
+            dtype=self.dtype,
+            quantize=self.quantize,
+            offload=self.offload,
+        )
+
+
+@dataclass(frozen=True)
+class Keeping(Loading):
+    """The model that answers, and where what it has seen is kept."""
+
+    keep: Annotated[
+        Path | None,
+        typer.Option(envvar="GROUNDED_KEEP", help="A folder that keeps what was seen: a video is watched once."),
+    ] = None
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread the first parameter of a command, a dataclass such as `Loading`, into options of its own."""
+    first, *own = inspect.signature(command, eval_str=True).parameters.values()
+    spread = inspect.signature(first.annotation, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        chosen = first.annotation(**{each.name: given.pop(each.name) for each in spread})
+        command(chosen, **given)
+
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *spread)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    return run
