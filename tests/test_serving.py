@@ -57,12 +57,10 @@ def test_a_bad_question_is_refused_before_the_video_is_decoded(service: Service,
 
 def test_a_stop_ends_the_work(service: Service, film: Path) -> None:
     stop = threading.Event()
-    began = time.monotonic()
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError):  # it would be answered in the end if nothing had stopped it
         for event in service.ask(film, Question("ground", "slow"), stop):
             if isinstance(event, Writing):
                 stop.set()
-    assert time.monotonic() - began < 5
 
 
 def test_who_leaves_a_stream_stops_its_work() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from grounded.annotation import calls, embeddings
 from grounded.annotation.cli import annotate
+from grounded.command import program
 from grounded.world.annotations import timed_captions
 from grounded.world.scenes import HELD_OUT_SEEDS, draw_scene
 
@@ -24,8 +24,7 @@ needs_detector = pytest.mark.skipif(
     importlib.util.find_spec("py3langid") is None, reason="py3langid is missing: pip install py3langid"
 )
 
-app = typer.Typer()
-app.command()(annotate)
+app = program(annotate)
 
 
 @functools.cache

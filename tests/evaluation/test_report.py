@@ -9,9 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from grounded.command import program
 from grounded.evaluation import cli, figures, report
 from grounded.evaluation.benchmarks import BENCHMARKS, find
 from grounded.evaluation.items import Case, Item, Metric, Prediction, Rules, Scores
@@ -199,8 +199,7 @@ def test_the_report_is_three_files(tmp_path: Path) -> None:
 
 
 def _score_command(*arguments: str) -> tuple[int, str, str]:
-    app = typer.Typer()
-    app.command()(cli.score)
+    app = program(cli.score)
     done = CliRunner().invoke(app, list(arguments))
     return done.exit_code, done.stdout, done.stderr
 
@@ -219,7 +218,6 @@ def test_the_command_scores_a_file_prints_the_table_and_writes_the_report(tmp_pa
 
 
 def test_the_benchmarks_are_listed_with_their_licences() -> None:
-    app = typer.Typer()
-    app.command()(cli.benchmarks)
+    app = program(cli.benchmarks)
     out = CliRunner().invoke(app, []).stdout
     assert all(known.licence in out and known.source in out for known in BENCHMARKS.values())

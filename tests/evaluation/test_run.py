@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from grounded.command import program
 from grounded.errors import ConfigError, DataError, VideoError
 from grounded.evaluation import cli, videos
 from grounded.evaluation import run as run_module
@@ -255,8 +255,7 @@ def _benchmark(root: Path, count: int) -> list[str]:
 def evaluate(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str], Path], dict[str, Any]]:
     """The command, in this process, with the fake model; gives its JSON."""
     monkeypatch.setitem(sys.modules, "grounded.grounder", SimpleNamespace(load=lambda *_, **__: FakeModel()))
-    app = typer.Typer()
-    app.command()(cli.evaluate)
+    app = program(cli.evaluate)
 
     def invoke(arguments: list[str], out: Path) -> dict[str, Any]:
         done = CliRunner().invoke(app, [*arguments, "--out", str(out)])
@@ -303,8 +302,7 @@ def test_a_run_ends_with_a_table_and_a_report_that_name_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "grounded.grounder", SimpleNamespace(load=lambda *_, **__: FakeModel()))
-    app = typer.Typer()
-    app.command()(cli.evaluate)
+    app = program(cli.evaluate)
     arguments = [*_benchmark(tmp_path, 8)[:-1], "--out", str(tmp_path / "out"), "--limit", "6"]
     (tmp_path / "videos/V001.mp4").unlink()
     done = CliRunner().invoke(app, arguments)
@@ -331,8 +329,7 @@ def test_what_cannot_work_is_one_sentence_and_exit_code_1(
     change: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "grounded.grounder", None)  # no model is loaded before the rest is right
-    app = typer.Typer()
-    app.command()(cli.evaluate)
+    app = program(cli.evaluate)
     done = CliRunner().invoke(app, [*_benchmark(tmp_path, 1), "--out", str(tmp_path / "out"), *change])
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 import grounded
+from grounded.command import program
 from grounded.errors import WeightsError
 from grounded.evaluation import cli
 from grounded.evaluation.items import Item
@@ -57,8 +57,7 @@ def _start(world: Path, out: Path, **environment: str) -> subprocess.Popen[str]:
 def test_killed_and_continued_in_two_processes_the_table_is_that_of_one_quiet_run(
     model: Any, world: Path, tmp_path: Path
 ) -> None:
-    app = typer.Typer()
-    app.command()(cli.evaluate)
+    app = program(cli.evaluate)
     done = CliRunner().invoke(app, _arguments(world, tmp_path / "quiet"))
     assert done.exit_code == 0, done.output
     quiet = json.loads(done.stdout)

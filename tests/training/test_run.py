@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from grounded import weights
+from grounded.command import program
 from grounded.errors import ConfigError, DataError
 from grounded.training import cli, run
 from grounded.training.stages import find
@@ -206,8 +206,7 @@ def test_the_command_trains_on_files(golden_root: Path, folder: Path, tmp_path: 
     (tmp_path / "data.json").write_text(json.dumps(content))
     shutil.copy(golden_root / "video" / "short.mp4", tmp_path / "v0.mp4")
     (tmp_path / "v1.mp4").write_text("this is no video")
-    app = typer.Typer()
-    app.command()(cli.train)
+    app = program(cli.train)
     options = {
         "--config": "tiny",
         "--data": tmp_path / "data.json",

@@ -54,7 +54,7 @@ class Recipe:
     draws: int = 3
     validation: int = 120
     image: TowerPlan = TowerPlan(4500)
-    video: TowerPlan = TowerPlan(4800, places_first=1600)
+    video: TowerPlan = TowerPlan(4000, places_first=2000)
     language: LanguagePlan = LanguagePlan(4500)
     processes: int = 2
     seed: int = 0

@@ -1,15 +1,19 @@
 """Pre-training of the two towers: every patch learns what is drawn there, and the pooled tokens what is to be seen.
 
-The heads are thrown away afterwards. Two things are essential for the video tower to see which way things move: it
-predicts where the same figure is in *all* frames of the segment, and its position code starts out large in time.
+The heads are thrown away afterwards. Three things are essential for the video tower to see which way things move: it
+predicts where the same figure is in *all* frames of the segment, its position code starts out large in time, and some
+of its heads are taught to look from a figure to the same figure in the frame after and before. Without the last the
+axis of a motion was learned at once, and its sign hardly in thousands of steps.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...model import VideoLLM
-from ...model.internvideo2 import LayerScale
+from ...model.internvideo2 import InternVideo2, LayerScale
 from ...pixels import IMAGE_STATISTICS, VIDEO_STATISTICS, normalise
 from ...world.scenes import COLOURS, MOTIONS, SHAPES
 from .scenes import Videos, owners
@@ -26,7 +30,8 @@ log = logging.getLogger(__name__)
 KINDS = (len(COLOURS), len(SHAPES), len(MOTIONS) + 1)  # of colour, shape and motion; the last motion is none
 BACKGROUND_WEIGHT = 0.1
 STILL_WEIGHT = 0.15  # of the motion and the places of figures that do nothing, which are most of what is seen
-PLACES = ("place", "here", "facing", "travel")  # the losses of `TowerPlan.places_first`
+PLACES = ("place", "here", "facing", "travel", "look")  # the losses of `TowerPlan.places_first`
+FOLLOWING = ((1, 0, 1), (1, 1, -1), (2, 0, 1), (2, 1, -1))  # (layer, head, frames on) that are taught to follow figures
 MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
 USUAL_STEP = np.array([0.2, 0.2, 0.02], np.float32)  # of x, y and radius from frame to frame
 LARGEST_STEP = np.array([0.5, 0.5, 0.045], np.float32)
@@ -34,7 +39,7 @@ TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))
 IMAGE_REACH, VIDEO_REACH = 1.0, 1.25  # radii about its centre within which a patch belongs to a figure
 # At the start the video tower's position code must be stronger than what the patches show (whose embeddings are scaled
 # by CONTENT to a standard deviation of about 0.4), or no token knows its frame and directions are never learned.
-CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 1.8, 0.4
+CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 0.8, 0.4
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,50 @@ def own_frame_losses(
     return _mean(away[..., :3].mean(-1), here), _mean(away[..., 3:].mean(-1), turn)
 
 
+class watch_attention:
+    """Keep the queries and keys of some layers of the video tower, to work out single heads' attention."""
+
+    def __init__(self, tower: InternVideo2, layers: set[int]) -> None:
+        self.parts: dict[int, Any] = {layer: tower.blocks[layer].attn for layer in layers}
+        self.kept: dict[tuple[int, str], torch.Tensor] = {}  # each (N, 1 + T·P, width)
+        self.hooks: list[Any] = []
+
+    def __enter__(self) -> watch_attention:
+        for layer, part in self.parts.items():
+            for name, norm in (("q", part.q_norm), ("k", part.k_norm)):
+                keep = functools.partial(self._keep, (layer, name))
+                self.hooks.append(norm.register_forward_hook(keep))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _keep(self, key: tuple[int, str], _: nn.Module, __: Any, output: torch.Tensor) -> None:
+        self.kept[key] = output
+
+    def attention(self, layer: int, head: int) -> torch.Tensor:
+        """Return the attention (N, T·P, T·P) of a head from patches to patches; the rest goes to the class token."""
+        size = self.kept[layer, "q"].shape[-1] // self.parts[layer].heads
+        q, k = (self.kept[layer, name][..., head * size : (head + 1) * size] for name in "qk")
+        return (q[:, 1:] @ k.transpose(1, 2) / size**0.5).softmax(-1)[..., 1:]
+
+
+def follow_loss(attention: Callable[[int, int], torch.Tensor], owner: torch.Tensor, frames: int) -> torch.Tensor:
+    """Return the loss of the heads that should look from a figure to the same figure in the next or previous frame.
+
+    ``attention`` (layer, head) gives (N, T·P, T·P), from row to column; ``owner`` (N, T·P) as `patch_losses` takes it.
+    """
+    frame = torch.arange(frames).repeat_interleave(owner.shape[1] // frames)
+    same = (owner[:, :, None] == owner[:, None, :]) & (owner >= 0)[:, :, None]
+    losses = []
+    for layer, head, on in FOLLOWING:
+        goal = same & (frame[None, :] - frame[:, None] == on)
+        given = (attention(layer, head) * goal).sum(-1)[goal.any(-1)]
+        losses.append(-given.clamp(min=1e-6).log().mean())
+    return torch.stack(losses).mean()
+
+
 def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (values * weights).sum() / weights.sum().clamp(min=1)
 
@@ -258,7 +307,8 @@ class VideoTask(nn.Module):
         looks = torch.from_numpy(self.videos.looks[video]).long()
         patch_looks = looks.clone()  # of a figure that comes or goes here, less than half the motion is seen
         patch_looks[..., 2] = torch.where(present.sum(1) >= 3, looks[..., 2], -1)
-        features = self.tower(pixels)
+        with watch_attention(self.tower, {layer for layer, *_ in FOLLOWING}) as attended:
+            features = self.tower(pixels)
         tracks = torch.from_numpy(track).float().transpose(1, 2).flatten(2)  # (N, F, T·5)
         places = self.places(features)
         moving = torch.where(looks[..., 2] == KINDS[2] - 1, STILL_WEIGHT, 1.0)
@@ -269,6 +319,7 @@ class VideoTask(nn.Module):
         here, facing = own_frame_losses(places, owner, torch.from_numpy(track).float(), turning)
         losses["here"] = 3 * here
         losses["facing"] = 2 * facing
+        losses["look"] = 0.5 * follow_loss(attended.attention, owner, length)
         losses["motion"] = 1.5 * losses["motion"]
         pooled = features.unflatten(1, (length, -1)).mean(2).flatten(0, 1)  # (N·T, width)
         each = looks.repeat_interleave(length, dim=0)
