@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 HERE = Path(__file__).parent
 
 
-def main(url: str = "http://127.0.0.1:7860", film: str = str(HERE / "rings.mp4")) -> None:
+def main(url: str = "http://127.0.0.1:7860", film: str = str(HERE / "film-3.mp4")) -> None:
     client = Client(url, verbose=False)
     video = handle_file(film)
 

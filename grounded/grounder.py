@@ -339,6 +339,8 @@ class Watched:
     ) -> Answer:
         """Choose one of 2 to 26 options. Every option gets the probability of its whole answer.
 
+        ``choice`` is the letter that the model wrote; where it wrote no option's letter, that of the likeliest option.
+
         With ``evidence`` the model is asked in a second turn for the moments that its choice rests on.
 
         Raises:
@@ -358,12 +360,13 @@ class Watched:
                 "ask", [prompts.EVIDENCE], [[said, Turn(prompts.EVIDENCE, grounding=True)]], None, stop, more=True
             )
             moments = shown[0].moments
-        return dataclasses.replace(
-            answer,
-            moments=moments,
-            choice=prompts.chosen_letter(answer.raw, len(texts)),
-            options=self._weigh(turn, texts),
-        )
+        weighed = self._weigh(turn, texts)
+        letter = prompts.chosen_letter(answer.raw, len(texts))
+        if letter is None:
+            likeliest = max(weighed, key=lambda option: option.score or 0.0)
+            letter = likeliest.letter
+            answer = dataclasses.replace(answer, text=prompts.option_answer(letter, likeliest.text))
+        return dataclasses.replace(answer, moments=moments, choice=letter, options=weighed)
 
     def _weigh(self, turn: Turn, texts: Sequence[str]) -> tuple[Option, ...]:
         """Return the options of a multiple-choice turn, each with the probability of its whole answer."""

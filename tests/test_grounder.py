@@ -69,6 +69,15 @@ def test_options_share_a_probability_of_one(watched: Watched) -> None:
     assert answer.options[1].text == "a dog that runs and jumps"
 
 
+def test_where_no_letter_is_written_the_likeliest_option_is_chosen(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "chosen_letter", lambda *_: None)
+    answer = watched.choose("What?", ["one", "two", "three"])
+    likeliest = max(answer.options, key=lambda option: option.score or 0.0)
+    assert answer.choice == likeliest.letter and answer.text == f"Answer: ({likeliest.letter}) {likeliest.text}"
+
+
 def test_a_choice_can_be_asked_for_its_evidence(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     grounder, asked = watched.grounder, []
     real = decoding.generate

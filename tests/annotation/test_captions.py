@@ -87,12 +87,12 @@ def test_subtitles_are_read_from_a_file_or_a_folder(tmp_path: Path, suffix: str)
 
 def test_videos_are_found_and_measured_where_their_folder_is_given(tmp_path: Path) -> None:
     pytest.importorskip("pysubs2", reason="pysubs2 is missing: pip install pysubs2")
-    example = Path(__file__).parent.parent.parent / "examples" / "parade.mp4"
+    example = Path(__file__).parent.parent.parent / "examples" / "film-1.mp4"
     (tmp_path / "videos" / "deep").mkdir(parents=True)
-    shutil.copy(example, tmp_path / "videos" / "deep" / "parade.mp4")
-    (tmp_path / "parade.vtt").write_text(VTT)
-    (video,), notes = read(tmp_path / "parade.vtt", "vtt", tmp_path / "videos")
-    assert video.file == "deep/parade.mp4" and video.duration > 6.5 and not notes
+    shutil.copy(example, tmp_path / "videos" / "deep" / "film-1.mp4")
+    (tmp_path / "film-1.vtt").write_text(VTT)
+    (video,), notes = read(tmp_path / "film-1.vtt", "vtt", tmp_path / "videos")
+    assert video.file == "deep/film-1.mp4" and video.duration > 6.5 and not notes
 
 
 def test_a_list_of_ones_own(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import typer
 from gradio_client import Client, handle_file
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.mp4"))
-QUERIES = ("a white ring spins clockwise", "a pink moon grows", "a blue circle moves left", "a red star")
+QUERIES = ("a white ring spins clockwise", "a pink circle blinks", "a red moon moves left", "a red star")
 
 
 def main(

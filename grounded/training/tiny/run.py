@@ -208,13 +208,13 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
     with (work / "language.jsonl").open("w") as curve:
         for losses in steps:
             _note(curve, "language", losses)
-            last = losses["step"] == recipe.language.steps
-            if losses["step"] % recipe.probe_every == 0 or last:
+            if losses["step"] % recipe.probe_every == 0:
                 with averaged.in_place():
-                    _note(
-                        curve, "probe", look(model, validation, before, first_time, recipe.validation if last else 32)
-                    )
-                    torch.save(language_state(model), work / ("language.pt" if last else "language_so_far.pt"))
+                    _note(curve, "probe", look(model, validation, before, first_time, 32))
+                    torch.save(language_state(model), work / "language_so_far.pt")
+        with averaged.in_place():
+            _note(curve, "probe", look(model, validation, before, first_time, recipe.validation))
+            torch.save(language_state(model), path)
 
 
 def look(
