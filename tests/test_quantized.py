@@ -112,7 +112,11 @@ def test_loading_quantises_the_blocks_and_nothing_else(
     assert 0 < _error(seen, golden.visual) < (0.02 if kind == "int8" else 0.35)
 
 
-EXAMPLES = {"parade": "a white circle grows", "rings": "a red ring shrinks", "minute": "a blue square moves down"}
+EXAMPLES = {
+    "film-2": "a pink circle blinks",
+    "film-3": "a blue moon spins anticlockwise",
+    "film-5": "a red triangle shrinks",
+}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import base64
 import json
 import runpy
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,8 @@ def test_a_tool_of_mcp_answers_about_a_video(url: str, film: Path) -> None:
             assert not found.isError, found.content
             return ast.literal_eval(found.content[0].text)  # type: ignore[union-attr]  # Gradio writes Python's form of data
 
-    answer = asyncio.run(call())
+    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop runs in this one
+        answer = thread.submit(asyncio.run, call()).result()
     assert [(m["start"], m["end"]) for m in answer["moments"]] == [(2, 4), pytest.approx((4.8, 6.4))]
 
 
