@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import html
 import logging
 import os
@@ -29,6 +31,7 @@ from grounded.timeline import Reply, Timeline
 log = logging.getLogger("grounded.app")
 
 EXAMPLES = Path(__file__).parent / "examples"
+M_ARENA_MAX = -8  # of glibc's malloc.h
 QUEUE = 64  # waiting questions; the next one is told that the queue is full
 SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
 TRUST = {
@@ -222,6 +225,7 @@ def main(
     ] = False,
 ) -> None:
     """Open the page."""
+    share_memory_among_threads()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     zero = "SPACES_ZERO_GPU" in os.environ
@@ -236,6 +240,12 @@ def main(
     for example in examples if preload else ():
         service.watch(example.path)
     launch(build(service, examples), server_name=host, server_port=port, share=share)
+
+
+def share_memory_among_threads() -> None:
+    """Let glibc keep two pools of freed memory: with one for every thread that visitors bring, they only grow."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another system's C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def launch(page: gr.Blocks, **settings: Any) -> Any:
