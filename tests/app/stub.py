@@ -52,7 +52,7 @@ class StubWatched:
     def __init__(self, grounder: StubGrounder, visual: torch.Tensor, duration: float) -> None:
         self.grounder, self.visual, self.duration = grounder, visual, duration
         self.times = (0.0,)
-        self.step = duration / BINS
+        self.step = duration / min(BINS, FRAMES)  # what the service says of a video before it is watched
         self.nbytes, self.cache_nbytes = visual.nbytes, 0
 
     def forget(self) -> None:
