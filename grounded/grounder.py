@@ -8,7 +8,6 @@ import hashlib
 import os
 import string
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
@@ -20,6 +19,7 @@ from . import video as video_file
 from .confidence import HIT_IOU, coverage, independent, iou, ranked_spans, span_confidence
 from .errors import QuestionError, VideoError, WeightsError
 from .fine import Fine, Window, search
+from .library import Library
 from .model import decoding
 from .prompts import Turn
 from .types import Answer, Clip, Moment, Option
@@ -161,8 +161,7 @@ class Watched:
         self.view: View | None = None
         self._prefix: decoding.Prefix | None = None
         self._tails: list[decoding.Tail] = []  # of conversations, the last used first
-        self._windows: OrderedDict[Window, Watched] = OrderedDict()  # looked at, the least recently used first
-        self._windows_lock = threading.Lock()
+        self._windows: Library[Watched] = Library(MAX_WINDOW_BYTES, what="windows")
 
     @property
     def step(self) -> float:
@@ -172,8 +171,7 @@ class Watched:
     @property
     def nbytes(self) -> int:
         """Bytes of main memory that the visual tokens take, those of kept windows too."""
-        with self._windows_lock:
-            return self.visual.nbytes + sum(window.visual.nbytes for window in self._windows.values())
+        return self.visual.nbytes + self._windows.nbytes
 
     @property
     def cache_nbytes(self) -> int:
@@ -268,23 +266,18 @@ class Watched:
 
     def _look_at(self, window: Window) -> tuple[Watched, bool]:
         """Return a window as a video of its own, and whether it had been looked at before."""
-        with self._windows_lock:
-            if window in self._windows:
-                self._windows.move_to_end(window)
-                return self._windows[window], True
+        if (known := self._windows.find(window)) is not None:
+            return known, True
+        return self._windows.watch(window, lambda: self._look_into(window)), False
+
+    def _look_into(self, window: Window) -> Watched:
         if self.view is None:
             raise VideoError("the video was not watched from a file, so there is nothing to look closer at")
         start, end = window
         clip = self.view(start, end)
         if abs(clip.duration - self.duration) > 1e-6:
             raise VideoError(f"the file has changed: it lasts {clip.duration:g} s, and lasted {self.duration:g} s")
-        watched = self.grounder.look(dataclasses.replace(clip, times=clip.times - start, duration=end - start))
-        with self._windows_lock:
-            self._windows[window] = watched
-            size = sum(each.visual.nbytes for each in self._windows.values())
-            while size > MAX_WINDOW_BYTES and len(self._windows) > 1:
-                size -= self._windows.popitem(last=False)[1].visual.nbytes
-        return watched, False
+        return self.grounder.look(dataclasses.replace(clip, times=clip.times - start, duration=end - start))
 
     def _shifted(self, answer: Answer, start: float) -> Answer:
         """Return the answer of a window that begins at ``start`` seconds in the whole video's seconds."""

@@ -7,11 +7,11 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import Generic, Protocol, TypeVar
 
 from .errors import VideoError
-from .grounder import Watched
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +30,31 @@ def content_key(path: str | os.PathLike[str], *sampling: object) -> str:
     return "-".join([digest, *map(str, sampling)])
 
 
-class Library:
-    """Watched videos by key, for several threads at once.
+class Watchable(Protocol):
+    """As much of a watched video as a library needs; `grounder.Watched` is one."""
+
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def cache_nbytes(self) -> int: ...
+    def forget(self) -> None: ...
+
+
+Watched = TypeVar("Watched", bound=Watchable)
+
+
+class Library(Generic[Watched]):
+    """Watched videos, or windows of one, by key, for several threads at once.
 
     ``max_bytes`` bounds what the videos' visual tokens take, ``max_cache_bytes`` their caches on the device, which a
     further question makes again. The video used last is kept whatever its size.
     """
 
-    def __init__(self, max_bytes: int = 1 << 30, max_cache_bytes: int = 4 << 30) -> None:
-        self.max_bytes, self.max_cache_bytes = max_bytes, max_cache_bytes
+    def __init__(self, max_bytes: int = 1 << 30, max_cache_bytes: int = 4 << 30, what: str = "watched videos") -> None:
+        self.max_bytes, self.max_cache_bytes, self.what = max_bytes, max_cache_bytes, what
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Watched] = OrderedDict()
-        self._coming: dict[str, Future[None]] = {}
+        self._kept: OrderedDict[Hashable, Watched] = OrderedDict()
+        self._coming: dict[Hashable, Future[None]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -58,14 +71,14 @@ class Library:
         with self._lock:
             return sum(watched.cache_nbytes for watched in self._kept.values())
 
-    def find(self, key: str) -> Watched | None:
+    def find(self, key: Hashable) -> Watched | None:
         """Return the video of ``key`` if it is here, and count that as a use."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def watch(self, key: str, look: Callable[[], Watched]) -> Watched:
+    def watch(self, key: Hashable, look: Callable[[], Watched]) -> Watched:
         """Return the video of ``key``; where it is not here, ``look`` makes it.
 
         Who asks for a video that someone else is just looking at waits for that look and does not look twice; where
@@ -95,13 +108,14 @@ class Library:
         with self._lock:
             self._tidy()
 
-    def _keep(self, key: str, watched: Watched) -> None:
+    def _keep(self, key: Hashable, watched: Watched) -> None:
         with self._lock:
             self._kept[key] = watched
             self._tidy()
             held, cached = len(self._kept), sum(watched.cache_nbytes for watched in self._kept.values())
             size = sum(watched.nbytes for watched in self._kept.values())
-        log.info("%d watched videos: %.1f MB, and %.1f MB of caches on the device", held, size / 1e6, cached / 1e6)
+        caches = cached / 1e6
+        log.info("%d %s: %.1f MB, and %.1f MB of caches on the device", held, self.what, size / 1e6, caches)
 
     def _tidy(self) -> None:
         older = list(self._kept)[:-1]

@@ -287,13 +287,13 @@ class Service:
         grounder: Grounder,
         *,
         limits: video.Limits | None = None,
-        library: Library | None = None,
+        library: Library[Watched] | None = None,
         shelf: Shelf | None = None,
         remote: Remote | None = None,
     ) -> None:
         self.grounder = grounder
         self.limits = limits or video.Limits()
-        self.library = library or Library()
+        self.library: Library[Watched] = library or Library()
         self.shelf = shelf
         self.remote = remote
         self._lane = Lane()
@@ -381,7 +381,8 @@ class Service:
             emit(Doing(what, fraction))
 
         config = self.grounder.config
-        key = content_key(path, config.name, config.frames)
+        content = content_key(path)
+        key = (content, config.name, config.frames)
         if (watched := self.library.find(key)) is not None:
             return watched, True
 
@@ -390,7 +391,8 @@ class Service:
 
         report("waiting for the decoder", 0.0)
         shelf = self.shelf
-        return self.library.watch(key, look if shelf is None else lambda: shelf.watch(self.grounder, path, look)), False
+        find = look if shelf is None else lambda: shelf.watch(self.grounder, path, look, content)
+        return self.library.watch(key, find), False
 
     def _decode(self, path: str | os.PathLike[str], report: Callable[[str, float], None]) -> Clip:
         with self._decoders:

@@ -40,13 +40,22 @@ class Shelf:
         except OSError as error:
             raise ConfigError(f"{folder} cannot hold watched videos: {error.strerror}") from error
 
-    def watch(self, grounder: Grounder, path: str | os.PathLike[str], look: Callable[[], Watched]) -> Watched:
+    def watch(
+        self,
+        grounder: Grounder,
+        path: str | os.PathLike[str],
+        look: Callable[[], Watched],
+        content: str | None = None,
+    ) -> Watched:
         """Return the watched video of a file, made by ``look`` where it is not in the folder.
+
+        ``content`` is the file's `content_key`, where it is known already: a large file is not read again.
 
         Raises:
             VideoError: the file cannot be opened, and what ``look`` raises.
         """
-        key = content_key(path, grounder.fingerprint, grounder.config.frames, _FORMAT)
+        parts = (content or content_key(path), grounder.fingerprint, grounder.config.frames, _FORMAT)
+        key = "-".join(map(str, parts))
         if (watched := self._find(grounder, key)) is not None:
             watched.view = grounder.view(path)
             return watched

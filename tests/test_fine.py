@@ -155,11 +155,9 @@ def test_a_window_is_decoded_once_and_kept_for_the_next_query(
     assert again.looks == 0 and again.moments == first.moments
 
 
-def test_kept_windows_are_bounded(
-    goldens: dict[str, Golden], grounder: Grounder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder) -> None:
     watched = grounder.watch(goldens["phi3.5"].video)
-    monkeypatch.setattr("grounded.grounder.MAX_WINDOW_BYTES", 2 * watched.nbytes)
+    watched._windows.max_bytes = 2 * watched.nbytes
     alone = watched.nbytes
     watched.ground("a red box", fine=CLOSE)
     assert watched.nbytes == 3 * alone
