@@ -16,6 +16,7 @@ from grounded.confidence import iou
 from grounded.errors import QuestionError, VideoError, WeightsError
 from grounded.grounder import Grounder, Watched
 from grounded.model import decoding
+from grounded.prompts import Turn
 from grounded.types import Answer
 from tests.golden import Golden
 
@@ -156,10 +157,21 @@ def test_more_moments_are_valid_distinct_and_ranked(watched: Watched, best: int)
 
 def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(golden: Golden, watched: Watched) -> None:
     assert watched.ground("a red box").absent is None
-    config = dataclasses.replace(golden.loaded.config, absent_answer="Not in the video.")
+    grounder = watched.grounder
+    ids = grounder.token_ids(prompts.after_image(grounder.chat, [Turn(prompts.ground("a red box"), grounding=True)]))
+    (generation,) = decoding.generate(grounder.model, watched._read_prefix(), [ids], grounder.end, 1)
+    likely = generation.first_logits.softmax(dim=0).topk(200)
+    # Random weights are so sure of some words that any one text may be beyond what float32 holds.
+    refusal, expected = next(
+        (text, float(p))
+        for p, token in zip(likely.values, likely.indices.tolist(), strict=True)
+        if 0 < p < 1 and grounder.token_ids(text := grounder.tokenizer.decode([token]))[:1] == [token]
+    )
+    config = dataclasses.replace(golden.loaded.config, absent_answer=refusal)
     refusing = Grounder(dataclasses.replace(golden.loaded, config=config))
     answer = Watched(refusing, golden.visual, 24.0, ()).ground("a red box")
     assert answer.absent is not None and 0 < answer.absent < 1
+    assert answer.absent == pytest.approx(expected, rel=1e-3)
 
 
 def test_text_streams_as_it_is_written(watched: Watched) -> None:
