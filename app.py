@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import html
 import logging
 import os
@@ -20,6 +18,7 @@ import typer
 from grounded.command import Keeping, options, program
 from grounded.errors import ConfigError, GroundedError
 from grounded.grounder import Grounder
+from grounded.memory import share_memory_among_threads
 from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
 from grounded.shelf import Shelf
 from grounded.space.endpoints import AnswerData, Endpoints, sentence
@@ -31,7 +30,6 @@ from grounded.timeline import Reply, Timeline
 log = logging.getLogger("grounded.app")
 
 EXAMPLES = Path(__file__).parent / "examples"
-M_ARENA_MAX = -8  # of glibc's malloc.h
 QUEUE = 64  # waiting questions; the next one is told that the queue is full
 SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
 TRUST = {
@@ -240,12 +238,6 @@ def main(
     for example in examples if preload else ():
         service.watch(example.path)
     launch(build(service, examples), server_name=host, server_port=port, share=share)
-
-
-def share_memory_among_threads() -> None:
-    """Let glibc keep two pools of freed memory: with one for every thread that visitors bring, they only grow."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another system's C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def launch(page: gr.Blocks, **settings: Any) -> Any:

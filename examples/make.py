@@ -16,7 +16,7 @@ from typing import Any
 
 import grounded
 from grounded.confidence import HIT_IOU, iou
-from grounded.grounder import Watched
+from grounded.watched import Watched
 from grounded.world.questions import Question, ask_all
 from grounded.world.rendering import write_video
 from grounded.world.scenes import EXAMPLE_SEEDS, draw_scene

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from .fine import Fine
-    from .grounder import Conversation, Grounder, Watched, load
+    from .grounder import Grounder, load
     from .shelf import Shelf
     from .types import Answer, Clip, Moment, Option, VideoInfo
     from .video import Limits, probe, sample
+    from .watched import Conversation, Watched
     from .weights import convert
 
 __version__ = "0.1.0"
@@ -35,10 +36,11 @@ _HOMES = {
         "WeightsError",
     ),
     "fine": ("Fine",),
-    "grounder": ("Conversation", "Grounder", "Watched", "load"),
+    "grounder": ("Grounder", "load"),
     "shelf": ("Shelf",),
     "types": ("Answer", "Clip", "Moment", "Option", "VideoInfo"),
     "video": ("Limits", "probe", "sample"),
+    "watched": ("Conversation", "Watched"),
     "weights": ("convert",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -20,8 +20,8 @@ from .training.tiny import cli as tiny
 from .world import cli as world
 
 if TYPE_CHECKING:
-    from .grounder import Watched
     from .types import Answer
+    from .watched import Watched
 
 app = typer.Typer(
     cls=Commands,

@@ -23,9 +23,10 @@ from PIL import Image
 from . import pixels, prompts, video, weights
 from .config import PHI35, ModelConfig, TowerConfig
 from .errors import ConfigError
-from .grounder import Grounder, Watched
+from .grounder import Grounder
 from .model import VideoLLM, decoding
 from .types import Clip
+from .watched import Watched
 from .world.vocabulary import build_tokenizer
 
 QUERIES = tuple(

@@ -19,11 +19,12 @@ import torch
 
 from . import pixels, video
 from .errors import GroundedError, QuestionError
-from .grounder import Grounder, Watched
+from .grounder import Grounder
 from .library import Library, content_key
 from .prompts import Turn
 from .shelf import Shelf
 from .types import Answer, Clip
+from .watched import Watched
 
 log = logging.getLogger(__name__)
 

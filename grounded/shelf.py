@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .errors import ConfigError
-from .grounder import Grounder, Watched
+from .grounder import Grounder
 from .library import content_key
+from .watched import Watched
 
 log = logging.getLogger(__name__)
 

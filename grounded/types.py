@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 
 @dataclass(frozen=True)

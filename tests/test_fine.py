@@ -13,8 +13,9 @@ from grounded import video
 from grounded.confidence import iou
 from grounded.errors import VideoError
 from grounded.fine import Fine, Window, combine, confirmed, distinct, search, surroundings, sweep
-from grounded.grounder import Grounder, Watched
+from grounded.grounder import Grounder
 from grounded.types import Answer, Moment
+from grounded.watched import Watched
 from grounded.weights import TINY, storage
 from grounded.world.films import draw_film, film_queries, render_film, write_film
 from grounded.world.rendering import render

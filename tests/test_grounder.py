@@ -14,10 +14,11 @@ from grounded import grounder as grounder_module
 from grounded import prompts
 from grounded.confidence import iou
 from grounded.errors import QuestionError, VideoError, WeightsError
-from grounded.grounder import Grounder, Watched
+from grounded.grounder import Grounder
 from grounded.model import decoding
 from grounded.prompts import Turn
 from grounded.types import Answer
+from grounded.watched import Watched
 from tests.golden import Golden
 
 
@@ -98,7 +99,7 @@ def test_many_queries_are_answered_in_batches(watched: Watched, monkeypatch: pyt
     sizes = []
     real = decoding.generate
     monkeypatch.setattr(decoding, "generate", lambda *a, **k: (sizes.append(len(a[2])), real(*a, **k))[1])
-    monkeypatch.setattr("grounded.grounder.MAX_BATCH", 2)
+    monkeypatch.setattr("grounded.watched.MAX_BATCH", 2)
     assert len(watched.ground(["a", "b", "c"])) == 3
     assert sizes == [2, 1]
 

@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parent.parent / "grounded"
 
 # Each room may import those of the rows before its own, and itself.
 LEVELS = (
-    {"errors"},
+    {"errors", "memory"},
     {"types", "config"},
     {"time_tokens", "prompts", "pixels", "video", "confidence", "model", "weights"},
     {"world", "fine", "library"},
-    {"grounder"},
+    {"grounder", "watched"},
     {"command"},
     {"evaluation", "training", "annotation", "bench", "clips", "export", "timeline"},
     {"shelf"},
@@ -28,6 +28,8 @@ LEVELS = (
 # Within a row, who may import whom.
 SIDEWAYS = {
     "annotation": {"evaluation"},
+    "grounder": {"watched"},
+    "watched": {"grounder"},  # for its type alone: a video and the model that watched it belong together
     "weights": {"model", "time_tokens"},
     "prompts": {"time_tokens"},
     "time_tokens": set(),

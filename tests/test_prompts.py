@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from grounded import prompts
 from grounded.errors import QuestionError, TimeError
-from grounded.grounder import Grounder, Watched
+from grounded.grounder import Grounder
 from grounded.prompts import CHATS, Turn
+from grounded.watched import Watched
 from tests.golden import Golden
 
 

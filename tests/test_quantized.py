@@ -12,11 +12,11 @@ import torch.nn.functional as F
 import grounded
 from grounded import prompts, weights
 from grounded.errors import ConfigError, WeightsError
-from grounded.grounder import Watched
 from grounded.model import VideoLLM, decoding, quantized
 from grounded.model.quantized import Int4Linear, Int8Linear, PackedInt4Linear
 from grounded.prompts import Turn
 from grounded.types import Clip
+from grounded.watched import Watched
 from grounded.weights import storage
 from tests.golden import REPOSITORY, Golden
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from grounded.errors import ConfigError, VideoError
-from grounded.grounder import Grounder, Watched
+from grounded.grounder import Grounder
 from grounded.serving import Service
 from grounded.shelf import Shelf
+from grounded.watched import Watched
 from tests.golden import Golden
 
 

@@ -44,6 +44,15 @@ class Asker:
         """Return how the next question is worded: in training two in five are canonical."""
         return CANONICAL if self.wording == TRAINING and self.chance(0.4) else self.wording
 
+    @property
+    def most_wrong(self) -> int:
+        """How many wrong options a fact offers at most."""
+        return 5 if self.wording == TRAINING else 3
+
+    def wrong_options(self) -> int:
+        """Return how many wrong options the next choice has: three; in training two in five have another number."""
+        return 1 + self.below(self.most_wrong) if self.wording == TRAINING and self.chance(0.4) else 3
+
     def moments(self, events: tuple[int, ...]) -> Moments:
         return tuple(self.scene.events[i].moment for i in events)
 
@@ -86,13 +95,15 @@ def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tupl
 
 @dataclass(frozen=True)
 class Fact:
-    """A question in words, its right answer, wrong ones to choose from, and the events that prove it."""
+    """A question in words, its right answer, wrong ones to choose from, the events that prove it, and the ``anchor``:
+    the event that it is asked from, as in "what happens after …"."""
 
     kind: str
     text: str
     answer: str
     wrong: tuple[str, ...]
     events: tuple[int, ...]
+    anchor: tuple[int, ...] = ()
     reply: str = ""  # the answer where no options are given, if it differs from the right option as a sentence
 
 
@@ -106,14 +117,14 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
     scene, events = asker.scene, asker.scene.events
     facts: list[Fact] = []
 
-    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], shown: tuple[int, ...] = ()) -> None:
+    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], anchor: tuple[int, ...] = ()) -> None:
         right = describe(events[target])
-        others = {describe(e): None for i, e in enumerate(events) if i not in shown}
+        others = {describe(e): None for i, e in enumerate(events) if i not in anchor}
         others.pop(right, None)
         wrong = asker.shuffled([caption(d) for d in others])
-        wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, 3)]
+        wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
         text = say(pick(wordings, asker.rng, manner), slots)
-        facts.append(Fact(kind, text, caption(right), tuple(wrong[:3]), (target,)))
+        facts.append(Fact(kind, text, caption(right), tuple(wrong[: asker.most_wrong]), (target,), anchor))
 
     add("first", w.FIRST, 0, {})
     add("last", w.LAST, len(events) - 1, {})
@@ -122,7 +133,7 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
             for kind, wordings, anchor, target in (("after", w.AFTER, i, i + 1), ("before", w.BEFORE, i + 1, i)):
                 if alone(scene, anchor) and alone(scene, target):
                     words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, wordings, target, words, shown=(anchor,))
+                    add(kind, wordings, target, words, anchor=(anchor,))
     return facts
 
 
@@ -130,6 +141,10 @@ def look_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts about one attribute of an event that the other two single out."""
     scene = asker.scene
     facts = []
+
+    def some(wrong: list[str]) -> tuple[str, ...]:
+        return tuple(asker.shuffled(wrong)[: asker.most_wrong])
+
     for i, event in enumerate(scene.events):
         colour, shape, motion = event.description
         looks = Description(colour, shape)
@@ -137,18 +152,18 @@ def look_facts(asker: Asker, manner: str) -> list[Fact]:
             wrong = [phrase(Description(motion=m))["third"] for m in MOTIONS if m != motion]
             text = say(pick(w.WHAT_MOTION, asker.rng, manner), phrase(looks, asker.rng, manner))
             right = phrase(Description(motion=motion))["third"]
-            facts.append(Fact("motion", text, right, tuple(asker.shuffled(wrong)[:3]), (i,), f"It {right}."))
+            facts.append(Fact("motion", text, right, some(wrong), (i,), reply=f"It {right}."))
         part = Description(shape=shape, motion=motion)
         if find(scene, part) == (i,):
             wrong = [c for c in COLOURS if c != colour]
             text = say(pick(w.WHAT_COLOUR, asker.rng, manner), phrase(part, asker.rng, manner))
-            facts.append(Fact("colour", text, colour, tuple(asker.shuffled(wrong)[:3]), (i,)))
+            facts.append(Fact("colour", text, colour, some(wrong), (i,)))
         part = Description(colour, motion=motion)
         if find(scene, part) == (i,):
             wrong = [f"{article(s)} {s}" for s in SHAPES if s != shape]
             text = say(pick(w.WHAT_SHAPE, asker.rng, manner), phrase(part, asker.rng, manner))
             right = f"{article(shape)} {shape}"
-            facts.append(Fact("shape", text, right, tuple(asker.shuffled(wrong)[:3]), (i,)))
+            facts.append(Fact("shape", text, right, some(wrong), (i,)))
     return facts
 
 
@@ -156,13 +171,13 @@ def presence_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts "which of these is in the video" and "which is not"."""
     scene = asker.scene
     facts = []
-    misses = [caption(d) for d, _ in near_misses(scene, asker.rng, 3)]
+    misses = [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
     single = [i for i in range(len(scene.events)) if alone(scene, i)]
-    if single and len(misses) == 3:
+    if single and len(misses) >= 3:
         i = single[asker.below(len(single))]
         text = pick(w.PRESENT, asker.rng, manner)
         facts.append(Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
-    there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[:3]
-    if misses and len(there) == 3:
+    there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[: asker.most_wrong]
+    if misses and len(there) >= 3:
         facts.append(Fact("missing", pick(w.MISSING, asker.rng, manner), misses[0], tuple(there), ()))
     return facts

@@ -37,7 +37,8 @@ class Question:
 
     ``task`` is ground, refer, choose, caption, ask or grounded (a choice, then the moment that proves it); ``kind``
     says more: one, repeated, part, absent; first, last, after, before, ... ``wording`` is canonical, training or
-    held_out. ``events`` are the numbers of the events that the answer is about and ``moments`` theirs, in seconds.
+    held_out. ``events`` are the numbers of the events that the answer is about and ``moments`` theirs, in seconds;
+    ``anchor`` is the event that a question about what comes before or after starts from.
     ``query`` is the description in words, for grounding. ``span`` is the time asked about, ``options`` and ``letter``
     belong to a choice, ``answer`` is what is said where that is no choice and no time: a caption, "two", "yes".
     ``difficulty`` says what makes an absent event hard to deny: its motion, colour or shape alone is wrong, it is
@@ -50,6 +51,7 @@ class Question:
     turns: tuple[Turn, ...]
     events: tuple[int, ...] = ()
     moments: Moments = ()
+    anchor: tuple[int, ...] = ()
     query: str = ""
     span: tuple[float, float] | None = None
     options: tuple[str, ...] = ()
@@ -184,11 +186,19 @@ def _caption(asker: Asker) -> list[Question]:
 
 
 def _multiple_choice(asker: Asker, task: str, fact: Fact, manner: str) -> Question:
-    options = asker.shuffled([fact.answer, *fact.wrong])
+    options = asker.shuffled([fact.answer, *fact.wrong[: asker.wrong_options()]])
     letter = string.ascii_uppercase[options.index(fact.answer)]
     turn = Turn(prompts.choose(fact.text, options), False, prompts.option_answer(letter, fact.answer))
     return Question(
-        task, fact.kind, manner, (turn,), fact.events, asker.moments(fact.events), options=tuple(options), letter=letter
+        task,
+        fact.kind,
+        manner,
+        (turn,),
+        fact.events,
+        asker.moments(fact.events),
+        anchor=fact.anchor,
+        options=tuple(options),
+        letter=letter,
     )
 
 
@@ -203,7 +213,7 @@ def _choose(asker: Asker, count: int) -> list[Question]:
     manner = asker.manner()
     facts = event_facts(asker, manner) + look_facts(asker, manner) + presence_facts(asker, manner)
     return [
-        _multiple_choice(asker, "choose", fact, manner) for fact in _some(asker, facts, count) if len(fact.wrong) == 3
+        _multiple_choice(asker, "choose", fact, manner) for fact in _some(asker, facts, count) if len(fact.wrong) >= 3
     ]
 
 
@@ -211,7 +221,7 @@ def _grounded(asker: Asker, count: int) -> list[Question]:
     """Ask for a choice and then for the moment that proves it."""
     manner = asker.manner()
     facts = event_facts(asker, manner) + look_facts(asker, manner) + presence_facts(asker, manner)
-    proven = [fact for fact in facts if fact.events and len(fact.wrong) == 3]
+    proven = [fact for fact in facts if fact.events and len(fact.wrong) >= 3]
     questions = []
     for fact in _some(asker, proven, count):
         question = _multiple_choice(asker, "grounded", fact, manner)
@@ -232,6 +242,7 @@ def _ask(asker: Asker) -> list[Question]:
             (Turn(fact.text, False, fact.reply or sentence(fact.answer)),),
             fact.events,
             asker.moments(fact.events),
+            anchor=fact.anchor,
             answer=fact.answer,
         )
         for fact in facts

@@ -10,12 +10,14 @@ from grounded import prompts
 from grounded.config import TINY
 from grounded.model import VideoLLM
 from grounded.training.tiny import language
-from grounded.training.tiny.conversations import EDGE, EVENT, OPTION, Encoder, converse, in_bins
+from grounded.training.tiny.conversations import EDGE, EVENT, NEIGHBOUR, OPTION, Encoder, converse, in_bins
 from grounded.training.tiny.losses import answer_losses, look_loss
 from grounded.training.tiny.packing import pack, seen_tokens
 from grounded.training.tiny.run import Recipe, make_model
 from grounded.training.tiny.scenes import draw_videos, label_figures, owners
 from grounded.training.tiny.towers import FOLLOWING, follow_loss, watch_attention
+from grounded.world.descriptions import caption, describe
+from grounded.world.questions import ask_all
 from grounded.world.scenes import draw_scene
 from grounded.world.vocabulary import build_tokenizer
 
@@ -86,6 +88,21 @@ def test_the_bracket_before_the_letter_looks_at_the_words_of_the_right_option(en
     assert words.lower() in answer.lower()
 
 
+@pytest.mark.parametrize("kind", ["before", "after"])
+def test_what_comes_before_or_after_is_found_from_the_event_that_is_named(kind, encoder):
+    seed, question = next(
+        (s, q) for s in range(50) for q in ask_all(draw_scene(s)) if (q.task, q.kind) == ("ask", kind)
+    )
+    scene = draw_scene(seed)
+    captions, moments = [caption(describe(e)) for e in scene.events], [e.moment for e in scene.events]
+    looks = encoder.encode(question, scene.duration, captions, moments).looks
+    ((named,),) = {look.spans for look in looks if look.kind == EVENT}
+    ((beside,),) = {look.spans for look in looks if look.kind == NEIGHBOUR}
+    scale = scene.duration / TINY.bins
+    assert beside == pytest.approx([time / scale for time in moments[question.events[0]]])
+    assert (named < beside) == (kind == "after")
+
+
 def test_packed_conversations_are_read_as_if_each_were_alone(model, encoder):
     before = encoder.tokenizer.encode(prompts.before_image(CHAT)).ids
     group = converse(8, encoder, 0)[:5]
@@ -100,18 +117,26 @@ def test_packed_conversations_are_read_as_if_each_were_alone(model, encoder):
 
 
 def test_the_attention_that_is_rewarded_is_the_attention_of_the_model(model, encoder):
-    eager = VideoLLM(model.config, "eager").eval()
-    eager.load_state_dict(model.state_dict())
     before = encoder.tokenizer.encode(prompts.before_image(CHAT)).ids
-    batch = pack(model.config, before, [converse(8, encoder, 0)[:3]])
-    visual = torch.randn(1, TINY.visual_tokens, TINY.llm["hidden_size"])
+    batch = pack(model.config, before, [converse(8, encoder, 0), converse(9, encoder, 0)[:12]])
+    visual = torch.randn(2, TINY.visual_tokens, TINY.llm["hidden_size"])
     layer, head = 2, 1
     rows, queries, goal = batch.looks[EVENT]
+    seen: dict = {}
+    packed = VideoLLM(model.config).eval()
+    packed.load_state_dict(model.state_dict())
+    packed.language_model.set_attn_implementation("packed")
+    with torch.inference_mode():
+        hidden = language.run(packed, visual, batch, seen)
+        found = language.look_at(seen[layer], head, rows, queries, batch.conversation, goal)
+    eager = VideoLLM(model.config, "eager").eval()
+    eager.load_state_dict(model.state_dict())
     kept = []
     eager.language_model.model.layers[layer].self_attn.register_forward_hook(lambda *call: kept.append(call[-1][1]))
-    with torch.inference_mode(), language.watch_attention(eager.language_model, {layer}) as watched:
-        language.run(eager, visual, batch)
-        found = watched.attention(layer, head, rows, queries, batch.conversation, goal)
+    with torch.inference_mode():
+        whole = language.run(eager, visual, batch)
+    read = batch.conversation != -2  # what is not padding
+    torch.testing.assert_close(hidden[read], whole[read], atol=1e-4, rtol=1e-3)
     wanted = (kept[0][rows, head, queries] * goal).sum(-1)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
 

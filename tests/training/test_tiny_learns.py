@@ -45,6 +45,14 @@ def test_the_video_tower_follows_figures(trained):
     assert last["colour"] < 0.9 * first["colour"] and last["place"] < 0.9 * first["place"]
 
 
+def test_the_weights_after_each_stage_are_kept(trained):
+    kept = [torch.load(trained[1] / f"after_{stage}.pt") for stage in ("alignment", "grounding")]
+    final = torch.load(trained[1] / "language.pt")
+    name = "language_model.lm_head.weight"
+    assert all(weights.keys() == final.keys() for weights in kept)
+    assert not torch.equal(kept[0][name], kept[1][name]) and not torch.equal(kept[1][name], final[name])
+
+
 def test_heads_look_where_they_are_told_to(trained):
     first, *_, last = [line for line in _curve(trained[1] / "language.jsonl") if "answer" in line]
     assert last["event"] < 0.9 * first["event"] and last["answer"] < 0.75 * first["answer"]

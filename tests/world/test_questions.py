@@ -31,8 +31,8 @@ def times(text):
 
 
 def right_option(q):
-    assert q.turns[0].answer == f"Answer: ({q.letter}) {q.options['ABCD'.index(q.letter)]}"
-    return q.options["ABCD".index(q.letter)]
+    assert q.turns[0].answer == f"Answer: ({q.letter}) {q.options['ABCDEF'.index(q.letter)]}"
+    return q.options["ABCDEF".index(q.letter)]
 
 
 def test_the_same_seed_and_draw_ask_the_same_and_another_draw_asks_anew():
@@ -40,6 +40,16 @@ def test_the_same_seed_and_draw_ask_the_same_and_another_draw_asks_anew():
     assert ask_all(SCENES[3]) != ask_all(SCENES[3], draw=1)
     with pytest.raises(ValueError, match="canonical"):
         ask_all(SCENES[3], "free")
+
+
+def test_a_choice_has_four_options_and_in_training_also_other_numbers():
+    counts = {wording: Counter() for wording in WORDINGS}
+    for _, q in EVERY:
+        if q.options:
+            counts["training" if q.wording == "canonical" else q.wording][len(q.options)] += 1
+    canonical = [len(q.options) for scene in SCENES for q in ask_all(scene, "canonical") if q.options]
+    assert set(canonical) == set(counts["held_out"]) == {4}
+    assert set(counts["training"]) == {2, 3, 4, 5, 6} and counts["training"].most_common(1)[0][0] == 4
 
 
 def test_every_scene_is_asked_about_in_every_task():
@@ -187,14 +197,14 @@ def test_which_happens_and_which_does_not():
         assert not matching(scene, right_option(q))
 
 
-def test_options_are_four_different_ones_with_letters_evenly_shared():
+def test_options_are_different_and_letters_evenly_shared():
     letters = Counter()
     for _, q in pick("choose") + pick("grounded"):
-        assert len(set(q.options)) == 4
+        assert len(set(q.options)) == len(q.options)
         lines = q.turns[0].question.split("\n")
         assert lines[0].startswith("Question: ") and lines[1] == "Options:"
-        assert lines[2:] == [f"({letter}) {option}" for letter, option in zip("ABCD", q.options, strict=True)]
-        letters[q.letter] += 1
+        assert lines[2:] == [f"({letter}) {option}" for letter, option in zip("ABCDEF", q.options, strict=False)]
+        letters[q.letter] += len(q.options) == 4
     for letter in "ABCD":
         assert 0.2 < letters[letter] / letters.total() < 0.3
 

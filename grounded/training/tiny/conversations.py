@@ -23,8 +23,9 @@ from ...world.scenes import COLOURS, MOTIONS, SHAPES, draw_scene
 from ...world.wordings import MOTION_WORDS
 
 _SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
-# What a look is at: the event that a text is about, one frame of it, the right option's words, all that a word fits.
-EVENT, EDGE, OPTION, WORD = range(4)
+# What a look is at: the event that a text is about, one frame of it, the right option's words, all that a word fits,
+# and the event that comes before or after the one that a text is about.
+EVENT, EDGE, OPTION, WORD, NEIGHBOUR = range(5)
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word
 WORD_WEIGHT = 2.0  # of the words of a short answer
 LONG_WEIGHT = 2.0  # of the times in a list of all events
@@ -32,8 +33,7 @@ LONG_WEIGHT = 2.0  # of the times in a list of all events
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """At token ``position`` some heads look at ``spans``: in bins for EVENT, EDGE and
-    WORD, in token positions for OPTION."""
+    """At token ``position`` some heads look at ``spans``: in token positions for OPTION, in bins for the others."""
 
     position: int
     kind: int
@@ -196,7 +196,10 @@ class Encoder:
         looks = []
         if not turn.grounding:
             stop = begin + 1 if question.options else len(ids)
-            return [Look(i - 1, EVENT, mine) for i in range(begin, stop)]
+            # First the event that the question names is found, then, in later layers, the one beside it.
+            anchor = tuple(spans[i] for i in question.anchor)
+            kinds = [(EVENT, anchor), (NEIGHBOUR, mine)] if anchor else [(EVENT, mine)]
+            return [Look(i - 1, kind, seen) for i in range(begin, stop) for kind, seen in kinds]
         if question.task != "caption":
             looks.append(Look(begin - 1, EVENT, mine))
         event = -1

@@ -14,9 +14,10 @@ import torch
 from ... import pixels, prompts
 from ... import video as video_file
 from ...confidence import calibration_error, iou
-from ...grounder import Grounder, Watched, load
+from ...grounder import Grounder, load
 from ...prompts import Turn
 from ...types import Answer, Moment
+from ...watched import Watched
 from ...world.descriptions import caption, describe
 from ...world.questions import Question, ask_all
 from ...world.rendering import write_video

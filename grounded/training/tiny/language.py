@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from ...config import ModelConfig
 from ...model import VideoLLM
-from .conversations import EDGE, EVENT, OPTION, WORD, Conversation
+from .conversations import EDGE, EVENT, NEIGHBOUR, OPTION, WORD, Conversation
 from .losses import answer_losses, look_loss, total, word_loss
 from .packing import Batch, pack, seen_tokens
 from .towers import warm_cosine
@@ -27,7 +27,14 @@ from .towers import warm_cosine
 log = logging.getLogger(__name__)
 
 # Which heads are taught where to look: (layer, head) by kind of look.
-TAUGHT = {EVENT: ((1, 0), (2, 0), (2, 1)), EDGE: ((2, 2), (3, 0)), OPTION: ((2, 3), (3, 1)), WORD: ((0, 0), (1, 1))}
+TAUGHT = {
+    EVENT: ((1, 0), (2, 0), (2, 1)),
+    EDGE: ((2, 2), (3, 0)),
+    OPTION: ((2, 3), (3, 1)),
+    WORD: ((0, 0), (1, 1)),
+    NEIGHBOUR: ((3, 2), (4, 0)),
+}
+LOOKS = {EVENT: "event", EDGE: "edge", OPTION: "option", WORD: "word", NEIGHBOUR: "neighbour"}  # their losses
 MATCHING_HEADS = 2  # of each layer start with keys equal to queries: like finds like
 WORD_NORM = 1.0
 
@@ -46,12 +53,12 @@ STAGES = (
     Stage(
         "grounding",
         0.14,
-        {"ground": 4.0, "absent": 1.0, "refer": 2.0, "caption": 1.0, "choose": 0.5, "ask": 0.5, "grounded": 0.5},
+        {"ground": 4.0, "absent": 1.0, "refer": 2.0, "caption": 1.0, "choose": 0.5, "ask": 0.5},
     ),
     Stage(
         "multi-task",
         0.82,
-        {"ground": 2.5, "absent": 2.5, "refer": 1.5, "caption": 1.0, "choose": 2.5, "ask": 2.5, "grounded": 1.5},
+        {"ground": 2.5, "absent": 2.0, "refer": 1.5, "caption": 1.0, "choose": 2.5, "ask": 2.5, "grounded": 1.5},
     ),
 )
 
@@ -68,12 +75,21 @@ class LanguagePlan:
     minutes: float | None = None
     batch: int = 8
     conversations: int = 10
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-3  # of AdamW
+    matrix_rate: float = 8e-3  # of Muon, in AdamW's measure
     warm_up: int = 60
     weight_decay: float = 0.02
     feature_noise: float = 0.05  # of the features' standard deviation
     factors: dict[str, float] = field(
-        default_factory=lambda: {"answer": 1.0, "event": 0.2, "edge": 0.1, "option": 0.1, "word": 0.1, "words": 2.0}
+        default_factory=lambda: {
+            "answer": 1.0,
+            "event": 0.2,
+            "edge": 0.1,
+            "option": 0.1,
+            "word": 0.1,
+            "neighbour": 0.1,
+            "words": 2.0,
+        }
     )
 
 
@@ -138,90 +154,108 @@ class LanguageTask(nn.Module):
         self.word_bias = nn.Parameter(torch.tensor(-4.0))
         model.image_tower.requires_grad_(False)
         model.video_tower.requires_grad_(False)
+        model.language_model.set_attn_implementation("packed")
 
     def forward(
         self, image: torch.Tensor, video: torch.Tensor, batch: Batch, shown: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Return the losses of a batch; ``shown`` bool (B, visual tokens, words) says which words each token shows."""
         visual = self.model.splice(image, video)
-        with watch_attention(
-            self.model.language_model, {layer for heads in TAUGHT.values() for layer, _ in heads}
-        ) as seen:
-            hidden = run(self.model, visual, batch)
+        seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        hidden = run(self.model, visual, batch, seen)
         logits = self.model.language_model.lm_head(hidden[batch.rows, batch.columns])
         answers = answer_losses(logits, batch, self.first_time, self.model.config.bins)
         losses = {"answer": (batch.weights * answers).sum() / batch.weights.sum()}
-        for kind, name in ((EVENT, "event"), (EDGE, "edge"), (OPTION, "option"), (WORD, "word")):
+        for kind, name in LOOKS.items():
             if kind in batch.looks:
                 rows, queries, goal = batch.looks[kind]
                 found = [
-                    seen.attention(layer, head, rows, queries, batch.conversation, goal) for layer, head in TAUGHT[kind]
+                    look_at(seen[layer], head, rows, queries, batch.conversation, goal) for layer, head in TAUGHT[kind]
                 ]
                 losses[name] = torch.stack([look_loss(part) for part in found]).mean()
         losses["words"] = word_loss(visual, self.model.embed(self.words), shown, self.word_scale, self.word_bias)
         return losses
 
 
-def run(model: VideoLLM, visual: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Return the last hidden states (B, L, hidden) of a packed batch with visual tokens (B, V, hidden)."""
+def run(
+    model: VideoLLM,
+    visual: torch.Tensor,
+    batch: Batch,
+    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+) -> torch.Tensor:
+    """Return the last hidden states (B, L, hidden) of a packed batch with visual tokens (B, V, hidden).
+
+    ``seen`` as in `packed_attention`, which a model uses after ``set_attn_implementation("packed")``.
+    """
     text = model.embed(batch.ids)
-    before = int((batch.conversation[0] == -1).sum()) - visual.shape[1]
+    before = batch.prefix - visual.shape[1]
     inputs = torch.cat([text[:, :before], visual, text[:, before:]], dim=1)
     mask = torch.zeros(batch.conversation.shape[0], 1, *[batch.conversation.shape[1]] * 2)
     mask = mask.masked_fill_(~batch.mask(), torch.finfo(torch.float32).min)
     return model.language_model.model(
-        inputs_embeds=inputs, attention_mask=mask, position_ids=batch.positions, use_cache=False
+        inputs_embeds=inputs,
+        attention_mask=mask,
+        position_ids=batch.positions,
+        use_cache=False,
+        pieces=batch.pieces(),
+        prefix=batch.prefix,
+        seen=seen,
     ).last_hidden_state
 
 
-class watch_attention:
-    """Keep the inputs of the attention of some layers, to work out single rows of it where they are asked for."""
+def packed_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    *,
+    pieces: Sequence[tuple[int, int, int]],
+    prefix: int,
+    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+    **settings: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend as `sdpa_attention_forward` does, but in ``pieces``: queries from begin to end see the ``prefix`` first
+    keys and those from first to end. The rest, other conversations, is masked: there is no need to work it out.
 
-    def __init__(self, llm: Any, layers: set[int]) -> None:
-        self.llm, self.layers = llm, layers
-        self.kept: dict[int, tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]] = {}
-        self.hooks: list[Any] = []
+    ``seen``, if given, keeps the query and the key (B, heads, L, size) of every layer.
+    """
+    if seen is not None:
+        seen[module.layer_idx] = query, key
+    found = []
+    for begin, end, first in pieces:
+        k, v = (torch.cat([part[:, :, :prefix], part[:, :, first:end]], dim=2) for part in (key, value))
+        mask = attention_mask[:, :, begin:end]
+        mask = torch.cat([mask[..., :prefix], mask[..., first:end]], dim=3)
+        found.append(sdpa_attention_forward(module, query[:, :, begin:end], k, v, mask, **settings)[0])
+    return torch.cat(found, dim=1), None
 
-    def __enter__(self) -> watch_attention:
-        for number in self.layers:
-            attention = self.llm.model.layers[number].self_attn
-            self.hooks.append(
-                attention.register_forward_pre_hook(
-                    lambda _, args, kwargs, n=number: self.kept.__setitem__(
-                        n, (kwargs.get("hidden_states", args[0] if args else None), kwargs["position_embeddings"])
-                    ),
-                    with_kwargs=True,
-                )
-            )
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
+AttentionInterface.register("packed", packed_attention)
 
-    def attention(
-        self,
-        layer: int,
-        head: int,
-        rows: torch.Tensor,
-        queries: torch.Tensor,
-        conversation: torch.Tensor,
-        goal: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return how much of the attention (M,) of a head, at row and query position (M,), goes to ``goal`` (M, L)."""
-        hidden, (cos, sin) = self.kept[layer]
-        attention = self.llm.model.layers[layer].self_attn
-        size = attention.head_dim
-        width = size * attention.config.num_attention_heads
-        weight = attention.qkv_proj.weight
-        q = F.linear(hidden, weight[head * size : (head + 1) * size])[:, None]
-        k = F.linear(hidden, weight[width + head * size : width + (head + 1) * size])[:, None]
-        q, k = apply_rotary_pos_emb(q, k, cos, sin)
-        scores = torch.einsum("md,mld->ml", q[rows, 0, queries], k[rows, 0]) * attention.scaling
-        here = conversation[rows]
-        open_ = (here == -1) | (here == here.gather(1, queries[:, None]))
-        open_ &= torch.arange(here.shape[1]) <= queries[:, None]
-        return (scores.masked_fill(~open_, -torch.inf).softmax(-1) * goal).sum(-1)
+
+def look_at(
+    seen: tuple[torch.Tensor, torch.Tensor],
+    head: int,
+    rows: torch.Tensor,
+    queries: torch.Tensor,
+    conversation: torch.Tensor,
+    goal: torch.Tensor,
+) -> torch.Tensor:
+    """Return how much of the attention (M,) of a head, at row and query position (M,), goes to ``goal`` (M, L).
+
+    ``seen`` is a layer's query and key (B, heads, L, size); ``rows`` are in order.
+    """
+    query, key = (part[:, head] for part in seen)
+    # The queries of a row stand together in one matrix: a copy of its keys for each would cost far more.
+    slots = torch.arange(len(rows)) - torch.searchsorted(rows, rows)
+    asked = query.new_zeros(len(query), int(slots.max()) + 1, query.shape[-1])
+    asked = asked.index_put((rows, slots), query[rows, queries])
+    scores = (asked @ key.transpose(1, 2))[rows, slots] * query.shape[-1] ** -0.5
+    here = conversation[rows]
+    open_ = (here == -1) | (here == here.gather(1, queries[:, None]))
+    open_ &= torch.arange(here.shape[1]) <= queries[:, None]
+    return (scores.masked_fill(~open_, -torch.inf).softmax(-1) * goal).sum(-1)
 
 
 def draw_group(
@@ -267,6 +301,18 @@ def _done(plan: LanguagePlan, step: int, seconds: float, distributed: bool) -> f
     return float(done)
 
 
+def _optimisers(task: LanguageTask, plan: LanguagePlan) -> tuple[torch.optim.Optimizer, ...]:
+    """Return Muon for the matrices between hidden states, and AdamW for embeddings, head, norms and biases."""
+    learning = [(name, p) for name, p in task.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in learning if p.ndim == 2 and (".layers." in name or "_projector.linear" in name)]
+    known = {id(p) for p in matrices}
+    muon = torch.optim.Muon(
+        matrices, plan.matrix_rate, plan.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    others = [p for _, p in learning if id(p) not in known]
+    return muon, torch.optim.AdamW(others, plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+
+
 def train_language(
     task: LanguageTask,
     plan: LanguagePlan,
@@ -278,45 +324,49 @@ def train_language(
     rank: int = 0,
     distributed: bool = False,
     on_step: Callable[[int], None] | None = None,
+    stages: Sequence[Stage] = STAGES,
+    on_stage: Callable[[Stage], None] | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Train through the three stages; yield the mean losses after every 25 steps.
+    """Train through the stages; yield the mean losses after every 25 steps.
 
     ``conversations`` holds those of every video, ``words`` (V, visual tokens, words) what `shown_words` says of each.
-    With ``distributed`` each process draws its own batches, and gradients are averaged.
+    With ``distributed`` each process draws its own batches, and gradients are averaged. ``on_step`` is called with the
+    number of each step, ``on_stage`` with each stage that another follows, when it is done.
     """
     rng = np.random.default_rng([seed, 4, rank])
     config = task.model.config
-    wrapped = DistributedDataParallel(task, find_unused_parameters=True) if distributed else task
-    parameters = [(n, p) for n, p in task.named_parameters() if p.requires_grad]
-    decayed = [p for n, p in parameters if p.ndim >= 2 and "embed" not in n]
-    others = [p for n, p in parameters if not (p.ndim >= 2 and "embed" not in n)]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=plan.learning_rate,
-        betas=(0.9, 0.98),
-    )
-    ends = np.cumsum([stage.share for stage in STAGES])
+    wrapped = DistributedDataParallel(task) if distributed else task
+    parameters = [p for p in task.parameters() if p.requires_grad]
+    optimisers = _optimisers(task, plan)
+    rates = [(group, group["lr"]) for optimiser in optimisers for group in optimiser.param_groups]
+    ends = np.cumsum([stage.share for stage in stages])
     noise = [plan.feature_noise * float(x[:100].float().std()) for x in (features.image, features.video)]
     sums: dict[str, float] = {}
+    stage = stages[0]
     began = time.monotonic()
     for step in range(1, plan.steps + 1):
         done = _done(plan, step, time.monotonic() - began, distributed)
         if done > 1:
             return
-        stage = STAGES[min(int(np.searchsorted(ends, done)), len(STAGES) - 1)]
-        for group in optimiser.param_groups:
-            group["lr"] = plan.learning_rate * warm_cosine(step, round(step / done), plan.warm_up)
+        stage, before_it = stages[min(int(np.searchsorted(ends, done)), len(stages) - 1)], stage
+        if on_stage and stage is not before_it:
+            on_stage(before_it)
+        for group, rate in rates:
+            group["lr"] = rate * warm_cosine(step, round(step / done), plan.warm_up)
         videos = rng.choice(len(conversations), size=plan.batch, replace=False)
-        batch = pack(config, before, [draw_group(conversations[v], stage, plan.conversations, rng) for v in videos])
+        groups = [draw_group(conversations[v], stage, plan.conversations, rng) for v in videos]
+        batch = pack(config, before, groups)
         image, video = (
             x[videos].float() + s * torch.randn(x[videos].shape)
             for x, s in zip((features.image, features.video), noise, strict=True)
         )
         losses = wrapped(image, video, batch, torch.from_numpy(words[videos]))
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
         total(losses, plan.factors).backward()
-        nn.utils.clip_grad_norm_([p for _, p in parameters], 1.0)
-        optimiser.step()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
         if on_step:
             on_step(step)
         for name, value in losses.items():

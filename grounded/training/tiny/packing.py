@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ...config import ModelConfig
-from .conversations import EDGE, EVENT, OPTION, WORD, Conversation
+from .conversations import EDGE, EVENT, NEIGHBOUR, OPTION, WORD, Conversation
 
+PIECE = 64  # tokens: shorter pieces look at fewer keys in vain, but are more calls
 MOST_LOOKS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
 
 
@@ -35,6 +36,25 @@ class Batch:
     times: torch.Tensor
     owner: torch.Tensor
     looks: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+    @property
+    def prefix(self) -> int:
+        """How many tokens come before the conversations, the same in every row."""
+        return int((self.conversation[0] == -1).sum())
+
+    def pieces(self) -> list[tuple[int, int, int]]:
+        """Return the row in pieces: where each begins and ends, and from where on, beside the prefix, it looks back.
+
+        The prefix is the first; the others are of `PIECE` tokens.
+        """
+        prefix, length = self.prefix, self.conversation.shape[1]
+        found = [(0, prefix, prefix)]
+        for begin in range(prefix, length, PIECE):
+            same = self.conversation == self.conversation[:, begin, None]
+            same[self.conversation[:, begin] == -2] = False  # nobody reads what padding sees
+            first = int(same.int().argmax(1)[same.any(1)].min()) if same.any() else begin
+            found.append((begin, min(begin + PIECE, length), first))
+        return found
 
     def mask(self) -> torch.Tensor:
         """Return who may look at whom, bool (B, 1, L, L): the prefix is seen by all, a conversation by itself."""
@@ -72,7 +92,7 @@ def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[C
     positions = np.zeros((len(groups), length), np.int64)
     conversation = np.full((len(groups), length), -2, np.int64)
     labels: list[list[np.ndarray]] = [[], [], [], [], [], []]
-    looks: dict[int, list[tuple[int, int, np.ndarray]]] = {EVENT: [], EDGE: [], OPTION: [], WORD: []}
+    looks: dict[int, list[tuple[int, int, np.ndarray]]] = {kind: [] for kind in (EVENT, EDGE, OPTION, WORD, NEIGHBOUR)}
     serial = 0
     for row, group in enumerate(groups):
         ids[row, : len(before)] = before

@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 
 from ... import prompts
 from ...config import TINY, ModelConfig
+from ...memory import keep_freed_memory
 from ...model import VideoLLM
 from ...weights import storage
 from ...world.scenes import COLOURS, MOTIONS, SHAPES, VALIDATION_SEEDS
@@ -32,7 +33,7 @@ from ...world.vocabulary import build_tokenizer
 from . import language, towers
 from .conversations import Conversation, Encoder, converse, token_id
 from .features import encode_videos
-from .language import Features, LanguagePlan, LanguageTask, shown_words, train_language
+from .language import Features, LanguagePlan, LanguageTask, Stage, shown_words, train_language
 from .probe import probe
 from .scenes import Videos, draw_videos
 from .towers import ImageTask, TowerPlan, VideoTask, train_tower
@@ -53,7 +54,7 @@ class Recipe:
     videos: int = 6000
     draws: int = 3
     validation: int = 120
-    image: TowerPlan = TowerPlan(4500)
+    image: TowerPlan = TowerPlan(6000)
     video: TowerPlan = TowerPlan(4000, places_first=2000)
     language: LanguagePlan = LanguagePlan(4500)
     processes: int = 2
@@ -105,6 +106,7 @@ def _run(jobs: Sequence[tuple], processes: int) -> None:
 
 def _alone() -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
 
@@ -198,8 +200,23 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
     validation = pickle.loads((work / "validation.pkl").read_bytes())
     task = LanguageTask(model, first_time, [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS])
     averaged = RunningMean(task.model)
+
+    def keep(stage: Stage) -> None:
+        with averaged.in_place():
+            torch.save(language_state(model), work / f"after_{stage.name}.pt")
+
     steps = train_language(
-        task, recipe.language, features, conversations, words, before, recipe.seed, rank, distributed, averaged.update
+        task,
+        recipe.language,
+        features,
+        conversations,
+        words,
+        before,
+        recipe.seed,
+        rank,
+        distributed,
+        on_step=averaged.update,
+        on_stage=None if rank else keep,
     )
     if rank:
         for _ in steps:
