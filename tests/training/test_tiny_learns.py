@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from grounded.training.tiny.language import LanguagePlan
 from grounded.training.tiny.run import Recipe, train
 from grounded.training.tiny.towers import TowerPlan
+from grounded.weights import load
 
 RECIPE = Recipe(
     videos=64,
@@ -56,3 +58,16 @@ def test_the_weights_after_each_stage_are_kept(trained):
 def test_heads_look_where_they_are_told_to(trained):
     first, *_, last = [line for line in _curve(trained[1] / "language.jsonl") if "answer" in line]
     assert last["event"] < 0.9 * first["event"] and last["answer"] < 0.75 * first["answer"]
+
+
+def test_a_trained_model_goes_on_from_where_it_was(trained, tmp_path):
+    recipe = dataclasses.replace(
+        RECIPE, videos=16, go_on=str(trained[0]), language=LanguagePlan(25, batch=4, conversations=6, warm_up=10)
+    )
+    model = load(train(recipe, tmp_path / "model", tmp_path / "work"), "cpu", "float32").model.state_dict()
+    before = load(trained[0], "cpu", "float32").model.state_dict()
+    assert all(torch.equal(model[name], before[name]) for name in model if "_tower." in name)
+    assert not torch.equal(model["language_model.lm_head.weight"], before["language_model.lm_head.weight"])
+    first, *_ = _curve(trained[1] / "language.jsonl")
+    again, *_ = _curve(tmp_path / "work" / "language.jsonl")
+    assert again["answer"] < 0.75 * first["answer"]

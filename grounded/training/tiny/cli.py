@@ -25,6 +25,9 @@ def train_tiny(
     scale: Annotated[float, typer.Option(min=0.001, help="So many times the usual steps and videos.")] = 1.0,
     processes: Annotated[int, typer.Option(min=1, help="Processes, of one thread each; 2 is the recipe.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches; the videos are the same.")] = 0,
+    go_on: Annotated[
+        str | None, typer.Option(help="tiny, or a folder: take its weights, train the last language stage some more.")
+    ] = None,
 ) -> None:
     """Train the embedded model from nothing: videos, towers, language model; some 100 minutes on two free cores."""
     import dataclasses
@@ -32,7 +35,7 @@ def train_tiny(
     from .run import Recipe, train
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    recipe = dataclasses.replace(Recipe(videos=videos, processes=processes, seed=seed))
+    recipe = Recipe(videos=videos, processes=processes, seed=seed, go_on=go_on)
     recipe = recipe.scaled(scale) if scale != 1.0 else recipe
     if minutes is not None:
         recipe = dataclasses.replace(recipe, language=dataclasses.replace(recipe.language, minutes=minutes))

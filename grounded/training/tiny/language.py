@@ -76,7 +76,7 @@ class LanguagePlan:
     batch: int = 8
     conversations: int = 10
     learning_rate: float = 2e-3  # of AdamW
-    matrix_rate: float = 8e-3  # of Muon, in AdamW's measure
+    matrix_rate: float = 6e-3  # of Muon, in AdamW's measure
     warm_up: int = 60
     weight_decay: float = 0.02
     feature_noise: float = 0.05  # of the features' standard deviation

@@ -27,13 +27,13 @@ from ... import prompts
 from ...config import TINY, ModelConfig
 from ...memory import keep_freed_memory
 from ...model import VideoLLM
-from ...weights import storage
+from ...weights import load, storage
 from ...world.scenes import COLOURS, MOTIONS, SHAPES, VALIDATION_SEEDS
 from ...world.vocabulary import build_tokenizer
 from . import language, towers
 from .conversations import Conversation, Encoder, converse, token_id
 from .features import encode_videos
-from .language import Features, LanguagePlan, LanguageTask, Stage, shown_words, train_language
+from .language import STAGES, Features, LanguagePlan, LanguageTask, Stage, shown_words, train_language
 from .probe import probe
 from .scenes import Videos, draw_videos
 from .towers import ImageTask, TowerPlan, VideoTask, train_tower
@@ -48,19 +48,21 @@ class Recipe:
     """All that decides a run.
 
     ``videos`` have the seeds 0, 1, 2, …; about each so many ``draws`` of questions are asked, in other words.
-    ``probe_every`` counts language steps.
+    ``probe_every`` counts language steps. With ``go_on``, a model that is named as for `weights.load`, the towers and
+    the language model are its own, and only the last stage is trained, at half the rates.
     """
 
     videos: int = 6000
     draws: int = 3
     validation: int = 120
     image: TowerPlan = TowerPlan(6000)
-    video: TowerPlan = TowerPlan(4000, places_first=2000)
+    video: TowerPlan = TowerPlan(6500, places_first=1200)
     language: LanguagePlan = LanguagePlan(4500)
     processes: int = 2
     seed: int = 0
     probe_every: int = 200
     model: ModelConfig = TINY
+    go_on: str | None = None
 
     def scaled(self, factor: float) -> Recipe:
         """Return the recipe with ``factor`` times as many steps and videos."""
@@ -122,6 +124,9 @@ def make_model(recipe: Recipe) -> tuple[VideoLLM, Tokenizer]:
     tokenizer = build_tokenizer(recipe.model.bins)
     config = dataclasses.replace(recipe.model, llm={**recipe.model.llm, "vocab_size": tokenizer.get_vocab_size()})
     model = VideoLLM(config)
+    if recipe.go_on is not None:
+        model.load_state_dict(load(recipe.go_on, "cpu", "float32").model.state_dict())
+        return model, tokenizer
     towers.prepare(model)
     language.prepare(model, token_id(tokenizer, "<0>"))
     return model, tokenizer
@@ -137,6 +142,9 @@ def train_one_tower(recipe: Recipe, work: Path, name: str) -> None:
     if path.exists():
         return
     model, _ = make_model(recipe)
+    if recipe.go_on is not None:
+        torch.save(getattr(model, f"{name}_tower").state_dict(), path)
+        return
     videos = _training_videos(recipe, work)
     task = ImageTask(model, videos) if name == "image" else VideoTask(model, videos)
     plan = recipe.image if name == "image" else recipe.video
@@ -205,9 +213,13 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
         with averaged.in_place():
             torch.save(language_state(model), work / f"after_{stage.name}.pt")
 
+    plan, stages = recipe.language, STAGES
+    if recipe.go_on is not None:
+        plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2, matrix_rate=plan.matrix_rate / 2)
+        stages = (dataclasses.replace(STAGES[-1], share=1.0),)
     steps = train_language(
         task,
-        recipe.language,
+        plan,
         features,
         conversations,
         words,
@@ -216,6 +228,7 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
         rank,
         distributed,
         on_step=averaged.update,
+        stages=stages,
         on_stage=None if rank else keep,
     )
     if rank:
