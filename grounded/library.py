@@ -31,7 +31,7 @@ def content_key(path: str | os.PathLike[str], *sampling: object) -> str:
 
 
 class Watchable(Protocol):
-    """As much of a watched video as a library needs; `grounder.Watched` is one."""
+    """As much of a watched video as a library needs; `watched.Watched` is one."""
 
     @property
     def nbytes(self) -> int: ...

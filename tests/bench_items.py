@@ -1,4 +1,6 @@
-"""The tiny model taught with and without the questions that `annotate` makes: `python -m tests.bench_items WORK`.
+"""The tiny model taught with and without the questions that `annotate` makes.
+
+    python -m tests.bench_items WORK --videos DIR --out DIR
 
 WORK is the work folder of a `train-tiny` run, for its towers, cached features and the weights after its second stage,
 which know no answers with evidence. From there the third stage is trained twice, for as many steps on the same videos:
@@ -36,7 +38,7 @@ from grounded.training.tiny.conversations import Conversation, Encoder, token_id
 from grounded.training.tiny.evaluate import HIT, answer_all, held_out
 from grounded.weights import storage
 from grounded.world.annotations import timed_captions, video_id
-from grounded.world.descriptions import caption, describe
+from grounded.world.descriptions import caption, describe, sentence
 from grounded.world.questions import Question
 from grounded.world.scenes import HELD_OUT_SEEDS, draw_scene
 from tests.annotation.server import ChatServer
@@ -76,12 +78,16 @@ def item_conversations(items: list[Item], encoder: Encoder) -> list[Conversation
         key, _, form = entry["question_id"].rpartition("_")
         item = next(item for item in items if item.key == key)
         said = [part["value"].removeprefix(f"{prompts.IMAGE}\n") for part in entry["conversation"]]
+        said[1] = sentence(said[1]) if form == "open" else said[1]
+        shown = [any(iou(span, (m.start, m.end)) > 0.99 for m in item.moments) for span in moments]
+        if sum(shown) != len(item.moments):
+            continue  # two events as one moment: the looks would not know where to go
         question = Question(
             "grounded",
             form,
             "item",
             (Turn(said[0], False, said[1]), Turn(said[2], True, said[3])),
-            tuple(i for i, span in enumerate(moments) if any(iou(span, (m.start, m.end)) > 0.99 for m in item.moments)),
+            tuple(np.flatnonzero(shown).tolist()),
             options=item.options if form == "choice" else (),
             letter=item.letter if form == "choice" else None,
         )
@@ -93,6 +99,7 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
     """Train the third stage in one ``way`` on ``count`` videos, and write the model to ``out``."""
     torch.set_num_threads(1)
     recipe = run.Recipe()
+    apart = _processes(work)
     model, tokenizer = run.make_model(recipe)
     run._load_towers(model, work)
     model.load_state_dict(torch.load(init), strict=False)
@@ -102,7 +109,7 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
     conversations = [[c for c in about if c.task != "grounded"] for about in conversations[:count]]
     tasks = dict(language.STAGES[-1].tasks)
     if way == WAYS[1]:
-        numbers = {video_id(draw_scene(i * recipe.processes)): i for i in range(count)}
+        numbers = {video_id(draw_scene(i * apart)): i for i in range(count)}
         for name in dict.fromkeys(item.video for item in items):
             conversations[numbers[name]] += item_conversations([i for i in items if i.video == name], encoder)
     else:
@@ -111,7 +118,9 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
         model, token_id(tokenizer, "<0>"), [[token_id(tokenizer, word) for word in kinds] for kinds in run.KINDS]
     )
     averaged = run.RunningMean(model)
-    plan = dataclasses.replace(recipe.language, steps=steps, learning_rate=1e-3, matrix_rate=4e-3)
+    # Half the rates, as where `train-tiny --go-on` begins with weights that know something.
+    rates = {name: getattr(recipe.language, name) / 2 for name in ("learning_rate", "matrix_rate")}
+    plan = dataclasses.replace(recipe.language, steps=steps, **rates)
     before = tokenizer.encode(prompts.before_image(chat)).ids
     stage = language.Stage("multi-task", 1.0, tasks)
     for losses in language.train_language(
@@ -121,6 +130,11 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
             typer.echo(f"{way}: " + " ".join(f"{name} {value:.3f}" for name, value in losses.items()))
     with averaged.in_place():
         storage.save(out, model, model.config, tokenizer, torch.float16)
+
+
+def _processes(work: Path) -> int:
+    """Return how many shares the features are in: the first holds every so-manieth seed."""
+    return int(json.loads((work / "recipe.json").read_text())["processes"])
 
 
 def score(model: Path, videos: Path, seeds: range) -> list[tuple[bool, bool]]:
@@ -146,11 +160,13 @@ def bench(
     steps: Annotated[int, typer.Option(min=1)] = 500,
     held: Annotated[int, typer.Option(min=1, help="Held-out videos.")] = 100,
 ) -> None:
+    """Teach the tiny model with and without items, and score both on held-out grounded questions."""
     out.mkdir(parents=True, exist_ok=True)
-    # The first process's share of the features: every second seed.
-    items = make_items(range(0, run.Recipe().processes * count, run.Recipe().processes), out)
+    items = make_items(range(0, _processes(work) * count, _processes(work)), out)
     models = [out / way.replace(" ", "_") for way in WAYS]
     seeds = range(HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.start + held)
+    for seed in seeds:
+        held_out(seed, videos)  # written once, not by both processes
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(
             train,

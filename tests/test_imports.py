@@ -29,7 +29,7 @@ LEVELS = (
 SIDEWAYS = {
     "annotation": {"evaluation"},
     "grounder": {"watched"},
-    "watched": {"grounder"},  # for its type alone: a video and the model that watched it belong together
+    "watched": {"grounder"},  # for its type alone, see below
     "weights": {"model", "time_tokens"},
     "prompts": {"time_tokens"},
     "time_tokens": set(),
@@ -71,6 +71,11 @@ def test_a_room_imports_only_what_lies_below_it(path: Path) -> None:
     for other in _imported(path) - {room}:
         sideways = LEVEL[other] == LEVEL[room] and other in SIDEWAYS.get(room, set())
         assert LEVEL[other] < LEVEL[room] or sideways, f"{room} must not import {other}"
+
+
+def test_a_watched_video_knows_the_grounder_for_its_type_alone() -> None:
+    code = "import sys, grounded.watched; sys.exit('grounded.grounder' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "model").glob("*.py")), ids=lambda path: path.name)

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Watched(Protocol):
-    """What is asked of a watched video; see `grounder.Watched`."""
+    """What is asked of a watched video; see `watched.Watched`."""
 
     def ground(self, query: list[str], *, best: int = 0) -> list[Answer]: ...
     def refer(self, start: float, end: float) -> Answer: ...

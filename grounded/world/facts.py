@@ -50,7 +50,7 @@ class Asker:
         return 5 if self.wording == TRAINING else 3
 
     def wrong_options(self) -> int:
-        """Return how many wrong options the next choice has: three; in training two in five have another number."""
+        """Return how many wrong options the next choice has: three; in training two in five have one to five."""
         return 1 + self.below(self.most_wrong) if self.wording == TRAINING and self.chance(0.4) else 3
 
     def moments(self, events: tuple[int, ...]) -> Moments:
@@ -103,7 +103,7 @@ class Fact:
     answer: str
     wrong: tuple[str, ...]
     events: tuple[int, ...]
-    anchor: tuple[int, ...] = ()
+    anchor: int | None = None
     reply: str = ""  # the answer where no options are given, if it differs from the right option as a sentence
 
 
@@ -117,9 +117,9 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
     scene, events = asker.scene, asker.scene.events
     facts: list[Fact] = []
 
-    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], anchor: tuple[int, ...] = ()) -> None:
+    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], anchor: int | None = None) -> None:
         right = describe(events[target])
-        others = {describe(e): None for i, e in enumerate(events) if i not in anchor}
+        others = {describe(e): None for i, e in enumerate(events) if i != anchor}
         others.pop(right, None)
         wrong = asker.shuffled([caption(d) for d in others])
         wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
@@ -133,7 +133,7 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
             for kind, wordings, anchor, target in (("after", w.AFTER, i, i + 1), ("before", w.BEFORE, i + 1, i)):
                 if alone(scene, anchor) and alone(scene, target):
                     words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, wordings, target, words, anchor=(anchor,))
+                    add(kind, wordings, target, words, anchor)
     return facts
 
 

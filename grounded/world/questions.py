@@ -51,7 +51,7 @@ class Question:
     turns: tuple[Turn, ...]
     events: tuple[int, ...] = ()
     moments: Moments = ()
-    anchor: tuple[int, ...] = ()
+    anchor: int | None = None
     query: str = ""
     span: tuple[float, float] | None = None
     options: tuple[str, ...] = ()

@@ -100,7 +100,31 @@ def test_what_comes_before_or_after_is_found_from_the_event_that_is_named(kind, 
     ((beside,),) = {look.spans for look in looks if look.kind == NEIGHBOUR}
     scale = scene.duration / TINY.bins
     assert beside == pytest.approx([time / scale for time in moments[question.events[0]]])
+    assert named == pytest.approx([time / scale for time in moments[question.anchor]])
     assert (named < beside) == (kind == "after")
+
+
+def test_a_piece_looks_back_to_where_its_first_conversations_begin(encoder):
+    groups = [converse(8, encoder, 0), converse(9, encoder, 0)[:12]]
+    batch = pack(TINY, [1, 2, 3], groups)
+    head, *rest = batch.pieces()
+    assert head == (0, batch.prefix, batch.prefix) and batch.prefix == 3 + TINY.visual_tokens
+    assert [begin for begin, _, _ in rest] == [head[1], *(end for _, end, _ in rest[:-1])]
+    assert rest[-1][1] == batch.conversation.shape[1]
+    for begin, end, first in rest:
+        seen = batch.mask()[:, 0, begin:end][batch.conversation[:, begin:end] >= 0][:, batch.prefix :].any(0)
+        assert int(seen.int().argmax()) + batch.prefix == first  # all that is seen, and nothing in vain
+
+
+def test_each_weight_that_learns_has_one_optimiser(model, tokenizer):
+    task = language.LanguageTask(make_model(Recipe())[0], tokenizer.token_to_id("<0>"), [[1], [2], [3]])
+    held = [
+        id(p)
+        for o in language._optimisers(task, Recipe().language)
+        for group in o.param_groups
+        for p in group["params"]
+    ]
+    assert sorted(held) == sorted(id(p) for p in task.parameters() if p.requires_grad)
 
 
 def test_packed_conversations_are_read_as_if_each_were_alone(model, encoder):

@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 
+from grounded.errors import ConfigError
 from grounded.training.tiny.language import LanguagePlan
 from grounded.training.tiny.run import Recipe, train
 from grounded.training.tiny.towers import TowerPlan
@@ -71,3 +72,15 @@ def test_a_trained_model_goes_on_from_where_it_was(trained, tmp_path):
     first, *_ = _curve(trained[1] / "language.jsonl")
     again, *_ = _curve(tmp_path / "work" / "language.jsonl")
     assert again["answer"] < 0.75 * first["answer"]
+    assert not list((tmp_path / "work").glob("after_*"))  # the last stage has none after it
+
+
+def test_a_work_folder_is_not_taken_for_that_of_another_recipe(trained):
+    with pytest.raises(ConfigError, match=r"was begun with another recipe \(seed\)"):
+        train(dataclasses.replace(RECIPE, seed=1), trained[0], trained[1])
+
+
+def test_only_a_small_model_goes_on(trained, tmp_path):
+    other = dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, segments=6), go_on=str(trained[0]))
+    with pytest.raises(ConfigError, match="another kind of model"):
+        train(other, tmp_path / "model", tmp_path / "work")

@@ -43,12 +43,11 @@ def test_the_same_seed_and_draw_ask_the_same_and_another_draw_asks_anew():
 
 
 def test_a_choice_has_four_options_and_in_training_also_other_numbers():
-    counts = {wording: Counter() for wording in WORDINGS}
-    for _, q in EVERY:
-        if q.options:
-            counts["training" if q.wording == "canonical" else q.wording][len(q.options)] += 1
-    canonical = [len(q.options) for scene in SCENES for q in ask_all(scene, "canonical") if q.options]
-    assert set(canonical) == set(counts["held_out"]) == {4}
+    counts = {
+        wording: Counter(len(q.options) for scene in SCENES for q in ask_all(scene, wording) if q.options)
+        for wording in WORDINGS
+    }
+    assert set(counts["canonical"]) == set(counts["held_out"]) == {4}
     assert set(counts["training"]) == {2, 3, 4, 5, 6} and counts["training"].most_common(1)[0][0] == 4
 
 
@@ -135,8 +134,10 @@ def test_order_is_that_of_the_events(task, kind):
         starts = [event.start for event in scene.events]
         if kind in ("first", "last"):
             target = starts.index(min(starts) if kind == "first" else max(starts))
+            assert q.anchor is None
         else:
             (anchor,) = matching(scene, q.turns[0].question.split("\n")[0])
+            assert q.anchor == anchor
             at = sorted(starts).index(starts[anchor])
             target = starts.index(sorted(starts)[at + (1 if kind == "after" else -1)])
             early, late = sorted((anchor, target))

@@ -23,8 +23,8 @@ from ...world.scenes import COLOURS, MOTIONS, SHAPES, draw_scene
 from ...world.wordings import MOTION_WORDS
 
 _SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
-# What a look is at: the event that a text is about, one frame of it, the right option's words, all that a word fits,
-# and the event that comes before or after the one that a text is about.
+# What a look is at: the event that is named or told, one frame of it, the right option's words, all that a word fits,
+# and the event that comes before or after the one that the question names.
 EVENT, EDGE, OPTION, WORD, NEIGHBOUR = range(5)
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word
 WORD_WEIGHT = 2.0  # of the words of a short answer
@@ -190,15 +190,16 @@ class Encoder:
         mine: tuple[tuple[float, float], ...],
         spans: list[tuple[float, float]],
     ) -> list[Look]:
-        """The last token of the prompt and the words of the answer look at the event they are about."""
+        """The last token of the prompt and the words of the answer look at the event they are about, or, where that
+        comes before or after one that is named, at both."""
         if not mine or question.kind == "events":
             return []
         looks = []
         if not turn.grounding:
             stop = begin + 1 if question.options else len(ids)
             # First the event that the question names is found, then, in later layers, the one beside it.
-            anchor = tuple(spans[i] for i in question.anchor)
-            kinds = [(EVENT, anchor), (NEIGHBOUR, mine)] if anchor else [(EVENT, mine)]
+            named = mine if question.anchor is None else (spans[question.anchor],)
+            kinds = [(EVENT, named)] if named is mine else [(EVENT, named), (NEIGHBOUR, mine)]
             return [Look(i - 1, kind, seen) for i in range(begin, stop) for kind, seen in kinds]
         if question.task != "caption":
             looks.append(Look(begin - 1, EVENT, mine))

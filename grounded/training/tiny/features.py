@@ -19,7 +19,7 @@ def encode_videos(model: VideoLLM, frames: np.ndarray, on_video: Callable[[int],
     step, segments = config.frames_per_segment, config.segments
     images, videos = [], []
     for number in range(len(frames)):
-        pixels = torch.from_numpy(np.ascontiguousarray(frames[number])).movedim(-1, 1)
+        pixels = torch.from_numpy(np.array(frames[number])).movedim(-1, 1)
         image = normalise(pixels[step // 2 :: step], IMAGE_STATISTICS, "cpu", torch.float32)
         video = normalise(pixels, VIDEO_STATISTICS, "cpu", torch.float32).unflatten(0, (segments, step))
         images.append(model.image_projector.join(model.image_features(image)).half())

@@ -35,6 +35,7 @@ TAUGHT = {
     NEIGHBOUR: ((3, 2), (4, 0)),
 }
 LOOKS = {EVENT: "event", EDGE: "edge", OPTION: "option", WORD: "word", NEIGHBOUR: "neighbour"}  # their losses
+Seen = dict[int, tuple[torch.Tensor, torch.Tensor]]  # query and key (B, heads, L, size) of each layer
 MATCHING_HEADS = 2  # of each layer start with keys equal to queries: like finds like
 WORD_NORM = 1.0
 
@@ -48,7 +49,7 @@ class Stage:
     tasks: dict[str, float]
 
 
-STAGES = (
+STAGES: tuple[Stage, ...] = (
     Stage("alignment", 0.04, {"refer": 3.0, "caption": 1.0, "ground": 1.0}),
     Stage(
         "grounding",
@@ -78,7 +79,7 @@ class LanguagePlan:
     learning_rate: float = 2e-3  # of AdamW
     matrix_rate: float = 6e-3  # of Muon, in AdamW's measure
     warm_up: int = 60
-    weight_decay: float = 0.02
+    weight_decay: float = 0.02  # of Muon's matrices
     feature_noise: float = 0.05  # of the features' standard deviation
     factors: dict[str, float] = field(
         default_factory=lambda: {
@@ -145,7 +146,10 @@ class LanguageTask(nn.Module):
     """A forward pass with losses: what DistributedDataParallel wraps."""
 
     def __init__(self, model: VideoLLM, first_time: int, words: Sequence[Sequence[int]]) -> None:
-        """``words`` are the ids of the words for every colour, for every shape and for every motion."""
+        """``words`` are the ids of the words for every colour, for every shape and for every motion.
+
+        The model is left with the attention of packed batches.
+        """
         super().__init__()
         self.model, self.first_time = model, first_time
         self.words: torch.Tensor
@@ -161,7 +165,7 @@ class LanguageTask(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Return the losses of a batch; ``shown`` bool (B, visual tokens, words) says which words each token shows."""
         visual = self.model.splice(image, video)
-        seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        seen: Seen = {}
         hidden = run(self.model, visual, batch, seen)
         logits = self.model.language_model.lm_head(hidden[batch.rows, batch.columns])
         answers = answer_losses(logits, batch, self.first_time, self.model.config.bins)
@@ -181,7 +185,7 @@ def run(
     model: VideoLLM,
     visual: torch.Tensor,
     batch: Batch,
-    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+    seen: Seen | None = None,
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, hidden) of a packed batch with visual tokens (B, V, hidden).
 
@@ -212,13 +216,13 @@ def packed_attention(
     *,
     pieces: Sequence[tuple[int, int, int]],
     prefix: int,
-    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
+    seen: Seen | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend as `sdpa_attention_forward` does, but in ``pieces``: queries from begin to end see the ``prefix`` first
     keys and those from first to end. The rest, other conversations, is masked: there is no need to work it out.
 
-    ``seen``, if given, keeps the query and the key (B, heads, L, size) of every layer.
+    ``seen``, if given, keeps what every layer attends with.
     """
     if seen is not None:
         seen[module.layer_idx] = query, key
@@ -303,14 +307,15 @@ def _done(plan: LanguagePlan, step: int, seconds: float, distributed: bool) -> f
 
 def _optimisers(task: LanguageTask, plan: LanguagePlan) -> tuple[torch.optim.Optimizer, ...]:
     """Return Muon for the matrices between hidden states, and AdamW for embeddings, head, norms and biases."""
-    learning = [(name, p) for name, p in task.named_parameters() if p.requires_grad]
-    matrices = [p for name, p in learning if p.ndim == 2 and (".layers." in name or "_projector.linear" in name)]
-    known = {id(p) for p in matrices}
+    learning = {name: p for name, p in task.named_parameters() if p.requires_grad}
+    between = [
+        name for name, p in learning.items() if p.ndim == 2 and (".layers." in name or "_projector.linear" in name)
+    ]
+    matrices = [learning.pop(name) for name in between]
     muon = torch.optim.Muon(
         matrices, plan.matrix_rate, plan.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
     )
-    others = [p for _, p in learning if id(p) not in known]
-    return muon, torch.optim.AdamW(others, plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    return muon, torch.optim.AdamW(list(learning.values()), plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
 
 
 def train_language(
@@ -342,19 +347,21 @@ def train_language(
     ends = np.cumsum([stage.share for stage in stages])
     noise = [plan.feature_noise * float(x[:100].float().std()) for x in (features.image, features.video)]
     sums: dict[str, float] = {}
-    stage = stages[0]
+    number = 0  # of the stage
     began = time.monotonic()
     for step in range(1, plan.steps + 1):
         done = _done(plan, step, time.monotonic() - began, distributed)
         if done > 1:
             return
-        stage, before_it = stages[min(int(np.searchsorted(ends, done)), len(stages) - 1)], stage
-        if on_stage and stage is not before_it:
-            on_stage(before_it)
+        now = min(int(np.searchsorted(ends, done)), len(stages) - 1)
+        for over in stages[number:now]:
+            if on_stage:
+                on_stage(over)
+        number = now
         for group, rate in rates:
             group["lr"] = rate * warm_cosine(step, round(step / done), plan.warm_up)
         videos = rng.choice(len(conversations), size=plan.batch, replace=False)
-        groups = [draw_group(conversations[v], stage, plan.conversations, rng) for v in videos]
+        groups = [draw_group(conversations[v], stages[number], plan.conversations, rng) for v in videos]
         batch = pack(config, before, groups)
         image, video = (
             x[videos].float() + s * torch.randn(x[videos].shape)

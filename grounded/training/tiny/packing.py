@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from ...config import ModelConfig
-from .conversations import EDGE, EVENT, NEIGHBOUR, OPTION, WORD, Conversation
+from .conversations import EDGE, OPTION, Conversation
 
 PIECE = 64  # tokens: shorter pieces look at fewer keys in vain, but are more calls
 MOST_LOOKS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
@@ -51,8 +52,8 @@ class Batch:
         found = [(0, prefix, prefix)]
         for begin in range(prefix, length, PIECE):
             same = self.conversation == self.conversation[:, begin, None]
-            same[self.conversation[:, begin] == -2] = False  # nobody reads what padding sees
-            first = int(same.int().argmax(1)[same.any(1)].min()) if same.any() else begin
+            same &= self.conversation != -2  # nobody reads what padding sees
+            first = int(same.any(0).int().argmax())
             found.append((begin, min(begin + PIECE, length), first))
         return found
 
@@ -92,7 +93,7 @@ def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[C
     positions = np.zeros((len(groups), length), np.int64)
     conversation = np.full((len(groups), length), -2, np.int64)
     labels: list[list[np.ndarray]] = [[], [], [], [], [], []]
-    looks: dict[int, list[tuple[int, int, np.ndarray]]] = {kind: [] for kind in (EVENT, EDGE, OPTION, WORD, NEIGHBOUR)}
+    looks: defaultdict[int, list[tuple[int, int, np.ndarray]]] = defaultdict(list)
     serial = 0
     for row, group in enumerate(groups):
         ids[row, : len(before)] = before

@@ -1,7 +1,7 @@
 """The whole recipe: draw videos, pre-train the towers, cache their features, train the language model, save the folder.
 
 Each step leaves its result in a work folder and is skipped where it is found there, so a stopped run goes on.
-Every process uses one torch thread: two threads that wait for each other cost far more on a shared machine.
+Of several processes each uses one torch thread: threads that wait for each other cost far more on a shared machine.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 
 from ... import prompts
 from ...config import TINY, ModelConfig
+from ...errors import ConfigError
 from ...memory import keep_freed_memory
 from ...model import VideoLLM
 from ...weights import load, storage
@@ -48,8 +49,9 @@ class Recipe:
     """All that decides a run.
 
     ``videos`` have the seeds 0, 1, 2, …; about each so many ``draws`` of questions are asked, in other words.
-    ``probe_every`` counts language steps. With ``go_on``, a model that is named as for `weights.load`, the towers and
-    the language model are its own, and only the last stage is trained, at half the rates.
+    ``probe_every`` counts language steps. With ``go_on``, a small model named as for `weights.load`, the towers and the
+    language model are its own, and only the last stage is trained, at half the rates; what no model keeps, the means
+    of its optimisers and the scale of the words' loss, starts anew.
     """
 
     videos: int = 6000
@@ -79,19 +81,40 @@ class Recipe:
 
 
 def train(recipe: Recipe, out: Path, work: Path) -> Path:
-    """Train from nothing and return ``out``, a folder that `weights.load` reads; ``work`` keeps what lies between."""
+    """Train and return ``out``, a folder that `weights.load` reads; ``work`` keeps what lies between.
+
+    Raises:
+        ConfigError: ``work`` belongs to another recipe, or the model to go on with is not of this one's kind.
+    """
+    keep_freed_memory()
     work.mkdir(parents=True, exist_ok=True)
-    (work / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1) + "\n")
-    jobs: list[tuple] = [(train_one_tower, recipe, work, "image"), (train_one_tower, recipe, work, "video")]
+    _claim(recipe, work)
     # Everybody draws from the same file of frames, so it comes first.
     _training_videos(recipe, work)
-    _run(jobs, recipe.processes)
+    if recipe.go_on is not None:
+        model, _ = make_model(recipe)
+        for name in ("image", "video"):
+            torch.save(getattr(model, f"{name}_tower").state_dict(), work / f"{name}_tower.pt")
+    _run([(train_one_tower, recipe, work, name) for name in ("image", "video")], recipe.processes)
     parts = range(recipe.processes)
     _run([(prepare_share, recipe, work, part) for part in parts], recipe.processes)
     port = _free_port()
     _run([(train_one_rank, recipe, work, rank, port) for rank in parts], recipe.processes)
     _assemble(recipe, work, out)
     return out
+
+
+def _claim(recipe: Recipe, work: Path) -> None:
+    """Write the recipe into its work folder; what another one left there must not be taken for its own."""
+    path = work / "recipe.json"
+    mine = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    mine["language"].pop("minutes")  # how long it may take is asked anew each time
+    if path.exists():
+        theirs = json.loads(path.read_text())
+        other = [name for name in mine if theirs.get(name) != mine[name]]
+        if other:
+            raise ConfigError(f"{work} was begun with another recipe ({', '.join(other)}); choose another folder")
+    path.write_text(json.dumps(mine, indent=1) + "\n")
 
 
 def _run(jobs: Sequence[tuple], processes: int) -> None:
@@ -119,14 +142,16 @@ def _free_port() -> int:
 
 
 def make_model(recipe: Recipe) -> tuple[VideoLLM, Tokenizer]:
-    """Return an untrained model, started as the recipe says, and the tokenizer; the same for every process."""
+    """Return a model, started as the recipe says, and the tokenizer; the same for every process."""
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer(recipe.model.bins)
     config = dataclasses.replace(recipe.model, llm={**recipe.model.llm, "vocab_size": tokenizer.get_vocab_size()})
-    model = VideoLLM(config)
     if recipe.go_on is not None:
-        model.load_state_dict(load(recipe.go_on, "cpu", "float32").model.state_dict())
-        return model, tokenizer
+        found = load(recipe.go_on, "cpu", "float32")
+        if found.config != config or found.tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise ConfigError(f"{recipe.go_on} is another kind of model than this recipe trains; it takes a small one")
+        return found.model.requires_grad_(True), found.tokenizer
+    model = VideoLLM(config)
     towers.prepare(model)
     language.prepare(model, token_id(tokenizer, "<0>"))
     return model, tokenizer
@@ -142,9 +167,6 @@ def train_one_tower(recipe: Recipe, work: Path, name: str) -> None:
     if path.exists():
         return
     model, _ = make_model(recipe)
-    if recipe.go_on is not None:
-        torch.save(getattr(model, f"{name}_tower").state_dict(), path)
-        return
     videos = _training_videos(recipe, work)
     task = ImageTask(model, videos) if name == "image" else VideoTask(model, videos)
     plan = recipe.image if name == "image" else recipe.video
