@@ -11,8 +11,10 @@ from grounded.config import TINY
 from grounded.model import VideoLLM
 from grounded.training.tiny import language
 from grounded.training.tiny.conversations import EDGE, EVENT, NEIGHBOUR, OPTION, Encoder, converse, in_bins
+from grounded.training.tiny.language import Features
 from grounded.training.tiny.losses import answer_losses, look_loss
 from grounded.training.tiny.packing import pack, seen_tokens
+from grounded.training.tiny.refusal import DENIED, refusal_odds, set_refusal
 from grounded.training.tiny.run import Recipe, make_model
 from grounded.training.tiny.scenes import draw_videos, label_figures, owners
 from grounded.training.tiny.towers import FOLLOWING, follow_loss, watch_attention
@@ -163,6 +165,29 @@ def test_the_attention_that_is_rewarded_is_the_attention_of_the_model(model, enc
     torch.testing.assert_close(hidden[read], whole[read], atol=1e-4, rtol=1e-3)
     wanted = (kept[0][rows, head, queries] * goal).sum(-1)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_a_refusal_is_made_rarer_until_little_of_what_is_there_is_denied(encoder, tokenizer):
+    model, _ = make_model(Recipe())
+    refusal = tokenizer.token_to_id("not")
+    before = tokenizer.encode(prompts.before_image(CHAT)).ids
+    conversations = [converse(seed, encoder, 0) for seed in range(6)]
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(6, TINY.segments, TINY.image_grid**2, TINY.image.width, generator=generator)
+    video = torch.randn(6, TINY.segments, TINY.frames_per_segment, TINY.video.width, generator=generator)
+    asked = model, Features(image, video), conversations, before, refusal
+    with torch.no_grad():
+        model.language_model.lm_head.bias[refusal] += 3.0  # it refuses nearly everything
+    there, absent = refusal_odds(*asked)
+    kinds = [c.kind for about in conversations for c in about if c.task == "ground"]
+    assert len(there) == len(kinds) - kinds.count("absent") and len(absent) == kinds.count("absent")
+    assert (there > 0).float().mean() > 0.2
+    lower = set_refusal(model, there, refusal)
+    there_then, absent_then = refusal_odds(*asked)
+    torch.testing.assert_close(there_then, there - lower, atol=1e-4, rtol=0)
+    torch.testing.assert_close(absent_then, absent - lower, atol=1e-4, rtol=0)
+    assert (there_then > 1e-3).float().mean() <= DENIED + 1 / len(there)
+    assert set_refusal(model, there_then - 1, refusal) == 0.0  # it is never made easier
 
 
 def test_a_near_miss_in_time_costs_less_than_a_far_one(model, encoder):
