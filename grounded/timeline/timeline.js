@@ -245,6 +245,15 @@ function drawRow(row) {
   return box;
 }
 
+// The buttons are made anew; whoever is at one of them with the keyboard stays there.
+function drawRows() {
+  const held = document.activeElement, row = rowsBox.contains(held) ? held.closest(".row") : null;
+  const place = row ? [...row.querySelectorAll("button")].indexOf(held) : -1;
+  rowsBox.replaceChildren(...rows().map(drawRow).reverse());   // the latest next to the strip
+  const again = row && rowsBox.querySelector(`[data-id="${CSS.escape(row.dataset.id)}"]`);
+  if (again && place >= 0) again.querySelectorAll("button")[place]?.focus({ preventScroll: true });
+}
+
 rowsBox.addEventListener("keydown", (event) => {
   const segment = event.target.closest(".segment");
   const across = { ArrowLeft: -1, ArrowRight: 1 }[event.key], along = { ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -338,7 +347,7 @@ function draw() {
     find("." + name).textContent = String(text || "");
   }
   find(".empty").hidden = rows().length > 0;
-  rowsBox.replaceChildren(...rows().map(drawRow).reverse());   // the latest next to the strip
+  drawRows();
   drawTicks();
   drawRange();
   drawCaptions();

@@ -152,6 +152,19 @@ def test_everything_can_be_done_by_keyboard(page: Page, film: Path) -> None:
     assert re.match(r"0:01\.0 – 0:0[78]\.\d", page.tab.locator("#timeline .from-to").inner_text())
 
 
+def test_the_keyboard_stays_at_its_moment_when_another_answer_comes(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.tab.get_by_label("What to look for").fill("a star")
+    page.tab.get_by_label("What to look for").press("Enter")
+    page.wait_for_rows(1)
+    page.tab.locator("#timeline .segment").last.focus()
+    start = page.tab.evaluate("document.activeElement.dataset.start")
+    # A click by script leaves the focus where it is.
+    page.tab.get_by_role("button", name="Find it").evaluate("button => button.click()")
+    page.wait_for_rows(2)
+    assert start and page.tab.evaluate("document.activeElement.dataset.start") == start
+
+
 def test_an_example_in_every_tab_answers_with_one_click(page: Page) -> None:
     for rows, (name, reply) in enumerate(TABS.items(), 1):
         page.open(name)
