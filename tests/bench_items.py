@@ -157,7 +157,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Folder for the items and both models.")],
     init: Annotated[str, typer.Option(help="Weights in WORK to start from.")] = "after_grounding.pt",
     count: Annotated[int, typer.Option(min=8, help="Training videos.")] = 1000,
-    steps: Annotated[int, typer.Option(min=1)] = 500,
+    steps: Annotated[int, typer.Option(min=1)] = 800,
     held: Annotated[int, typer.Option(min=1, help="Held-out videos.")] = 100,
 ) -> None:
     """Teach the tiny model with and without items, and score both on held-out grounded questions."""
