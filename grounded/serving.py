@@ -23,7 +23,7 @@ from .grounder import Grounder
 from .library import Library, content_key
 from .prompts import Turn
 from .shelf import Shelf
-from .types import Answer, Clip
+from .types import Answer, Clip, OnProgress
 from .watched import Watched
 
 log = logging.getLogger(__name__)
@@ -395,13 +395,13 @@ class Service:
         find = look if shelf is None else lambda: shelf.watch(self.grounder, path, look, content)
         return self.library.watch(key, find), False
 
-    def _decode(self, path: str | os.PathLike[str], report: Callable[[str, float], None]) -> Clip:
+    def _decode(self, path: str | os.PathLike[str], report: OnProgress) -> Clip:
         with self._decoders:
             report("decoding", 0.0)
             frames = self.grounder.config.frames
             return video.sample(path, frames, limits=self.limits, on_progress=lambda done: report("decoding", done))
 
-    def _look(self, clip: Clip, report: Callable[[str, float], None]) -> Watched:
+    def _look(self, clip: Clip, report: OnProgress) -> Watched:
         report("looking", 0.0)
         if self.remote is None:
             return self.grounder.look(clip, on_progress=report)

@@ -34,7 +34,7 @@ from grounded.confidence import iou
 from grounded.grounder import load
 from grounded.prompts import Turn
 from grounded.training.tiny import language, run
-from grounded.training.tiny.conversations import Conversation, Encoder, token_id
+from grounded.training.tiny.conversations import Conversation, Encoder
 from grounded.training.tiny.evaluate import HIT, answer_all, held_out
 from grounded.weights import storage
 from grounded.world.annotations import timed_captions, video_id
@@ -101,10 +101,9 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
     recipe = run.Recipe()
     apart = _processes(work)
     model, tokenizer = run.make_model(recipe)
-    run._load_towers(model, work)
+    run.load_towers(model, work)
     model.load_state_dict(torch.load(init), strict=False)
-    chat = prompts.CHATS[model.config.chat]
-    encoder = Encoder(tokenizer, chat, model.config.bins)
+    encoder = Encoder(tokenizer, prompts.CHATS[model.config.chat], model.config.bins)
     features, conversations, words = pickle.loads((work / "share-0.pkl").read_bytes())
     conversations = [[c for c in about if c.task != "grounded"] for about in conversations[:count]]
     tasks = dict(language.STAGES[-1].tasks)
@@ -114,14 +113,10 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
             conversations[numbers[name]] += item_conversations([i for i in items if i.video == name], encoder)
     else:
         del tasks["grounded"]
-    task = language.LanguageTask(
-        model, token_id(tokenizer, "<0>"), [[token_id(tokenizer, word) for word in kinds] for kinds in run.KINDS]
-    )
+    task = run.make_task(model, tokenizer)
     averaged = run.RunningMean(model)
-    # Half the rates, as where `train-tiny --go-on` begins with weights that know something.
-    rates = {name: getattr(recipe.language, name) / 2 for name in ("learning_rate", "matrix_rate")}
-    plan = dataclasses.replace(recipe.language, steps=steps, **rates)
-    before = tokenizer.encode(prompts.before_image(chat)).ids
+    plan = dataclasses.replace(recipe.language.gentler(), steps=steps)
+    before = run.text_before(model, tokenizer)
     stage = language.Stage("multi-task", 1.0, tasks)
     for losses in language.train_language(
         task, plan, features, conversations, words, before, 0, on_step=averaged.update, stages=[stage]

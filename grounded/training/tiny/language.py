@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
@@ -92,6 +93,10 @@ class LanguagePlan:
             "words": 2.0,
         }
     )
+
+    def gentler(self) -> LanguagePlan:
+        """Return the plan with half the rates, for weights that know something already."""
+        return dataclasses.replace(self, learning_rate=self.learning_rate / 2, matrix_rate=self.matrix_rate / 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ For one moment, one letter or one sentence this is what greedy decoding gives, o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,9 +15,25 @@ import torch
 from ...model import VideoLLM
 from .conversations import Conversation
 from .language import Features, run
-from .packing import pack
+from .packing import Batch, pack
 
 LETTER = 3  # the place of the letter in "Answer: (B) ..."
+
+
+def answers(
+    model: VideoLLM,
+    features: Features,
+    conversations: Sequence[Sequence[Conversation]],
+    before: Sequence[int],
+    chunk: int,
+) -> Iterator[tuple[list[Conversation], Batch, torch.Tensor]]:
+    """Yield the conversations of ``chunk`` videos, their batch, and the logits (N, vocabulary) at its answer tokens."""
+    for start in range(0, len(conversations), chunk):
+        videos = slice(start, start + chunk)
+        batch = pack(model.config, before, conversations[videos])
+        hidden = run(model, model.splice(features.image[videos].float(), features.video[videos].float()), batch)
+        logits = model.language_model.lm_head(hidden[batch.rows, batch.columns])
+        yield [c for about in conversations[videos] for c in about], batch, logits
 
 
 @torch.inference_mode()
@@ -31,17 +47,9 @@ def probe(
 ) -> dict[str, float]:
     """Return the mean score by task: mean IoU for moments, the share of exact answers for the rest."""
     scores: dict[str, list[float]] = defaultdict(list)
-    for start in range(0, len(conversations), chunk):
-        groups = conversations[start : start + chunk]
-        batch = pack(model.config, before, groups)
-        visual = model.splice(
-            features.image[start : start + chunk].float(), features.video[start : start + chunk].float()
-        )
-        hidden = run(model, visual, batch)
-        logits = model.language_model.lm_head(hidden[batch.rows, batch.columns])
+    for asked, batch, logits in answers(model, features, conversations, before, chunk):
         likeliest = logits.argmax(-1)
-        flat = [c for group in groups for c in group]
-        for number, c in enumerate(flat):
+        for number, c in enumerate(asked):
             mine = batch.owner == number
             _score(
                 c, likeliest[mine].numpy(), batch.targets[mine].numpy(), batch.times[mine].numpy(), first_time, scores

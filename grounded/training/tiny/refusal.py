@@ -13,8 +13,8 @@ import torch
 
 from ...model import VideoLLM
 from .conversations import Conversation
-from .language import Features, run
-from .packing import pack
+from .language import Features
+from .probe import answers
 
 DENIED = 0.02  # the share of what is there that may be denied
 
@@ -30,14 +30,11 @@ def refusal_odds(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return by how much the logit of the token ``refusal`` exceeds all others where the answer to a grounding
     question begins: (N,) for what is there, and (M,) for what is not."""
+    grounding = [[c for c in about if c.task == "ground"] for about in conversations]
     preferred, absent = [], []
-    for start in range(0, len(conversations), chunk):
-        videos = slice(start, start + chunk)
-        groups = [[c for c in about if c.task == "ground"] for about in conversations[videos]]
-        batch = pack(model.config, before, groups)
-        hidden = run(model, model.splice(features.image[videos].float(), features.video[videos].float()), batch)
-        first = torch.searchsorted(batch.owner, torch.arange(sum(map(len, groups))))  # owners are in order
-        logits = model.language_model.lm_head(hidden[batch.rows[first], batch.columns[first]])
+    for asked, batch, all_logits in answers(model, features, grounding, before, chunk):
+        first = torch.searchsorted(batch.owner, torch.arange(len(asked)))  # owners are in order
+        logits = all_logits[first]
         own = logits[:, refusal].clone()
         logits[:, refusal] = -torch.inf
         preferred.append(own - logits.amax(dim=1))

@@ -158,6 +158,12 @@ def make_model(recipe: Recipe) -> tuple[VideoLLM, Tokenizer]:
     return model, tokenizer
 
 
+def make_task(model: VideoLLM, tokenizer: Tokenizer) -> LanguageTask:
+    """Return the language stages' task for a model and its tokenizer."""
+    words = [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS]
+    return LanguageTask(model, token_id(tokenizer, "<0>"), words)
+
+
 def _training_videos(recipe: Recipe, work: Path) -> Videos:
     return draw_videos(range(recipe.videos), recipe.model.frames, recipe.model.video.image_size, work, recipe.processes)
 
@@ -183,7 +189,7 @@ def _note(curve: IO[str], name: str, figures: Mapping[str, float]) -> None:
     log.info("%s %s", name, " ".join(f"{key} {value:.3f}" for key, value in figures.items() if "/" not in key))
 
 
-def _load_towers(model: VideoLLM, work: Path) -> None:
+def load_towers(model: VideoLLM, work: Path) -> None:
     model.image_tower.load_state_dict(torch.load(work / "image_tower.pt"))
     model.video_tower.load_state_dict(torch.load(work / "video_tower.pt"))
 
@@ -194,7 +200,7 @@ def prepare_share(recipe: Recipe, work: Path, part: int) -> None:
     if path.exists():
         return
     model, tokenizer = make_model(recipe)
-    _load_towers(model, work)
+    load_towers(model, work)
     encoder = Encoder(tokenizer, prompts.CHATS[model.config.chat], model.config.bins)
     size = model.config.video.image_size
     if part == 0:
@@ -225,11 +231,11 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
         )
     model, tokenizer = make_model(recipe)
     first_time = token_id(tokenizer, "<0>")
-    before = _before(model, tokenizer)
+    before = text_before(model, tokenizer)
     # Each process learns from its own share of the videos.
     features, conversations, words = pickle.loads((work / f"share-{rank}.pkl").read_bytes())
     validation = pickle.loads((work / "validation.pkl").read_bytes())
-    task = LanguageTask(model, first_time, [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS])
+    task = make_task(model, tokenizer)
     averaged = RunningMean(task.model)
 
     def keep(stage: Stage) -> None:
@@ -238,7 +244,7 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
 
     plan, stages = recipe.language, STAGES
     if recipe.go_on is not None:
-        plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2, matrix_rate=plan.matrix_rate / 2)
+        plan = plan.gentler()
         stages = (dataclasses.replace(STAGES[-1], share=1.0),)
     steps = train_language(
         task,
@@ -270,7 +276,7 @@ def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
             torch.save(language_state(model), path)
 
 
-def _before(model: VideoLLM, tokenizer: Tokenizer) -> list[int]:
+def text_before(model: VideoLLM, tokenizer: Tokenizer) -> list[int]:
     return list(tokenizer.encode(prompts.before_image(prompts.CHATS[model.config.chat])).ids)
 
 
@@ -330,11 +336,11 @@ def language_state(model: VideoLLM) -> dict[str, torch.Tensor]:
 
 def _assemble(recipe: Recipe, work: Path, out: Path) -> None:
     model, tokenizer = make_model(recipe)
-    _load_towers(model, work)
+    load_towers(model, work)
     model.load_state_dict(torch.load(work / "language.pt"), strict=False)
     features, asked = pickle.loads((work / "validation.pkl").read_bytes())
     refusal = token_id(tokenizer, "not")
-    there, absent = refusal_odds(model, features, asked, _before(model, tokenizer), refusal)
+    there, absent = refusal_odds(model, features, asked, text_before(model, tokenizer), refusal)
     lower = set_refusal(model, there, refusal)
     log.info(
         "the refusal's bias is lowered by %.2f, %.3f denied falsely and %.3f rightly instead of %.3f and %.3f",
