@@ -9,10 +9,11 @@ import torch
 from grounded import prompts
 from grounded.config import TINY
 from grounded.model import VideoLLM
-from grounded.training.tiny import language
-from grounded.training.tiny.conversations import EDGE, EVENT, NEIGHBOUR, OPTION, Encoder, converse, in_bins
+from grounded.training.tiny import language, unknown
+from grounded.training.tiny.conversations import EDGE, EVENT, NEIGHBOUR, OPTION, Encoder, converse, deny, in_bins
 from grounded.training.tiny.language import Features
 from grounded.training.tiny.losses import answer_losses, look_loss
+from grounded.training.tiny.optimisers import make_optimisers
 from grounded.training.tiny.packing import pack, seen_tokens
 from grounded.training.tiny.refusal import DENIED, refusal_odds, set_refusal
 from grounded.training.tiny.run import Recipe, make_model
@@ -59,6 +60,37 @@ def test_only_answers_are_learned(encoder, tokenizer):
         text = tokenizer.decode(conversation.ids[conversation.weights > 0].tolist(), skip_special_tokens=False)
         assert "assistant" not in text and "?" not in text
         assert conversation.weights[-1] > 0  # the end is learned too
+
+
+def test_of_a_video_without_the_world_all_is_denied(encoder, tokenizer):
+    denied = deny(4, encoder, 0)
+    asked = [q for q in ask_all(draw_scene(4)) if q.task == "ground"]
+    assert len(denied) == len(asked) > sum(q.absent for q in asked)  # what is in the scene of the seed, too
+    for conversation in denied:
+        text = tokenizer.decode(conversation.ids[conversation.weights > 0].tolist(), skip_special_tokens=False)
+        assert conversation.kind == "absent" and text.startswith("Not in the video.")
+        assert not conversation.looks and np.isnan(conversation.times).all()
+
+
+def test_a_stage_is_shown_only_videos_about_which_it_asks(encoder):
+    alignment, *_, all_tasks = language.STAGES
+    about = [converse(4, encoder, 0), deny(4, encoder, 0), converse(5, encoder, 0)]
+    assert language.videos_for(alignment, about).tolist() == [0, 2]
+    assert language.videos_for(all_tasks, about).tolist() == [0, 1, 2]
+    group = language.draw_group(about[1], all_tasks, 4, np.random.default_rng(0))
+    assert len(group) == 4 and all(c.kind == "absent" for c in group)
+
+
+def test_videos_to_deny_are_other_ones_than_those_of_the_evaluation():
+    for number in range(4):
+        frames = unknown.to_learn(TINY, number)
+        assert frames.shape == (TINY.frames, TINY.video.image_size, TINY.video.image_size, 3)
+        assert frames.dtype == np.uint8 and len(np.unique(frames)) > 10
+        assert np.array_equal(frames, unknown.to_learn(TINY, number))
+        assert not np.array_equal(frames, unknown.to_learn(TINY, number + 4))
+    still, moved = (unknown.panned_picture(8, 3, 32, 64, way).frames for way in (0.0, 1.0))
+    assert np.array_equal(still[0], still[-1]) and np.array_equal(still[0], moved[0])
+    assert not np.array_equal(moved[0], moved[-1])
 
 
 def test_a_look_is_at_the_frames_of_the_event(encoder):
@@ -120,12 +152,8 @@ def test_a_piece_looks_back_to_where_its_first_conversations_begin(encoder):
 
 def test_each_weight_that_learns_has_one_optimiser(model, tokenizer):
     task = language.LanguageTask(make_model(Recipe())[0], tokenizer.token_to_id("<0>"), [[1], [2], [3]])
-    held = [
-        id(p)
-        for o in language._optimisers(task, Recipe().language)
-        for group in o.param_groups
-        for p in group["params"]
-    ]
+    optimisers = make_optimisers(task.named_parameters(), 1e-3, 1e-3, 0.0)
+    held = [id(p) for o in optimisers for group in o.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in task.parameters() if p.requires_grad)
 
 

@@ -16,6 +16,7 @@ from grounded.weights import load
 
 RECIPE = Recipe(
     videos=64,
+    unknown=8,
     validation=16,
     image=TowerPlan(200, batch=8, warm_up=20),
     video=TowerPlan(200, batch=8, warm_up=20),
@@ -63,7 +64,11 @@ def test_heads_look_where_they_are_told_to(trained):
 
 def test_a_trained_model_goes_on_from_where_it_was(trained, tmp_path):
     recipe = dataclasses.replace(
-        RECIPE, videos=16, go_on=str(trained[0]), language=LanguagePlan(25, batch=4, conversations=6, warm_up=10)
+        RECIPE,
+        videos=16,
+        unknown=0,
+        go_on=str(trained[0]),
+        language=LanguagePlan(25, batch=4, conversations=6, warm_up=10),
     )
     model = load(train(recipe, tmp_path / "model", tmp_path / "work"), "cpu", "float32").model.state_dict()
     before = load(trained[0], "cpu", "float32").model.state_dict()

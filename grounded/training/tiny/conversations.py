@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,7 @@ from ...prompts import ChatFormat, Turn
 from ...world.descriptions import caption, describe
 from ...world.questions import Question, ask_all
 from ...world.scenes import COLOURS, MOTIONS, SHAPES, draw_scene
-from ...world.wordings import MOTION_WORDS
+from ...world.wordings import MOTION_WORDS, NOT_THERE
 
 _SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
 # What a look is at: the event that is named or told, one frame of it, the right option's words, all that a word fits,
@@ -225,3 +225,13 @@ def converse(seed: int, encoder: Encoder, draw: int, wording: str = "training") 
     captions = [caption(describe(event)) for event in scene.events]
     moments = [event.moment for event in scene.events]
     return [encoder.encode(q, scene.duration, captions, moments) for q in ask_all(scene, wording, draw)]
+
+
+def deny(seed: int, encoder: Encoder, draw: int) -> list[Conversation]:
+    """Return the grounding questions about the video of a seed, asked about one that shows nothing of the world."""
+    scene = draw_scene(seed)
+    asked = [q for q in ask_all(scene, draw=draw) if q.task == "ground"]
+    nothing = [
+        replace(q, kind="absent", turns=(replace(q.turns[0], answer=NOT_THERE),), events=(), moments=()) for q in asked
+    ]
+    return [encoder.encode(q, scene.duration, (), ()) for q in nothing]

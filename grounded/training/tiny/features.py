@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -13,13 +13,15 @@ from .language import Features
 
 
 @torch.inference_mode()
-def encode_videos(model: VideoLLM, frames: np.ndarray, on_video: Callable[[int], None] | None = None) -> Features:
-    """Return the pooled features of ``frames``, uint8 (V, T, size, size, 3)."""
+def encode_videos(
+    model: VideoLLM, frames: Iterable[np.ndarray], on_video: Callable[[int], None] | None = None
+) -> Features:
+    """Return the pooled features of V videos' ``frames``, each uint8 (T, size, size, 3)."""
     config = model.config
     step, segments = config.frames_per_segment, config.segments
     images, videos = [], []
-    for number in range(len(frames)):
-        pixels = torch.from_numpy(np.array(frames[number])).movedim(-1, 1)
+    for number, pictures in enumerate(frames):
+        pixels = torch.from_numpy(np.array(pictures)).movedim(-1, 1)
         image = normalise(pixels[step // 2 :: step], IMAGE_STATISTICS, "cpu", torch.float32)
         video = normalise(pixels, VIDEO_STATISTICS, "cpu", torch.float32).unflatten(0, (segments, step))
         images.append(model.image_projector.join(model.image_features(image)).half())

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,8 @@ from ...config import ModelConfig
 from ...model import VideoLLM
 from .conversations import EDGE, EVENT, NEIGHBOUR, OPTION, WORD, Conversation
 from .losses import answer_losses, look_loss, total, word_loss
+from .optimisers import make_optimisers, warm_cosine
 from .packing import Batch, pack, seen_tokens
-from .towers import warm_cosine
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "multi-task",
         0.82,
-        {"ground": 2.5, "absent": 2.0, "refer": 1.5, "caption": 1.0, "choose": 2.5, "ask": 2.5, "grounded": 1.5},
+        {"ground": 3.0, "absent": 2.0, "refer": 1.5, "caption": 1.0, "choose": 2.5, "ask": 2.5, "grounded": 1.5},
     ),
 )
 
@@ -78,7 +79,7 @@ class LanguagePlan:
     batch: int = 8
     conversations: int = 10
     learning_rate: float = 2e-3  # of AdamW
-    matrix_rate: float = 6e-3  # of Muon, in AdamW's measure
+    matrix_rate: float = 4.5e-3  # of Muon, in AdamW's measure
     warm_up: int = 60
     weight_decay: float = 0.02  # of Muon's matrices
     feature_noise: float = 0.05  # of the features' standard deviation
@@ -267,14 +268,22 @@ def look_at(
     return (scores.masked_fill(~open_, -torch.inf).softmax(-1) * goal).sum(-1)
 
 
+def task_drawn(conversation: Conversation) -> str:
+    """Return the task as `Stage.tasks` names it."""
+    return "absent" if conversation.kind == "absent" else conversation.task
+
+
+def videos_for(stage: Stage, conversations: Sequence[Sequence[Conversation]]) -> np.ndarray:
+    """Return the numbers of the videos about which a stage asks something."""
+    return np.flatnonzero([any(stage.tasks.get(task_drawn(c)) for c in about) for about in conversations])
+
+
 def draw_group(
     conversations: Sequence[Conversation], stage: Stage, count: int, rng: np.random.Generator
 ) -> list[Conversation]:
     """Draw conversations about one video, each with the weight of its task; there are about as many of each task."""
-    sizes: dict[str, int] = {}
-    names = ["absent" if c.kind == "absent" else c.task for c in conversations]
-    for name in names:
-        sizes[name] = sizes.get(name, 0) + 1
+    names = [task_drawn(c) for c in conversations]
+    sizes = Counter(names)
     weights = np.array([stage.tasks.get(name, 0.0) / sizes[name] for name in names])
     count = min(count, int((weights > 0).sum()))
     chosen = rng.choice(len(names), size=count, replace=False, p=weights / weights.sum())
@@ -310,19 +319,6 @@ def _done(plan: LanguagePlan, step: int, seconds: float, distributed: bool) -> f
     return float(done)
 
 
-def _optimisers(task: LanguageTask, plan: LanguagePlan) -> tuple[torch.optim.Optimizer, ...]:
-    """Return Muon for the matrices between hidden states, and AdamW for embeddings, head, norms and biases."""
-    learning = {name: p for name, p in task.named_parameters() if p.requires_grad}
-    between = [
-        name for name, p in learning.items() if p.ndim == 2 and (".layers." in name or "_projector.linear" in name)
-    ]
-    matrices = [learning.pop(name) for name in between]
-    muon = torch.optim.Muon(
-        matrices, plan.matrix_rate, plan.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-    )
-    return muon, torch.optim.AdamW(list(learning.values()), plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-
-
 def train_language(
     task: LanguageTask,
     plan: LanguagePlan,
@@ -347,9 +343,10 @@ def train_language(
     config = task.model.config
     wrapped = DistributedDataParallel(task) if distributed else task
     parameters = [p for p in task.parameters() if p.requires_grad]
-    optimisers = _optimisers(task, plan)
+    optimisers = make_optimisers(task.named_parameters(), plan.learning_rate, plan.matrix_rate, plan.weight_decay)
     rates = [(group, group["lr"]) for optimiser in optimisers for group in optimiser.param_groups]
     ends = np.cumsum([stage.share for stage in stages])
+    shown = [videos_for(stage, conversations) for stage in stages]
     noise = [plan.feature_noise * float(x[:100].float().std()) for x in (features.image, features.video)]
     sums: dict[str, float] = {}
     number = 0  # of the stage
@@ -365,7 +362,7 @@ def train_language(
         number = now
         for group, rate in rates:
             group["lr"] = rate * warm_cosine(step, round(step / done), plan.warm_up)
-        videos = rng.choice(len(conversations), size=plan.batch, replace=False)
+        videos = rng.choice(shown[number], size=plan.batch, replace=False)
         groups = [draw_group(conversations[v], stages[number], plan.conversations, rng) for v in videos]
         batch = pack(config, before, groups)
         image, video = (

@@ -7,6 +7,7 @@ Of several processes each uses one torch thread: threads that wait for each othe
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import multiprocessing
@@ -31,8 +32,8 @@ from ...model import VideoLLM
 from ...weights import load, storage
 from ...world.scenes import COLOURS, MOTIONS, SHAPES, VALIDATION_SEEDS
 from ...world.vocabulary import build_tokenizer
-from . import language, towers
-from .conversations import Conversation, Encoder, converse, token_id
+from . import language, towers, unknown
+from .conversations import Conversation, Encoder, converse, deny, token_id
 from .features import encode_videos
 from .language import STAGES, Features, LanguagePlan, LanguageTask, Stage, shown_words, train_language
 from .probe import probe
@@ -49,18 +50,20 @@ KINDS = (COLOURS, SHAPES, MOTIONS)
 class Recipe:
     """All that decides a run.
 
-    ``videos`` have the seeds 0, 1, 2, …; about each so many ``draws`` of questions are asked, in other words.
+    ``videos`` have the seeds 0, 1, 2, …; about each so many ``draws`` of questions are asked, in other words. In the
+    ``unknown`` ones is nothing of the world, and all is denied.
     ``probe_every`` counts language steps. With ``go_on``, a small model named as for `weights.load`, the towers and the
     language model are its own, and only the last stage is trained, at half the rates; what no model keeps, the means
     of its optimisers and the scale of the words' loss, starts anew.
     """
 
     videos: int = 6000
+    unknown: int = 240
     draws: int = 3
     validation: int = 120
-    image: TowerPlan = TowerPlan(6000)
-    video: TowerPlan = TowerPlan(6500, places_first=1200)
-    language: LanguagePlan = LanguagePlan(4500)
+    image: TowerPlan = TowerPlan(9000)
+    video: TowerPlan = TowerPlan(5500)
+    language: LanguagePlan = LanguagePlan(4800)
     processes: int = 2
     seed: int = 0
     probe_every: int = 200
@@ -71,14 +74,10 @@ class Recipe:
         """Return the recipe with ``factor`` times as many steps and videos."""
         plans = {
             name: dataclasses.replace(getattr(self, name), steps=max(1, round(getattr(self, name).steps * factor)))
-            for name in ("image", "language")
+            for name in ("image", "video", "language")
         }
-        plans["video"] = dataclasses.replace(
-            self.video,
-            steps=max(1, round(self.video.steps * factor)),
-            places_first=round(self.video.places_first * factor),
-        )
-        return dataclasses.replace(self, videos=max(self.language.batch, round(self.videos * factor)), **plans)
+        videos = max(self.language.batch, round(self.videos * factor))
+        return dataclasses.replace(self, videos=videos, unknown=round(self.unknown * factor), **plans)
 
 
 def train(recipe: Recipe, out: Path, work: Path) -> Path:
@@ -210,11 +209,15 @@ def prepare_share(recipe: Recipe, work: Path, part: int) -> None:
         (work / "validation.pkl").write_bytes(pickle.dumps(found))
     videos = _training_videos(recipe, work)
     mine = np.arange(part, len(videos.seeds), recipe.processes)
+    others = range(part, recipe.unknown, recipe.processes)
     sizes = [len(kinds) for kinds in KINDS]
+    frames = itertools.chain((videos.frames[i] for i in mine), (unknown.to_learn(model.config, i) for i in others))
+    asked = [(converse, videos.seeds[i]) for i in mine] + [(deny, seed) for seed in others]
+    words = [shown_words(model.config, videos.looks[i], videos.present[i], sizes) for i in mine]
     share = (
-        encode_videos(model, videos.frames[mine]),
-        [[c for draw in range(recipe.draws) for c in converse(videos.seeds[i], encoder, draw)] for i in mine],
-        np.stack([shown_words(model.config, videos.looks[i], videos.present[i], sizes) for i in mine]),
+        encode_videos(model, frames),
+        [[c for draw in range(recipe.draws) for c in ask(seed, encoder, draw)] for ask, seed in asked],
+        np.stack(words + [np.zeros_like(words[0])] * len(others)),
     )
     path.write_bytes(pickle.dumps(share))
 

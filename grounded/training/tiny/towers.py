@@ -1,9 +1,10 @@
 """Pre-training of the two towers: every patch learns what is drawn there, and the pooled tokens what is to be seen.
 
-The heads are thrown away afterwards. Three things are essential for the video tower to see which way things move: it
-predicts where the same figure is in *all* frames of the segment, its position code starts out large in time, and some
-of its heads are taught to look from a figure to the same figure in the frame after and before. Without the last the
-axis of a motion was learned at once, and its sign hardly in thousands of steps.
+The heads are thrown away afterwards. Four things are essential for the video tower to see which way things move: it
+predicts where the same figure is in *all* frames of the segment, its position code starts out large in time, some of
+its heads are taught to look from a figure to the same figure in the frame after and before, and Muon trains its
+matrices. Without the looks the axis of a motion was learned at once, and its sign hardly in thousands of steps; with
+AdamW alone the places had to be learned before all else.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from ...model import VideoLLM
 from ...model.internvideo2 import InternVideo2, LayerScale
 from ...pixels import IMAGE_STATISTICS, VIDEO_STATISTICS, normalise
 from ...world.scenes import COLOURS, MOTIONS, SHAPES
+from .optimisers import make_optimisers, warm_cosine
 from .scenes import Videos, owners
 
 log = logging.getLogger(__name__)
 KINDS = (len(COLOURS), len(SHAPES), len(MOTIONS) + 1)  # of colour, shape and motion; the last motion is none
 BACKGROUND_WEIGHT = 0.1
 STILL_WEIGHT = 0.15  # of the motion and the places of figures that do nothing, which are most of what is seen
-PLACES = ("place", "here", "facing", "travel", "look")  # the losses of `TowerPlan.places_first`
 FOLLOWING = ((1, 0, 1), (1, 1, -1), (2, 0, 1), (2, 1, -1))  # (layer, head, frames on) that are taught to follow figures
 MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
 USUAL_STEP = np.array([0.2, 0.2, 0.02], np.float32)  # of x, y and radius from frame to frame
@@ -44,17 +45,14 @@ CONTENT, FRAME_CODE, PLACE_CODE = 0.2, 0.8, 0.4
 
 @dataclass(frozen=True)
 class TowerPlan:
-    """How long and how fast a tower learns.
-
-    ``batch`` counts images or segments. In the ``places_first`` first steps the video tower learns where things are and
-    how they move, alone: among all its losses this one, the hardest, is not learned.
-    """
+    """How long and how fast a tower learns; ``batch`` counts images or segments."""
 
     steps: int
     batch: int = 32
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1.5e-3  # of AdamW
+    matrix_rate: float = 4.5e-3  # of Muon, in AdamW's measure
+    weight_decay: float = 0.02  # of Muon's matrices
     warm_up: int = 100
-    places_first: int = 0
 
 
 def prepare(model: VideoLLM) -> None:
@@ -345,25 +343,22 @@ def train_tower(
 ) -> Iterator[dict[str, float]]:
     """Train a tower, and yield its mean losses after every hundred steps."""
     rng = np.random.default_rng([seed, 3])
-    decayed = [p for p in task.parameters() if p.ndim >= 2]
-    others = [p for p in task.parameters() if p.ndim < 2]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}],
-        lr=plan.learning_rate,
-        betas=(0.9, 0.98),
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, plan.steps, plan.warm_up))
+    optimisers = make_optimisers(task.named_parameters(), plan.learning_rate, plan.matrix_rate, plan.weight_decay)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, plan.steps, plan.warm_up))
+        for optimiser in optimisers
+    ]
     sums: dict[str, float] = {}
     began = time.monotonic()
     for step in range(1, plan.steps + 1):
         losses = task(rng, plan.batch)
-        counted = [loss for name, loss in losses.items() if step > plan.places_first or name in PLACES]
-        loss = torch.stack(counted).sum()
-        optimiser.zero_grad()
-        loss.backward()
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(task.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            schedule.step()
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach()) / 100
         if on_step:
@@ -371,11 +366,3 @@ def train_tower(
         if step % 100 == 0:
             yield {"step": step, "seconds": time.monotonic() - began, **sums}
             sums = {}
-
-
-def warm_cosine(step: int, steps: int, warm_up: int) -> float:
-    """Return the learning rate's factor: up in ``warm_up`` steps, then down along a cosine to a fiftieth."""
-    if step < warm_up:
-        return (step + 1) / warm_up
-    progress = (step - warm_up) / max(1, steps - warm_up)
-    return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, progress))))
