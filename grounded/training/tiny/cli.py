@@ -29,7 +29,7 @@ def train_tiny(
         str | None, typer.Option(help="tiny, or a folder: take its weights, train the last language stage some more.")
     ] = None,
 ) -> None:
-    """Train the embedded model: videos, towers, language model; from nothing some 100 minutes on two free cores."""
+    """Train the embedded model: videos, towers, language model; from nothing in less than two hours on two cores."""
     import dataclasses
 
     from .run import Recipe, train

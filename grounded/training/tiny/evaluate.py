@@ -34,6 +34,9 @@ WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
 }
 
 
+SAME = "model, the same videos"  # as those that are also seen without a stream
+
+
 @dataclass(frozen=True)
 class Reply:
     """A question, the length of its video in seconds, and what was answered; for a grounded question its two turns."""
@@ -221,8 +224,8 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Return the table's columns: the model, the model without each stream, and the guesses, each with its rows.
 
-    The first ``without`` videos are also seen with each stream taken away; ``strange`` videos each of noise and of
-    panned pictures give the last column.
+    The first ``without`` videos are also seen with each stream taken away, and have a column of their own to compare
+    with; ``strange`` videos each of noise and of panned pictures give the last column.
     """
     shares = [(model, folder, list(seeds[i::processes]), list(seeds[:without])) for i in range(processes)]
     if processes == 1:
@@ -230,7 +233,7 @@ def evaluate(
     else:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             parts = pool.starmap(_evaluate_share, shares)
-    replies = {way: [reply for part in parts for reply in part[way]] for way in WITHOUT}
+    replies = {way: [reply for part in parts for reply in part[way]] for way in parts[0]}
     columns = dict(replies) | guesses(replies["model"], np.random.default_rng(0))
     found = {name: figures(column) for name, column in columns.items() if column}
     if strange:
@@ -241,12 +244,16 @@ def evaluate(
 def _evaluate_share(model: str, folder: Path, seeds: list[int], without: list[int]) -> dict[str, list[Reply]]:
     torch.set_num_threads(1)
     grounder = load(model, device="cpu")
-    replies: dict[str, list[Reply]] = {way: [] for way in WITHOUT}
+    whole, *other_ways = WITHOUT
+    replies: dict[str, list[Reply]] = {way: [] for way in (whole, SAME, *other_ways)}
     for seed in seeds:
         path, questions = held_out(seed, folder)
-        ways = list(WITHOUT) if seed in without else ["model"]
+        ways = list(WITHOUT) if seed in without else [whole]
         for way, watched in zip(ways, watch_without(grounder, path, ways), strict=True):
-            replies[way] += answer_all(watched, questions)
+            given = answer_all(watched, questions)
+            replies[way] += given
+            if way == whole and seed in without:
+                replies[SAME] += given
     return replies
 
 
