@@ -90,10 +90,14 @@ def test_an_interrupted_caller_leaves_nothing_behind(
 ) -> None:
     path = odd("h264.mp4")
     monkeypatch.setattr(process, "COMMAND", patched(SLEEP))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        sample(path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sample(path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     timer.join()
 
 
