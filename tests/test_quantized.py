@@ -131,7 +131,7 @@ def _first_logits(watched: Watched, query: str) -> torch.Tensor:
     return decoding.generate(grounder.model, watched._read_prefix(), [ids], grounder.end, 1)[0].first_logits
 
 
-@pytest.mark.parametrize(("kind", "visual", "logits"), [("int8", 0.02, 0.015), ("int4", 0.15, 0.1)])
+@pytest.mark.parametrize(("kind", "visual", "logits"), [("int8", 0.03, 0.015), ("int4", 0.3, 0.1)])
 def test_the_tiny_model_sees_and_says_nearly_what_it_does_with_full_weights(
     clips: dict[str, Clip], kind: str, visual: float, logits: float
 ) -> None:
@@ -140,8 +140,9 @@ def test_the_tiny_model_sees_and_says_nearly_what_it_does_with_full_weights(
         first, second = full.look(clips[name]), small.look(clips[name])
         assert 0 < _error(second.visual, first.visual) < visual
         assert 0 < _error(_first_logits(second, query), _first_logits(first, query)) < logits
-        if kind == "int8":
-            assert second.ground(query).raw == first.ground(query).raw
+        (right,), (said,) = (watched.ground(query).moments for watched in (first, second))
+        step = 1.01 * first.duration / full.config.bins  # between two bins the odds may be even
+        assert abs(said.start - right.start) <= step and abs(said.end - right.end) <= step
 
 
 def test_an_unknown_way_is_one_sentence() -> None:
