@@ -9,11 +9,12 @@ import torch
 from grounded import prompts
 from grounded.config import TINY
 from grounded.model import VideoLLM
+from grounded.pixels import resize_and_crop
 from grounded.training.tiny import language, unknown
 from grounded.training.tiny.conversations import EDGE, EVENT, NEIGHBOUR, OPTION, Encoder, converse, deny, in_bins
 from grounded.training.tiny.language import Features
 from grounded.training.tiny.losses import answer_losses, look_loss
-from grounded.training.tiny.optimisers import make_optimisers
+from grounded.training.tiny.optimisers import Optimisers
 from grounded.training.tiny.packing import pack, seen_tokens
 from grounded.training.tiny.refusal import DENIED, refusal_odds, set_refusal
 from grounded.training.tiny.run import Recipe, make_model
@@ -88,6 +89,9 @@ def test_videos_to_deny_are_other_ones_than_those_of_the_evaluation():
         assert frames.dtype == np.uint8 and len(np.unique(frames)) > 10
         assert np.array_equal(frames, unknown.to_learn(TINY, number))
         assert not np.array_equal(frames, unknown.to_learn(TINY, number + 4))
+        for draw in (unknown.noise, unknown.panned_picture):
+            evaluated = resize_and_crop(draw(TINY.frames, number, *unknown.LEARNED_SIZE).frames, frames.shape[1])
+            assert not np.array_equal(frames[0], evaluated[0].movedim(0, -1).numpy())
     still, moved = (unknown.panned_picture(8, 3, 32, 64, way).frames for way in (0.0, 1.0))
     assert np.array_equal(still[0], still[-1]) and np.array_equal(still[0], moved[0])
     assert not np.array_equal(moved[0], moved[-1])
@@ -152,8 +156,8 @@ def test_a_piece_looks_back_to_where_its_first_conversations_begin(encoder):
 
 def test_each_weight_that_learns_has_one_optimiser(model, tokenizer):
     task = language.LanguageTask(make_model(Recipe())[0], tokenizer.token_to_id("<0>"), [[1], [2], [3]])
-    optimisers = make_optimisers(task.named_parameters(), 1e-3, 1e-3, 0.0)
-    held = [id(p) for o in optimisers for group in o.param_groups for p in group["params"]]
+    optimisers = Optimisers(task, 1e-3, 1e-3, 0.0)
+    held = [id(p) for o in optimisers.parts for group in o.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in task.parameters() if p.requires_grad)
 
 

@@ -32,8 +32,6 @@ WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
     "without the video stream": lambda seen: dataclasses.replace(seen, video=torch.full_like(seen.video, GREY)),
     "without the image stream": lambda seen: dataclasses.replace(seen, image=torch.full_like(seen.image, GREY)),
 }
-
-
 SAME = "model, the same videos"  # as those that are also seen without a stream
 
 

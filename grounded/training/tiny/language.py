@@ -23,7 +23,7 @@ from ...config import ModelConfig
 from ...model import VideoLLM
 from .conversations import EDGE, EVENT, NEIGHBOUR, OPTION, WORD, Conversation
 from .losses import answer_losses, look_loss, total, word_loss
-from .optimisers import make_optimisers, warm_cosine
+from .optimisers import Optimisers, warm_cosine
 from .packing import Batch, pack, seen_tokens
 
 log = logging.getLogger(__name__)
@@ -342,9 +342,7 @@ def train_language(
     rng = np.random.default_rng([seed, 4, rank])
     config = task.model.config
     wrapped = DistributedDataParallel(task) if distributed else task
-    parameters = [p for p in task.parameters() if p.requires_grad]
-    optimisers = make_optimisers(task.named_parameters(), plan.learning_rate, plan.matrix_rate, plan.weight_decay)
-    rates = [(group, group["lr"]) for optimiser in optimisers for group in optimiser.param_groups]
+    optimisers = Optimisers(task, plan.learning_rate, plan.matrix_rate, plan.weight_decay)
     ends = np.cumsum([stage.share for stage in stages])
     shown = [videos_for(stage, conversations) for stage in stages]
     noise = [plan.feature_noise * float(x[:100].float().std()) for x in (features.image, features.video)]
@@ -360,8 +358,6 @@ def train_language(
             if on_stage:
                 on_stage(over)
         number = now
-        for group, rate in rates:
-            group["lr"] = rate * warm_cosine(step, round(step / done), plan.warm_up)
         videos = rng.choice(shown[number], size=plan.batch, replace=False)
         groups = [draw_group(conversations[v], stages[number], plan.conversations, rng) for v in videos]
         batch = pack(config, before, groups)
@@ -370,12 +366,7 @@ def train_language(
             for x, s in zip((features.image, features.video), noise, strict=True)
         )
         losses = wrapped(image, video, batch, torch.from_numpy(words[videos]))
-        for optimiser in optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        total(losses, plan.factors).backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
+        optimisers.step(total(losses, plan.factors), warm_cosine(step, round(step / done), plan.warm_up))
         if on_step:
             on_step(step)
         for name, value in losses.items():

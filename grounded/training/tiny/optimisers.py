@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import nn
@@ -11,24 +9,38 @@ from torch import nn
 BETWEEN = (".blocks.", ".layers.", "_projector.linear")  # in the names of what lies between hidden states
 
 
-def make_optimisers(
-    named: Iterable[tuple[str, nn.Parameter]], learning_rate: float, matrix_rate: float, weight_decay: float
-) -> tuple[torch.optim.Optimizer, ...]:
-    """Return the optimisers of the parameters that learn.
+class Optimisers:
+    """Muon and AdamW, stepped as one.
 
     ``matrix_rate`` is Muon's, in AdamW's measure, and the decay is of its matrices; embeddings, heads, norms and biases
     learn with ``learning_rate``, undecayed.
     """
-    learning = {name: p for name, p in named if p.requires_grad}
-    matrices = [name for name, p in learning.items() if p.ndim == 2 and any(part in name for part in BETWEEN)]
-    muon = torch.optim.Muon(
-        [learning.pop(name) for name in matrices],
-        matrix_rate,
-        weight_decay,
-        momentum=0.95,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    return muon, torch.optim.AdamW(list(learning.values()), learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+
+    def __init__(self, task: nn.Module, learning_rate: float, matrix_rate: float, weight_decay: float) -> None:
+        learning = {name: p for name, p in task.named_parameters() if p.requires_grad}
+        self.parameters = list(learning.values())
+        matrices = [name for name, p in learning.items() if p.ndim == 2 and any(part in name for part in BETWEEN)]
+        muon = torch.optim.Muon(
+            [learning.pop(name) for name in matrices],
+            matrix_rate,
+            weight_decay,
+            momentum=0.95,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        adamw = torch.optim.AdamW(list(learning.values()), learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.parts: tuple[torch.optim.Optimizer, ...] = muon, adamw
+        self.rates = [(group, group["lr"]) for part in self.parts for group in part.param_groups]
+
+    def step(self, loss: torch.Tensor, factor: float) -> None:
+        """Go one step down a loss, at ``factor`` times the rates."""
+        for group, rate in self.rates:
+            group["lr"] = rate * factor
+        for part in self.parts:
+            part.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for part in self.parts:
+            part.step()
 
 
 def warm_cosine(step: int, steps: int, warm_up: int) -> float:

@@ -25,7 +25,7 @@ from ...model import VideoLLM
 from ...model.internvideo2 import InternVideo2, LayerScale
 from ...pixels import IMAGE_STATISTICS, VIDEO_STATISTICS, normalise
 from ...world.scenes import COLOURS, MOTIONS, SHAPES
-from .optimisers import make_optimisers, warm_cosine
+from .optimisers import Optimisers, warm_cosine
 from .scenes import Videos, owners
 
 log = logging.getLogger(__name__)
@@ -343,22 +343,12 @@ def train_tower(
 ) -> Iterator[dict[str, float]]:
     """Train a tower, and yield its mean losses after every hundred steps."""
     rng = np.random.default_rng([seed, 3])
-    optimisers = make_optimisers(task.named_parameters(), plan.learning_rate, plan.matrix_rate, plan.weight_decay)
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, plan.steps, plan.warm_up))
-        for optimiser in optimisers
-    ]
+    optimisers = Optimisers(task, plan.learning_rate, plan.matrix_rate, plan.weight_decay)
     sums: dict[str, float] = {}
     began = time.monotonic()
     for step in range(1, plan.steps + 1):
         losses = task(rng, plan.batch)
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(task.parameters(), 1.0)
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
-            schedule.step()
+        optimisers.step(torch.stack(list(losses.values())).sum(), warm_cosine(step - 1, plan.steps, plan.warm_up))
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach()) / 100
         if on_step:

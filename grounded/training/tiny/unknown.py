@@ -53,9 +53,9 @@ def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, 
         thing = _natural(rng, height, 2 * width, 1)[0] > rng.uniform(0.5, 0.75)
         colour = rng.uniform(0, 1, (3, 1, 1)) * 0.6 + 0.4 * _natural(rng, height, 2 * width, 3)
         picture = np.where(thing, colour, picture)
-    pixels = (255 * picture).astype(np.uint8)
+    painted = (255 * picture).astype(np.uint8)
     lefts = np.linspace(0, way * width, frames).astype(int)
-    return _clip(np.stack([pixels[:, :, left : left + width] for left in lefts]))
+    return _clip(np.stack([painted[:, :, left : left + width] for left in lefts]))
 
 
 def _natural(rng: np.random.Generator, height: int, width: int, channels: int) -> np.ndarray:
