@@ -76,11 +76,11 @@ def serve(endpoints: Endpoints) -> None:
     with gr.Group(visible=False):
         film = gr.Video(label="video", sources=["upload"], include_audio=True)
         words, number = gr.Textbox(label="text"), gr.Number(label="number")
-        count, first = gr.Number(3, label="count"), gr.Number(0, label="first")
+        count, first, yes = gr.Number(3, label="count"), gr.Number(0, label="first"), gr.Checkbox(False, label="yes")
         answer, options, answers = AnswerData(label="answer"), gr.JSON(label="options"), gr.JSON(label="answers")
         file = gr.File(label="file")
     for endpoint, inputs, output in (
-        (endpoints.ground, [film, words, count], answer),
+        (endpoints.ground, [film, words, count, yes], answer),
         (endpoints.refer, [film, number, number], answer),
         (endpoints.choose, [film, words, options], answer),
         (endpoints.caption, [film], answer),
@@ -116,6 +116,7 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                             max_lines=4,
                         )
                         best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
+                        closer = gr.Checkbox(False, label="Look closer", info="Finds what is short in a long video.")
                         find = gr.Button("Find it", variant="primary")
                         found = Reply(elem_id="found")
                         shelf_ground = shelf(examples, "ground")
@@ -159,7 +160,7 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         replies = (found, described, chosen, captioned, said)
         stage = [player, session, timeline]
         questions = (
-            ("ground", [find.click, query.submit], visits.ground, [query, best], found, shelf_ground, [query]),
+            ("ground", [find.click, query.submit], visits.ground, [query, best, closer], found, shelf_ground, [query]),
             (
                 "refer",
                 [describe.click, start.submit, end.submit],
@@ -190,8 +191,8 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         emptied = gr.on(
             [player.upload, player.clear], visits.clear, None, [timeline, session, *replies], queue=False, **PRIVATE
         )
-        emptied.then(visits.open, [player, timeline], [player, session, timeline], **PRIVATE, **CUTTER)
-        fields = [query, start, end, asked, options, free]
+        emptied.then(visits.open, [player, timeline], [player, session, timeline, closer], **PRIVATE, **CUTTER)
+        fields = [closer, query, start, end, asked, options, free]
         page.load(visits.arrive, None, [player, timeline, tabs, *fields], queue=False, **PRIVATE)
     page.queue(default_concurrency_limit=8, max_size=QUEUE)
     return page

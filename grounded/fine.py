@@ -50,6 +50,11 @@ def sweep(duration: float, fine: Fine) -> list[Window]:
     return [(round(start, 3), min(round(start + length, 3), duration)) for start in starts]
 
 
+def most_looks(duration: float, fine: Fine) -> int:
+    """Return how many closer looks one query takes at most in a video of ``duration`` seconds."""
+    return len(sweep(duration, fine)) + fine.candidates * len(fine.around)
+
+
 def surroundings(moment: Moment, duration: float, fine: Fine) -> list[Window]:
     """Return the windows to look at a moment again, none of them the whole video.
 

@@ -15,7 +15,8 @@ from . import pixels, prompts, time_tokens, weights
 from . import video as video_file
 from .errors import WeightsError
 from .types import Clip, OnProgress
-from .watched import View, Watched
+from .watched import Watched
+from .windows import View
 
 
 def load(

@@ -12,11 +12,11 @@ import torch
 from . import prompts, time_tokens
 from .confidence import HIT_IOU, coverage, independent, iou, ranked_spans, span_confidence
 from .errors import QuestionError, VideoError
-from .fine import Fine, Window, search
-from .library import Library
+from .fine import Fine
 from .model import decoding
 from .prompts import Turn
-from .types import Answer, Clip, Moment, OnProgress, Option
+from .types import Answer, Moment, OnProgress, Option
+from .windows import Eye, View, Windows
 
 if TYPE_CHECKING:
     from .grounder import Grounder
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were trained on
 MAX_BATCH = 16  # questions answered together; memory grows with them
 MAX_TAIL_TOKENS = 2560  # of one video's conversations, kept on the device: the longest one, its last answer included
-MAX_WINDOW_BYTES = 3 << 29  # visual tokens of one video's windows that are kept: some seventy for phi3.5
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
 Stop = Callable[[], bool]
-View = Callable[[float, float], Clip]  # decodes the frames of a window, start to end in seconds
 
 _NEW_TOKENS = {"ground": 128, "refer": 256, "choose": 128, "caption": 1024, "ask": 512}
 
@@ -46,7 +44,7 @@ class Watched:
         self.view: View | None = None
         self._prefix: decoding.Prefix | None = None
         self._tails: list[decoding.Tail] = []  # of conversations, the last used first
-        self._windows: Library[Watched] = Library(MAX_WINDOW_BYTES, what="windows")
+        self.windows: Windows[Watched] = Windows(duration, duration / grounder.config.frames)
 
     @property
     def step(self) -> float:
@@ -56,7 +54,7 @@ class Watched:
     @property
     def nbytes(self) -> int:
         """Bytes of main memory that the visual tokens take, those of kept windows too."""
-        return self.visual.nbytes + self._windows.nbytes
+        return self.visual.nbytes + self.windows.kept.nbytes
 
     @property
     def cache_nbytes(self) -> int:
@@ -121,55 +119,14 @@ class Watched:
         if best > 0 and not (stop and stop()):
             answers = [self._add_moments(answer, turn, best) for answer, turn in zip(answers, turns, strict=True)]
         if fine:
-            answers = self._look_closer(queries, answers, Fine() if fine is True else fine, best, on_progress, stop)
+            closely = Fine() if fine is True else fine
+            answers = self.windows.ground(queries, answers, self._eye(stop), closely, best, on_progress, stop)
         return answers[0] if isinstance(query, str) else answers
 
-    def _look_closer(
-        self,
-        queries: Sequence[str],
-        first: Sequence[Answer],
-        fine: Fine,
-        best: int,
-        on_progress: OnProgress | None,
-        stop: Stop | None,
-    ) -> list[Answer]:
-        """Return the answers from coarse to fine; ``first`` are those of the look at the whole."""
-        looks = 0
-
-        def ground(window: Window, wanted: list[str]) -> list[Answer]:
-            nonlocal looks
-            watched, known = self._look_at(window)
-            looks += not known
-            answers = watched.ground(wanted, stop=stop)
-            watched.forget()
-            return [self._shifted(answer, window[0]) for answer in answers]
-
-        gap = self.duration / self.grounder.config.frames
-        report = on_progress or (lambda *_: None)
-        found = search(queries, first, ground, gap, fine, best, lambda done: report("looking closer", done), stop)
-        return [dataclasses.replace(answer, looks=looks) for answer in found]
-
-    def _look_at(self, window: Window) -> tuple[Watched, bool]:
-        """Return a window as a video of its own, and whether it had been looked at before."""
-        if (known := self._windows.find(window)) is not None:
-            return known, True
-        return self._windows.watch(window, lambda: self._look_into(window)), False
-
-    def _look_into(self, window: Window) -> Watched:
+    def _eye(self, stop: Stop | None) -> Eye[Watched]:
         if self.view is None:
             raise VideoError("the video was not watched from a file, so there is nothing to look closer at")
-        start, end = window
-        clip = self.view(start, end)
-        if abs(clip.duration - self.duration) > 1e-6:
-            raise VideoError(f"the file has changed: it lasts {clip.duration:g} s, and lasted {self.duration:g} s")
-        return self.grounder.look(dataclasses.replace(clip, times=clip.times - start, duration=end - start))
-
-    def _shifted(self, answer: Answer, start: float) -> Answer:
-        """Return the answer of a window that begins at ``start`` seconds in the whole video's seconds."""
-        moments = tuple(
-            dataclasses.replace(m, start=m.start + start, end=min(m.end + start, self.duration)) for m in answer.moments
-        )
-        return dataclasses.replace(answer, moments=moments, duration=self.duration)
+        return Eye(self.view, self.grounder.look, lambda seen, queries: seen.ground(queries, stop=stop))
 
     def _add_moments(self, answer: Answer, turns: Sequence[Turn], best: int) -> Answer:
         """Return a grounding answer with the likeliest moments that the model did not write, and a truer curve."""

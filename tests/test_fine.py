@@ -158,7 +158,7 @@ def test_a_window_is_decoded_once_and_kept_for_the_next_query(
 
 def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder) -> None:
     watched = grounder.watch(goldens["phi3.5"].video)
-    watched._windows.max_bytes = 2 * watched.nbytes
+    watched.windows.kept.max_bytes = 2 * watched.nbytes
     alone = watched.nbytes
     watched.ground("a red box", fine=CLOSE)
     assert watched.nbytes == 3 * alone
@@ -166,7 +166,7 @@ def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder
 
 def test_a_window_shows_what_the_file_shows_then(goldens: dict[str, Golden], grounder: Grounder) -> None:
     watched, shown = grounder.watch(goldens["phi3.5"].video), video.sample(goldens["phi3.5"].video, 96, start=6, end=12)
-    window, known = watched._look_at((6.0, 12.0))
+    window, known = watched.windows.look((6.0, 12.0), watched._eye(None))
     assert not known and window.duration == 6.0
     assert window.times == pytest.approx(shown.times - 6.0)
     assert window.times[0] >= 0 and window.times[-1] < 6.0

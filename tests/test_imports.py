@@ -17,6 +17,7 @@ LEVELS = (
     {"types", "config"},
     {"time_tokens", "prompts", "pixels", "video", "confidence", "model", "weights"},
     {"world", "fine", "library"},
+    {"windows"},
     {"grounder", "watched"},
     {"command"},
     {"evaluation", "training", "annotation", "bench", "clips", "export", "timeline"},

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from grounded.errors import GroundedError, QuestionError, VideoError
+from grounded.fine import Fine, sweep
 from grounded.library import Library
-from grounded.serving import Doing, Lane, Question, Served, Service, StoppedError, Writing, stream
+from grounded.serving import Doing, Question, Served, Service, StoppedError, Writing, run
+from grounded.serving.events import stream
+from grounded.serving.lane import Lane
 from tests.app.conftest import write_film
 from tests.app.stub import StubConversation, StubGrounder
 
@@ -104,6 +107,54 @@ def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Servic
     assert sum(grounder.batches) == 6
     assert max(grounder.batches) >= 4
     assert {text: answered.answer.question for text, answered in answers.items()} == {text: text for text in answers}
+
+
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("film") / "long.mp4", seconds=120)
+
+
+CLOSELY = Question("ground", "a dog", best=2, fine=True)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path, elsewhere: bool) -> None:
+    service = Service(grounder, remote=(lambda work: run(grounder, work)) if elsewhere else None)
+    events = list(service.ask(long_film, CLOSELY))
+    done = [event.fraction for event in events if isinstance(event, Doing) and event.what == "looking closer"]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 1
+    served = events[-1]
+    assert isinstance(served, Served)
+    swept = len(sweep(120.0, Fine()))
+    assert swept < served.answer.looks <= service.looks(120.0) == swept + 6
+    assert len(served.answer.moments) == 2
+    assert all(0 <= moment.start < moment.end <= 120 for moment in served.answer.moments)
+    moment = served.answer.moments[0]
+    assert moment.end - moment.start < 20, "the stub sees everything in the second quarter of what it is shown"
+    again = service.answer(long_film, CLOSELY)
+    assert again.answer.looks == 0 and again.answer.moments == served.answer.moments
+
+
+def test_others_are_answered_between_closer_looks(service: Service, grounder: Any, long_film: Path) -> None:
+    looked = 0
+    for event in service.ask(long_film, CLOSELY):
+        if not looked and isinstance(event, Doing) and event.what == "looking closer":
+            assert service.answer(long_film, Question("caption")).known
+            looked = grounder.looked
+    assert 0 < looked < grounder.looked
+
+
+def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
+    service: Service, grounder: Any, long_film: Path
+) -> None:
+    stop = threading.Event()
+    with pytest.raises(StoppedError):
+        for event in service.ask(long_film, CLOSELY, stop):
+            if isinstance(event, Doing) and event.what == "looking closer" and event.fraction > 0.2:
+                stop.set()
+    kept = len(service.watch(long_film).windows.kept)
+    assert 0 < kept < len(sweep(120.0, Fine()))
+    assert service.answer(long_film, CLOSELY).answer.looks == grounder.looked - 1 - kept
 
 
 def test_a_choice_comes_with_the_moment_that_shows_it(service: Service, film: Path) -> None:

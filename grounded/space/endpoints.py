@@ -41,7 +41,7 @@ class AnswerData(gr.JSON):
             "curve": {"type": "array", "items": number, "description": "probability over equal bins of time"},
             "looks": number | {"description": "closer looks at parts of the video that were made for the answer"},
             "model": text,
-            "step": number | {"description": "how fine a time can be, in seconds"},
+            "step": number | {"description": "how fine a time can be in one look, in seconds"},
             "seconds": number | {"description": "what the answer took"},
             "watching": number | {"description": "how much of that went into decoding and looking"},
             "known": {"type": "boolean", "description": "the video had been watched before"},
@@ -63,15 +63,16 @@ class Endpoints:
         except GroundedError as error:
             raise sentence(error) from error
 
-    def ground(self, video: str, query: str, best: float = 3) -> dict[str, Any]:
+    def ground(self, video: str, query: str, best: float = 3, fine: bool = False) -> dict[str, Any]:
         """Find when something happens in a video: moments in seconds, each with its probability.
 
         Args:
             video: The video file.
             query: What to look for, in words, such as "a red circle spins".
             best: The largest number of moments wanted, 1 to 10.
+            fine: Look closer at parts of a long video, where one look loses what lasts seconds; takes much longer.
         """
-        return self._answer(video, Question("ground", query, best=_count(best)))
+        return self._answer(video, Question("ground", query, best=_count(best), fine=bool(fine)))
 
     def refer(self, video: str, start: float, end: float) -> dict[str, Any]:
         """Say in words what happens in a range of a video.

@@ -41,6 +41,11 @@ def options_in(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def cost_of_closer_looks(looks: int) -> str:
+    """Return what a visitor is told before a query may take ``looks`` looks more."""
+    return f"Finds what is short in a long video; takes up to {looks} looks more at parts of this one."
+
+
 def selection(timeline: dict[str, Any]) -> tuple[float, float]:
     """Return the range that is chosen on a timeline, in seconds.
 
@@ -103,29 +108,33 @@ class Visits:
             self.stop(task, request)
         return stage(), Session(), *(dict(Reply.empty) for _ in TASKS)
 
-    def open(self, path: str | None, timeline: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
-        """Look at a new video: yield (player, session, timeline), at last with a preview where browsers need one."""
+    def open(self, path: str | None, timeline: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Look at a new video: yield (player, session, timeline, closer), at last with a preview where needed.
+
+        ``closer`` is the setting that lets a query look closer, which says what that would cost.
+        """
         if not path:
-            yield SKIP, SKIP, SKIP
+            yield SKIP, SKIP, SKIP, SKIP
             return
         running, gone = (str(request.session_hash), "open"), threading.Event()
         self._running[running] = gone
         try:
             info = video.probe(path, limits=files.LIMITS)
             timeline = timeline | {"duration": info.duration, "step": self.service.step(info.duration)}
+            closer = gr.Checkbox(info=cost_of_closer_looks(self.service.looks(info.duration)))
             if clips.plays_in_browsers(info, Path(path).suffix):
-                yield SKIP, SKIP, timeline
+                yield SKIP, SKIP, timeline, closer
                 return
             note = f"Browsers do not play {info.codec} in this container: a small preview is being made."
-            yield SKIP, SKIP, timeline | {"note": note}
+            yield SKIP, SKIP, timeline | {"note": note}, closer
             target = files.scratch("mp4", f"preview-{uuid.uuid4().hex}")
             clips.preview(path, target, limits=files.CLIP_LIMITS)
             if gone.is_set():  # another video is on the stage by now
                 return
             note = "You see a small preview, because browsers do not play this file; answers come from the original."
-            yield str(target), Session(path, target.name), timeline | {"note": note}
+            yield str(target), Session(path, target.name), timeline | {"note": note}, SKIP
         except GroundedError as error:
-            yield SKIP, SKIP, timeline | {"error": str(error)[:500]}
+            yield SKIP, SKIP, timeline | {"error": str(error)[:500]}, SKIP
         finally:
             if self._running.get(running) is gone:
                 del self._running[running]
@@ -182,10 +191,13 @@ class Visits:
             if self._running.get(running) is stop:
                 del self._running[running]
 
-    def ground(self, path: Any, session: Any, timeline: Any, query: str, best: float, request: gr.Request) -> Any:
-        yield from self.ask(
-            "ground", path, session, timeline, lambda: Question("ground", query or "", best=int(best or 3)), request
-        )
+    def ground(
+        self, path: Any, session: Any, timeline: Any, query: str, best: float, fine: bool, request: gr.Request
+    ) -> Any:
+        def make() -> Question:
+            return Question("ground", query or "", best=int(best or 3), fine=bool(fine))
+
+        yield from self.ask("ground", path, session, timeline, make, request)
 
     def refer(self, path: Any, session: Any, timeline: Any, start: str, end: str, request: gr.Request) -> Any:
         def make() -> Question:
@@ -248,6 +260,7 @@ class Visits:
                 if question.task == "refer":
                     asked |= {"from": f"{question.start:g}", "to": f"{question.end:g}"}
                 asked |= {"options": "\n".join(question.options)} if question.options else {}
+                asked |= {"fine": "1"} if question.fine else {}
                 return "?" + urlencode(asked)
         return ""
 
@@ -258,11 +271,11 @@ class Visits:
         return str(offer.path), *offer.fields, *self.clear(request)
 
     def arrive(self, request: gr.Request) -> tuple[Any, ...]:
-        """Fill the page from a link; returns (player, timeline, tabs, query, from, to, question, options, free)."""
+        """Fill the page from a link: (player, timeline, tabs, closer, query, from, to, question, options, free)."""
         asked = dict(request.query_params)
         example = next((each for each in self.examples if each.path.stem == asked.get("example")), None)
         if example is None:
-            return (SKIP,) * 9
+            return (SKIP,) * 10
         task, text = asked.get("task", "ground"), asked.get("text", "")[:MAX_TEXT]
         fields = {
             "ground": (text, SKIP, SKIP, SKIP, SKIP, SKIP),
@@ -270,4 +283,5 @@ class Visits:
             "choose": (SKIP, SKIP, SKIP, text, asked.get("options", "")[: 26 * MAX_TEXT], SKIP),
             "ask": (SKIP, SKIP, SKIP, SKIP, SKIP, text),
         }.get(task, (SKIP,) * 6)
-        return str(example.path), stage(), gr.Tabs(selected=task), *fields
+        closer = bool(asked.get("fine")) if task == "ground" else SKIP
+        return str(example.path), stage(), gr.Tabs(selected=task), closer, *fields

@@ -13,6 +13,7 @@ import torch
 from grounded import config, pixels, prompts, time_tokens
 from grounded.prompts import Turn
 from grounded.types import Answer, Clip, Moment, Option
+from grounded.windows import Windows
 
 BINS, FRAMES = 60, 8
 PAUSE = 0.02  # seconds a word
@@ -54,6 +55,7 @@ class StubWatched:
         self.times = (0.0,)
         self.step = duration / min(BINS, FRAMES)  # what the service says of a video before it is watched
         self.nbytes, self.cache_nbytes = visual.nbytes, 0
+        self.windows: Windows[StubWatched] = Windows(duration, duration / FRAMES)
 
     def forget(self) -> None:
         pass

@@ -101,6 +101,14 @@ def test_the_second_question_says_that_it_was_faster(page: Page, other_film: Pat
     assert "already watched" in page.tab.locator("#found .made").inner_text()
 
 
+def test_a_query_looks_closer_and_its_price_is_told_before_and_after(page: Page, tmp_path: Path) -> None:
+    page.upload(write_film(tmp_path / "long.mp4", seconds=110), 110)
+    page.tab.get_by_text("takes up to 11 looks more").wait_for()
+    page.tab.get_by_label("Look closer").check()
+    page.ground("a red circle spins")
+    assert re.search(r"It took \d+ closer looks", page.tab.locator("#found .answer").inner_text())
+
+
 def test_what_is_not_there_is_said_in_words(page: Page, film: Path) -> None:
     page.upload(film)
     page.ground("nothing of the kind")

@@ -17,7 +17,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from grounded.video import probe
-from tests.app.conftest import SECONDS
+from tests.app.conftest import SECONDS, write_film
 from tests.app.stub import StubGrounder
 
 ENDPOINTS = ("/ground", "/refer", "/choose", "/caption", "/ask", "/export")
@@ -33,7 +33,7 @@ def test_the_named_endpoints_are_these_and_no_others(client: Client) -> None:
     assert sorted(described["named_endpoints"]) == sorted(ENDPOINTS)
     names = [[p["parameter_name"] for p in described["named_endpoints"][name]["parameters"]] for name in ENDPOINTS]
     assert names == [
-        ["video", "query", "best"],
+        ["video", "query", "best", "fine"],
         ["video", "start", "end"],
         ["video", "question", "options"],
         ["video"],
@@ -51,6 +51,15 @@ def test_ground_gives_moments_inside_the_video(client: Client, film: Path) -> No
     assert answer["duration"] == SECONDS
     assert answer["model"] == "stub"
     json.dumps(answer)
+
+
+def test_ground_looks_closer_at_a_long_video_when_asked_to(client: Client, tmp_path: Path) -> None:
+    long_film = write_film(tmp_path / "long.mp4", seconds=100)
+    once = client.predict(handle_file(long_film), "a red circle spins", 1, api_name="/ground")
+    closer = client.predict(handle_file(long_film), "a red circle spins", 1, True, api_name="/ground")
+    assert once["looks"] == 0 and closer["looks"] > 0
+    (wide,), (narrow,) = once["moments"], closer["moments"]
+    assert narrow["end"] - narrow["start"] < wide["end"] - wide["start"]
 
 
 def test_the_same_video_is_watched_once(client: Client, grounder: StubGrounder, film: Path, tmp_path: Path) -> None:

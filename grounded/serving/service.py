@@ -1,0 +1,202 @@
+"""The service: many visitors, one model, videos by content."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from .. import pixels, video
+from ..errors import GroundedError, QuestionError
+from ..fine import Fine, most_looks
+from ..grounder import Grounder
+from ..library import Library, content_key
+from ..shelf import Shelf
+from ..types import Answer, Clip, OnProgress
+from ..watched import Watched
+from ..windows import Eye
+from .events import Answered, Doing, Event, Question, Served, StoppedError, stream
+from .lane import Lane
+from .work import Ask, Look, Remote
+
+MAX_TEXT = 2000  # characters of one question or option
+MAX_TURNS = 8  # of a conversation; older ones are forgotten
+DECODERS = 2  # files decoded at the same time
+
+
+class Service:
+    """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation.
+
+    ``remote`` does the model's work elsewhere (ZeroGPU); without it, the model answers here. ``shelf`` keeps what was
+    seen on disk, beyond the life of this process.
+    """
+
+    def __init__(
+        self,
+        grounder: Grounder,
+        *,
+        limits: video.Limits | None = None,
+        library: Library[Watched] | None = None,
+        shelf: Shelf | None = None,
+        remote: Remote | None = None,
+    ) -> None:
+        self.grounder = grounder
+        self.limits = limits or video.Limits()
+        self.library: Library[Watched] = library or Library()
+        self.shelf = shelf
+        self.remote = remote
+        self._lane = Lane()
+        self._decoders = threading.BoundedSemaphore(DECODERS)
+
+    def ask(
+        self, path: str | os.PathLike[str], question: Question, stop: threading.Event | None = None
+    ) -> Iterator[Event]:
+        """Yield what is being done, then what is being written, and at last a `Served`.
+
+        Raises:
+            GroundedError: the file, the question or a time is not fit to be answered; `StoppedError` when stopped.
+        """
+        self._check(question)
+        return stream(lambda emit, stopped: emit(self._serve(path, question, emit, stopped)), stop)
+
+    def answer(self, path: str | os.PathLike[str], question: Question) -> Served:
+        """Return the answer alone; errors as in `ask`."""
+        for event in self.ask(path, question):
+            if isinstance(event, Served):
+                return event
+        raise StoppedError("the question was stopped")
+
+    def step(self, duration: float) -> float:
+        """Return how fine a time can be in one look, in seconds, in a video of ``duration`` seconds."""
+        return duration / min(self.grounder.config.bins, self.grounder.config.frames)
+
+    def looks(self, duration: float) -> int:
+        """Return how many closer looks a query takes at most in a video of ``duration`` seconds."""
+        return most_looks(duration, Fine())
+
+    def watch(self, path: str | os.PathLike[str]) -> Watched:
+        """Return a watched video, from the library if it is there."""
+        return self._watch(path, lambda _: None, lambda: False)[0]
+
+    def _check(self, question: Question) -> None:
+        """Refuse what no model will answer before a video is decoded for it."""
+        texts = {"ground": ("query",), "choose": ("question",), "ask": ("question",)}.get(question.task, ())
+        for what, text in [*((what, question.text) for what in texts), *(("option", o) for o in question.options)]:
+            if isinstance(text, str) and len(text) > MAX_TEXT:
+                raise QuestionError(f"the {what} has {len(text)} characters; at most {MAX_TEXT} are allowed")
+            self.grounder.safe(text, what)
+
+    def _serve(
+        self,
+        path: str | os.PathLike[str],
+        question: Question,
+        emit: Callable[[Event], None],
+        stop: Callable[[], bool],
+    ) -> Served:
+        began = time.perf_counter()
+        watched, known = self._watch(path, emit, stop)
+        watching = time.perf_counter() - began
+        emit(Doing("answering", 0.0))
+        answered = self._respond(watched, question, emit, stop)
+        if question.task == "ground" and question.fine:
+            answered = Answered(self._look_closer(path, watched, question, answered.answer, emit, stop))
+        if stop():
+            raise StoppedError("the question was stopped")
+        self.library.tidy()
+        return Served(
+            answer=answered.answer,
+            turns=answered.turns[-MAX_TURNS:],
+            model=self.grounder.config.name,
+            step=watched.step,
+            seconds=time.perf_counter() - began,
+            watching=watching,
+            known=known,
+        )
+
+    def _respond(
+        self, watched: Watched, question: Question, emit: Callable[[Event], None], stop: Callable[[], bool]
+    ) -> Answered:
+        if self.remote is None:
+            return self._lane.respond(watched, question, emit, stop)
+        for event in self.remote(Ask(watched.visual, watched.duration, watched.times, question)):
+            if isinstance(event, Answered):
+                return event
+            emit(event)
+        raise GroundedError("the worker ended without an answer")
+
+    def _look_closer(
+        self,
+        path: str | os.PathLike[str],
+        watched: Watched,
+        question: Question,
+        first: Answer,
+        emit: Callable[[Event], None],
+        stop: Callable[[], bool],
+    ) -> Answer:
+        """Return a query's answer from coarse to fine. Others get their turn between the looks."""
+
+        def go_on(what: str = "", fraction: float = 0.0) -> None:
+            if stop():
+                raise StoppedError("the question was stopped")
+
+        def ground(seen: Watched, queries: list[str]) -> list[Answer]:
+            go_on()
+            asked = [Question("ground", query, best=0) for query in queries]
+            return [self._respond(seen, each, lambda _: None, stop).answer for each in asked]
+
+        eye = Eye(
+            lambda start, end: self._decode(path, go_on, start, end), lambda clip: self._look(clip, go_on), ground
+        )
+        return watched.windows.ground(
+            [question.text], [first], eye, Fine(), question.best, lambda *done: emit(Doing(*done)), stop
+        )[0]
+
+    def _watch(
+        self, path: str | os.PathLike[str], emit: Callable[[Event], None], stop: Callable[[], bool]
+    ) -> tuple[Watched, bool]:
+        """Return a watched video and whether it was in the library."""
+
+        def report(what: str, fraction: float) -> None:
+            if stop():
+                raise StoppedError("the question was stopped")
+            emit(Doing(what, fraction))
+
+        config = self.grounder.config
+        content = content_key(path)
+        key = (content, config.name, config.frames)
+        if (watched := self.library.find(key)) is not None:
+            return watched, True
+
+        def look() -> Watched:
+            return self._look(self._decode(path, report), report)
+
+        report("waiting for the decoder", 0.0)
+        shelf = self.shelf
+        find = look if shelf is None else lambda: shelf.watch(self.grounder, path, look, content)
+        return self.library.watch(key, find), False
+
+    def _decode(
+        self,
+        path: str | os.PathLike[str],
+        report: OnProgress,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> Clip:
+        with self._decoders:
+            report("decoding", 0.0)
+            return video.sample(
+                path,
+                self.grounder.config.frames,
+                limits=self.limits,
+                start=start,
+                end=end,
+                on_progress=lambda done: report("decoding", done),
+            )
+
+    def _look(self, clip: Clip, report: OnProgress) -> Watched:
+        report("looking", 0.0)
+        if self.remote is None:
+            return self.grounder.look(clip, on_progress=report)
+        [visual] = self.remote(Look(pixels.streams(clip, self.grounder.config)))
+        return self.grounder.remember(visual, clip)
