@@ -88,6 +88,7 @@ function drawAnswer(answer) {
     if (options.length) box.append(make("p", "", "Where it shows:"));
     box.append(list(moments.map((moment) => momentItem(moment, answer.text)), "Moments"));
   }
+  if (answer.looks) box.append(make("p", "", "It took " + number(answer.looks) + " closer looks at parts of the video."));
   box.append(make("p", "made", speed(answer)));
   if (answer.link) {
     const copy = make("button", "copy", "Copy a link to this question");

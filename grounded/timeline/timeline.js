@@ -229,7 +229,8 @@ function drawRow(row) {
   if ((row.curve || []).length) track.append(curve(row.curve));
   moments.forEach((moment, i) => {
     const sure = moment.score == null ? 0.5 : number(moment.score);
-    const segment = make("button", "segment", moment.text || (moment.score == null ? "" : percent(moment.score)));
+    const segment = make("button", "segment");
+    segment.append(make("span", "", moment.text || (moment.score == null ? "" : percent(moment.score))));
     segment.style.left = "min(" + part(moment.start) + "%, calc(100% - 24px))";
     segment.style.width = part(moment.end - moment.start) + "%";
     segment.style.top = 2 + 28 * places[i] + "px";
@@ -341,7 +342,7 @@ function announce() {
 
 function draw() {
   film.setAttribute("aria-valuemax", duration().toFixed(1));
-  find(".step").textContent = value().step ? "Finest step of time: " + number(value().step).toFixed(2) + " s" : "";
+  find(".step").textContent = value().step ? "Finest step of time in one look: " + number(value().step).toFixed(2) + " s" : "";
   for (const [name, text] of [["message", value().note], ["error", value().error]]) {
     find("." + name).hidden = !text;
     find("." + name).textContent = String(text || "");
