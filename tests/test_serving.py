@@ -16,7 +16,7 @@ from grounded.serving import Doing, Question, Served, Service, StoppedError, Wri
 from grounded.serving.events import stream
 from grounded.serving.lane import Lane
 from tests.app.conftest import write_film
-from tests.app.stub import StubConversation, StubGrounder
+from tests.app.stub import StubConversation, StubGrounder, StubWatched
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +89,47 @@ def test_an_error_of_the_work_is_raised_to_who_reads() -> None:
         list(stream(work))
 
 
-def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Service, grounder: Any, film: Path) -> None:
-    watched, lane, answers = service.watch(film), Lane(), {}
+def meet(watched: Any, grounder: Any, count: int) -> dict[str, str]:
+    """Let queries meet in a lane behind a slow one; return what each was answered to."""
+    lane, answered = Lane(), {}
 
     def ask(text: str) -> None:
-        answers[text] = lane.respond(watched, Question("ground", text, best=1), lambda _: None, lambda: False)
+        found = lane.respond(watched, Question("ground", text, best=1), lambda _: None, lambda: False)
+        answered[text] = found.answer.question
 
     first = threading.Thread(target=ask, args=("slow",))
     first.start()
     while not grounder.batches:
         time.sleep(0.01)
-    rest = [threading.Thread(target=ask, args=(f"query {n}",)) for n in range(5)]
+    rest = [threading.Thread(target=ask, args=(f"query {n}",)) for n in range(count)]
     for thread in rest:
         thread.start()
     for thread in (first, *rest):
         thread.join(30)
+    return answered
+
+
+def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Service, grounder: Any, film: Path) -> None:
+    answered = meet(service.watch(film), grounder, 5)
+    assert answered == {text: text for text in ("slow", *(f"query {n}" for n in range(5)))}
     assert sum(grounder.batches) == 6
     assert max(grounder.batches) >= 4
-    assert {text: answered.answer.question for text, answered in answers.items()} == {text: text for text in answers}
+
+
+@pytest.mark.parametrize("error", [QuestionError("no"), RuntimeError("out of memory")])
+def test_where_a_batch_fails_each_query_is_asked_alone(
+    service: Service, grounder: Any, film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    ground = StubWatched.ground
+
+    def alone(self: StubWatched, query: Any, **options: Any) -> Any:
+        if isinstance(query, list):
+            raise error
+        return ground(self, query, **options)
+
+    monkeypatch.setattr(StubWatched, "ground", alone)
+    assert len(meet(service.watch(film), grounder, 5)) == 6
+    assert grounder.batches == [1] * 6
 
 
 @pytest.fixture(scope="module")

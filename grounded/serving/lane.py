@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from ..errors import GroundedError
 from ..watched import Watched
 from .events import Answered, Event, Question
 from .work import respond
+
+log = logging.getLogger(__name__)
 
 MAX_BATCH = 16
 
@@ -60,8 +62,8 @@ def _respond_together(watched: Watched, batch: list[_Waiting]) -> None:
         try:
             queries, best = [each.question.text for each in batch], batch[0].question.best
             answers = watched.ground(queries, best=best, stop=lambda: all(each.stop() for each in batch))
-        except GroundedError:
-            pass  # one query spoils it for all: each alone, then
+        except Exception as error:  # one query spoils it for all, or memory is short: each alone, then
+            log.info("a batch of %d failed, each is asked alone: %s", len(batch), error)
         else:
             for each, answer in zip(batch, answers, strict=True):
                 each.answered.set_result(Answered(answer))
