@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from .. import pixels, video
 from ..errors import GroundedError, QuestionError
-from ..fine import Fine, most_looks
+from ..fine import Fine, is_sure, most_looks, sweep
 from ..grounder import Grounder
 from ..library import Library, content_key
 from ..shelf import Shelf
@@ -74,6 +74,11 @@ class Service:
     def looks(self, duration: float) -> int:
         """Return how many closer looks a query takes at most in a video of ``duration`` seconds."""
         return most_looks(duration, Fine())
+
+    def may_lose(self, answer: Answer) -> bool:
+        """Say whether one look may have lost what closer looks would find: in a long video, where it is not sure."""
+        gap = answer.duration / self.grounder.config.frames
+        return bool(sweep(answer.duration, Fine())) and not is_sure(answer, gap, Fine())
 
     def watch(self, path: str | os.PathLike[str]) -> Watched:
         """Return a watched video, from the library if it is there."""

@@ -25,6 +25,7 @@ from . import files
 from .examples import Example, Offer, offers
 
 SKIP = gr.skip()  # leaves a component as it is
+LOST = "One look at a long video may miss what is short: “Look closer” searches it part by part."
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ class Visits:
                         if question.task == "refer":  # on the timeline, the range asked about holds what is said of it
                             row["moments"] = ({"start": question.start, "end": question.end, "text": row["text"]},)
                         kept = replace(session or Session(), turns=event.turns) if task == "ask" else SKIP
-                        answered = reply | {"answers": [*reply["answers"], row]}
+                        lost = task == "ground" and not question.fine and self.service.may_lose(event.answer)
+                        answered = reply | {"answers": [*reply["answers"], row], "note": LOST if lost else ""}
                         yield answered, Timeline.with_row(timeline, row), kept
         except StoppedError:
             if self._running.get(running) is stop:  # otherwise the newer question has the word
