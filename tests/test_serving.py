@@ -15,6 +15,7 @@ from grounded.library import Library
 from grounded.serving import Doing, Question, Served, Service, StoppedError, Writing, run
 from grounded.serving.events import stream
 from grounded.serving.lane import Lane
+from grounded.serving.service import SEARCHES
 from tests.app.conftest import write_film
 from tests.app.stub import StubConversation, StubGrounder, StubWatched
 
@@ -165,6 +166,20 @@ def test_others_are_answered_between_closer_looks(service: Service, grounder: An
             assert service.answer(long_film, Question("caption")).known
             looked = grounder.looked
     assert 0 < looked < grounder.looked
+
+
+def test_who_wants_closer_looks_waits_while_others_have_theirs(service: Service, long_film: Path) -> None:
+    for _ in range(SEARCHES):
+        service._searches.acquire()
+    said, waiting = [], "waiting for the closer looks of others"
+    for event in service.ask(long_film, CLOSELY):
+        if isinstance(event, Doing):
+            if event.what == waiting and waiting not in said:
+                service._searches.release()
+            said.append(event.what)
+    assert isinstance(event, Served) and event.answer.looks > 0
+    assert said.index(waiting) < said.index("looking closer")
+    assert service._searches.acquire(timeout=0), "its place is free again"
 
 
 def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(

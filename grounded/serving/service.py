@@ -23,6 +23,7 @@ from .work import Ask, Look, Remote
 MAX_TEXT = 2000  # characters of one question or option
 MAX_TURNS = 8  # of a conversation; older ones are forgotten
 DECODERS = 2  # files decoded at the same time
+SEARCHES = 2  # that look closer at the same time: each may keep a gigabyte of windows
 
 
 class Service:
@@ -48,6 +49,7 @@ class Service:
         self.remote = remote
         self._lane = Lane()
         self._decoders = threading.BoundedSemaphore(DECODERS)
+        self._searches = threading.BoundedSemaphore(SEARCHES)
 
     def ask(
         self, path: str | os.PathLike[str], question: Question, stop: threading.Event | None = None
@@ -153,9 +155,15 @@ class Service:
         eye = Eye(
             lambda start, end: self._decode(path, go_on, start, end), lambda clip: self._look(clip, go_on), ground
         )
-        return watched.windows.ground(
-            [question.text], [first], eye, Fine(), question.best, lambda *done: emit(Doing(*done)), stop
-        )[0]
+        while not self._searches.acquire(timeout=0.5):
+            go_on()
+            emit(Doing("waiting for the closer looks of others", 0.0))
+        try:
+            return watched.windows.ground(
+                [question.text], [first], eye, Fine(), question.best, lambda *done: emit(Doing(*done)), stop
+            )[0]
+        finally:
+            self._searches.release()
 
     def _watch(
         self, path: str | os.PathLike[str], emit: Callable[[Event], None], stop: Callable[[], bool]
