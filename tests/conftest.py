@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests import golden as golden_data
 
+settings.register_profile("untimed", deadline=None)  # a busy machine is no mistake
+settings.load_profile("untimed")
 torch.set_num_threads(1)  # two threads on two busy cores take longer than one
 
 

@@ -84,6 +84,7 @@ def test_killed_and_continued_in_two_processes_the_table_is_that_of_one_quiet_ru
         for process in both:
             process.kill()
     assert [process.returncode for process in both] == [0, 0], err[-2000:]
+    out, nothing = ("".join(x for x in text.splitlines() if "[Gloo]" not in x) for text in (out, nothing))  # torch 2.9
     assert json.loads(out) == quiet and nothing == ""
     files = [tmp_path / name / "predictions.jsonl" for name in ("quiet", "killed")]
     assert files[0].read_bytes() == files[1].read_bytes()
