@@ -24,7 +24,7 @@ from grounded.shelf import Shelf
 from grounded.space.endpoints import AnswerData, Endpoints, sentence
 from grounded.space.examples import Example, offers, read_examples
 from grounded.space.files import FORMS, LIMITS
-from grounded.space.visits import Session, Visits
+from grounded.space.visits import CLOSER, Session, Visits
 from grounded.timeline import Reply, Timeline
 
 log = logging.getLogger("grounded.app")
@@ -116,7 +116,7 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                             max_lines=4,
                         )
                         best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
-                        closer = gr.Checkbox(False, label="Look closer", info="Finds what is short in a long video.")
+                        closer = gr.Checkbox(False, label="Look closer", info=CLOSER)
                         find = gr.Button("Find it", variant="primary")
                         found = Reply(elem_id="found")
                         shelf_ground = shelf(examples, "ground")
@@ -177,7 +177,7 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         for task, triggers, handler, inputs, reply, examples_of, fields in questions:
             call = (handler, [*stage, *inputs], [reply, timeline, session])
             gr.on(triggers, *call, **PRIVATE, **LANE)
-            put = (visits.taker(task), [player, examples_of], [player, *fields, timeline, session, *replies])
+            put = (visits.taker(task), [player, examples_of], [player, *fields, timeline, session, closer, *replies])
             examples_of.click(*put, **PRIVATE).then(*call, **PRIVATE, **LANE)
             reply.cancel(visits.stopper(task), None, None, queue=False, **PRIVATE)
         timeline.describe(visits.describe, stage, [described, timeline, session], **PRIVATE, **LANE)
@@ -189,7 +189,12 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
         end_here.click(None, None, end, js=CLOCK, **PRIVATE)
         anew.click(lambda: (Session(), dict(Reply.empty)), None, [session, said], queue=False, **PRIVATE)
         emptied = gr.on(
-            [player.upload, player.clear], visits.clear, None, [timeline, session, *replies], queue=False, **PRIVATE
+            [player.upload, player.clear],
+            visits.clear,
+            None,
+            [timeline, session, closer, *replies],
+            queue=False,
+            **PRIVATE,
         )
         emptied.then(visits.open, [player, timeline], [player, session, timeline, closer], **PRIVATE, **CUTTER)
         fields = [closer, query, start, end, asked, options, free]

@@ -52,6 +52,8 @@ def sweep(duration: float, fine: Fine) -> list[Window]:
 
 def most_looks(duration: float, fine: Fine) -> int:
     """Return how many closer looks one query takes at most in a video of ``duration`` seconds."""
+    if duration <= fine.window / 3:  # surroundings are as long as that at least
+        return 0
     return len(sweep(duration, fine)) + fine.candidates * len(fine.around)
 
 
@@ -142,21 +144,25 @@ def confirmed(looks: Sequence[Answer]) -> Moment | None:
 def combine(first: Answer, seen: Sequence[Answer], found: Sequence[Moment], best: int = 0) -> Answer:
     """Return one answer in the whole video's seconds from all looks and the moments that were found in them.
 
-    ``raw`` and ``absent`` are of the look that is the surest of the best moment, or of one that found none. The curve
-    of one window says nothing of the others, so there is one only where no look was closer than the first.
+    ``raw`` is of the look that is the surest of the best moment, or of one that found none; ``absent`` the least of all
+    looks, since what is in one window is in the video. The curve of one window says nothing of the others, so there is
+    one only where no look was closer than the first.
     """
     if list(seen) == [first]:
         return first
+    absent = min((answer.absent for answer in seen if answer.absent is not None), default=None)
     moments = distinct(found)
     moments = moments[:best] if best else [m for m in moments if _score(m) > 0.5] or moments[:1]
     if not moments:
-        return dataclasses.replace(next((answer for answer in seen if not answer.moments), first), curve=())
+        none = next((answer for answer in seen if not answer.moments), first)
+        return dataclasses.replace(none, absent=absent, curve=())
 
     def said(answer: Answer) -> float:
         return max((_score(moment) for moment in answer.moments if _same(moment, moments[0])), default=-1.0)
 
     text = ", ".join(f"{moment.start:.1f} s to {moment.end:.1f} s" for moment in moments)
-    return dataclasses.replace(max(seen, key=said), text=f"From {text}.", moments=tuple(moments), curve=())
+    surest = max(seen, key=said)
+    return dataclasses.replace(surest, text=f"From {text}.", moments=tuple(moments), absent=absent, curve=())
 
 
 def distinct(moments: Sequence[Moment]) -> list[Moment]:

@@ -50,7 +50,7 @@ class Library(Generic[Watched]):
     further question makes again. The video used last is kept whatever its size.
     """
 
-    def __init__(self, max_bytes: int = 1 << 30, max_cache_bytes: int = 4 << 30, what: str = "watched videos") -> None:
+    def __init__(self, max_bytes: int = 4 << 30, max_cache_bytes: int = 4 << 30, what: str = "watched videos") -> None:
         self.max_bytes, self.max_cache_bytes, self.what = max_bytes, max_cache_bytes, what
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Watched] = OrderedDict()

@@ -53,10 +53,12 @@ class Windows(Generic[Seen]):
 
         def ground(window: Window, wanted: list[str]) -> list[Answer]:
             nonlocal looks
-            seen, known = self.look(window, eye)
-            looks += not known
-            answers = eye.ground(seen, wanted)
-            seen.forget()
+            seen, made = self.look(window, eye)
+            looks += made
+            try:
+                answers = eye.ground(seen, wanted)
+            finally:
+                seen.forget()
             return [self._shifted(answer, window[0]) for answer in answers]
 
         report = on_progress or (lambda *_: None)
@@ -64,10 +66,15 @@ class Windows(Generic[Seen]):
         return [dataclasses.replace(answer, looks=looks) for answer in found]
 
     def look(self, window: Window, eye: Eye[Seen]) -> tuple[Seen, bool]:
-        """Return a window as a video of its own, and whether it had been looked at before."""
-        if (known := self.kept.find(window)) is not None:
-            return known, True
-        return self.kept.watch(window, lambda: eye.look(self._frames(window, eye.view))), False
+        """Return a window as a video of its own, and whether it was looked at for this: others may have done so."""
+        made = False
+
+        def look() -> Seen:
+            nonlocal made
+            made = True
+            return eye.look(self._frames(window, eye.view))
+
+        return self.kept.watch(window, look), made
 
     def _frames(self, window: Window, view: View) -> Clip:
         start, end = window

@@ -12,7 +12,7 @@ import grounded
 from grounded import video
 from grounded.confidence import iou
 from grounded.errors import VideoError
-from grounded.fine import Fine, Window, combine, confirmed, distinct, search, surroundings, sweep
+from grounded.fine import Fine, Window, combine, confirmed, distinct, most_looks, search, surroundings, sweep
 from grounded.grounder import Grounder
 from grounded.types import Answer, Moment
 from grounded.watched import Watched
@@ -62,6 +62,8 @@ def test_a_sweep_covers_the_video_in_windows_that_overlap_by_half(duration: floa
 
 def test_a_short_video_is_not_swept() -> None:
     assert sweep(59.0, FINE) == []
+    assert most_looks(59.0, FINE) == FINE.candidates * len(FINE.around)
+    assert most_looks(8.0, FINE) == len(surroundings(Moment(2.0, 4.0), 8.0, FINE)) == 0
 
 
 @pytest.mark.parametrize("moment", [Moment(0.0, 2.0), Moment(598.0, 600.0), Moment(300.1, 310.0), Moment(0.0, 600.0)])
@@ -107,6 +109,11 @@ def test_a_sweep_is_shared_by_all_queries() -> None:
 def test_what_is_nowhere_is_said_to_be_nowhere() -> None:
     [found] = search(["q"], [answer(Moment(0.0, 9.0, 0.2))], lambda w, q: [answer(absent=0.9)], 8.0, FINE)
     assert found.moments == () and found.text == "Not in the video." and found.absent == 0.9
+
+
+def test_what_is_in_one_window_is_in_the_video() -> None:
+    looks = [answer(absent=0.9), answer(absent=0.4), answer(absent=0.8)]
+    assert combine(answer(absent=0.95), looks, []).absent == 0.4
 
 
 def test_stopping_ends_the_looks_and_keeps_what_was_found() -> None:
@@ -166,8 +173,8 @@ def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder
 
 def test_a_window_shows_what_the_file_shows_then(goldens: dict[str, Golden], grounder: Grounder) -> None:
     watched, shown = grounder.watch(goldens["phi3.5"].video), video.sample(goldens["phi3.5"].video, 96, start=6, end=12)
-    window, known = watched.windows.look((6.0, 12.0), watched._eye(None))
-    assert not known and window.duration == 6.0
+    window, made = watched.windows.look((6.0, 12.0), watched._eye(None))
+    assert made and window.duration == 6.0
     assert window.times == pytest.approx(shown.times - 6.0)
     assert window.times[0] >= 0 and window.times[-1] < 6.0
 

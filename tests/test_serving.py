@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def test_a_question_is_decoded_looked_at_written_and_served(service: Service, fi
     again = service.answer(film, Question("ground", "a cat"))
     assert again.known
     assert again.seconds < events[-1].seconds
+
+
+def test_a_library_that_is_given_is_used(grounder: Any) -> None:
+    library: Any = Library(max_bytes=7)
+    assert Service(grounder, library=library).library is library
 
 
 def test_a_bad_question_is_refused_before_the_video_is_decoded(service: Service, grounder: Any) -> None:
@@ -121,16 +127,19 @@ def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Servic
 def test_where_a_batch_fails_each_query_is_asked_alone(
     service: Service, grounder: Any, film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    ground = StubWatched.ground
+    ground, failed = StubWatched.ground, []
 
     def alone(self: StubWatched, query: Any, **options: Any) -> Any:
         if isinstance(query, list):
+            failed.append(query)
             raise error
         return ground(self, query, **options)
 
     monkeypatch.setattr(StubWatched, "ground", alone)
-    assert len(meet(service.watch(film), grounder, 5)) == 6
-    assert grounder.batches == [1] * 6
+    assert meet(service.watch(film), grounder, 5) == {
+        text: text for text in ("slow", *(f"query {n}" for n in range(5)))
+    }
+    assert failed and grounder.batches == [1] * 6
 
 
 @pytest.fixture(scope="module")
@@ -168,18 +177,51 @@ def test_others_are_answered_between_closer_looks(service: Service, grounder: An
     assert 0 < looked < grounder.looked
 
 
-def test_who_wants_closer_looks_waits_while_others_have_theirs(service: Service, long_film: Path) -> None:
+def test_closer_looks_are_made_for_few_at_a_time(service: Service, grounder: Any, long_film: Path) -> None:
     for _ in range(SEARCHES):
         service._searches.acquire()
-    said, waiting = [], "waiting for the closer looks of others"
-    for event in service.ask(long_film, CLOSELY):
-        if isinstance(event, Doing):
-            if event.what == waiting and waiting not in said:
-                service._searches.release()
-            said.append(event.what)
-    assert isinstance(event, Served) and event.answer.looks > 0
-    assert said.index(waiting) < said.index("looking closer")
-    assert service._searches.acquire(timeout=0), "its place is free again"
+    served = service.answer(long_film, CLOSELY)
+    assert served.answer.looks == 0 and served.answer.moments and "for others" in served.note
+    service._searches.release()
+    again = service.answer(long_film, CLOSELY)
+    assert again.answer.looks == grounder.looked - 1 and not again.note
+    assert service._searches.acquire(blocking=False), "its place is free again"
+
+
+@pytest.mark.parametrize("error", [VideoError("the file is gone"), RuntimeError("an inner matter")])
+def test_what_fails_among_closer_looks_costs_neither_the_first_answer_nor_the_looks_before(
+    service: Service, grounder: Any, long_film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    once = service.answer(long_film, Question("ground", "a dog", best=2))
+    look = grounder.look
+
+    def fail(clip: Any, **options: Any) -> Any:
+        if grounder.looked == 4:
+            raise error
+        return look(clip, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grounder, "look", fail)
+        served = service.answer(long_film, CLOSELY)
+    assert served.answer == once.answer
+    assert "ended early" in served.note and "inner" not in served.note
+    looked = grounder.looked
+    again = service.answer(long_film, CLOSELY)
+    assert not again.note and again.answer.looks == grounder.looked - looked
+    assert len(service.watch(long_film).windows.kept) == grounder.looked - 1, "none was made twice"
+
+
+def test_closer_looks_end_in_time(service: Service, long_film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grounded.serving.service.SEARCH_SECONDS", 0.0)
+    served = service.answer(long_film, CLOSELY)
+    assert served.answer.looks == 0 and "not all made" in served.note
+
+
+def test_two_who_look_closer_at_one_video_share_their_looks(service: Service, grounder: Any, long_film: Path) -> None:
+    with ThreadPoolExecutor(SEARCHES) as pool:
+        served = list(pool.map(lambda _: service.answer(long_film, CLOSELY), range(SEARCHES)))
+    assert served[0].answer.moments == served[1].answer.moments
+    assert sum(each.answer.looks for each in served) == grounder.looked - 1
 
 
 def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
@@ -188,10 +230,10 @@ def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
     stop = threading.Event()
     with pytest.raises(StoppedError):
         for event in service.ask(long_film, CLOSELY, stop):
-            if isinstance(event, Doing) and event.what == "looking closer" and event.fraction > 0.2:
+            if isinstance(event, Doing) and event.what == "looking closer":
                 stop.set()
     kept = len(service.watch(long_film).windows.kept)
-    assert 0 < kept < len(sweep(120.0, Fine()))
+    assert kept < len(sweep(120.0, Fine()))
     assert service.answer(long_film, CLOSELY).answer.looks == grounder.looked - 1 - kept
 
 

@@ -66,7 +66,8 @@ class Served:
     """An answer as a visitor gets it.
 
     ``known`` says that the video had been watched before; ``seconds`` is what the answer took, of which ``watching``
-    went into decoding and looking. ``step`` is how fine a time can be in one look, in seconds.
+    went into decoding and the look at the whole. ``step`` is how fine a time can be in one look, in seconds. ``note``
+    says why closer looks ended early, if they did.
     """
 
     answer: Answer
@@ -76,6 +77,7 @@ class Served:
     seconds: float
     watching: float
     known: bool
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold: the answer's fields, and how it was made."""
@@ -85,6 +87,7 @@ class Served:
             "seconds": round(self.seconds, 3),
             "watching": round(self.watching, 3),
             "known": self.known,
+            "note": self.note,
         }
 
 

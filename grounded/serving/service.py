@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -20,10 +21,13 @@ from .events import Answered, Doing, Event, Question, Served, StoppedError, stre
 from .lane import Lane
 from .work import Ask, Look, Remote
 
+log = logging.getLogger(__name__)
+
 MAX_TEXT = 2000  # characters of one question or option
 MAX_TURNS = 8  # of a conversation; older ones are forgotten
 DECODERS = 2  # files decoded at the same time
-SEARCHES = 2  # that look closer at the same time: each may keep a gigabyte of windows
+SEARCHES = 2  # that look closer at the same time: each may keep a gigabyte of windows, and holds a place in the queue
+SEARCH_SECONDS = 900.0  # after which the answer rests on the looks that were made
 
 
 class Service:
@@ -44,7 +48,7 @@ class Service:
     ) -> None:
         self.grounder = grounder
         self.limits = limits or video.Limits()
-        self.library: Library[Watched] = library or Library()
+        self.library: Library[Watched] = Library() if library is None else library
         self.shelf = shelf
         self.remote = remote
         self._lane = Lane()
@@ -105,9 +109,10 @@ class Service:
         watched, known = self._watch(path, emit, stop)
         watching = time.perf_counter() - began
         emit(Doing("answering", 0.0))
-        answered = self._respond(watched, question, emit, stop)
+        answered, note = self._respond(watched, question, emit, stop), ""
         if question.task == "ground" and question.fine:
-            answered = Answered(self._look_closer(path, watched, question, answered.answer, emit, stop))
+            answer, note = self._look_closer(path, watched, question, answered.answer, emit, stop)
+            answered = Answered(answer)
         if stop():
             raise StoppedError("the question was stopped")
         self.library.tidy()
@@ -119,6 +124,7 @@ class Service:
             seconds=time.perf_counter() - began,
             watching=watching,
             known=known,
+            note=note,
         )
 
     def _respond(
@@ -140,8 +146,15 @@ class Service:
         first: Answer,
         emit: Callable[[Event], None],
         stop: Callable[[], bool],
-    ) -> Answer:
-        """Return a query's answer from coarse to fine. Others get their turn between the looks."""
+    ) -> tuple[Answer, str]:
+        """Return a query's answer from coarse to fine, and why that ended early. Others get their turn between looks.
+
+        What fails in the middle costs no more than the closer answer: ``first`` is there, and windows that were looked
+        at are kept for another try.
+        """
+        if not self._searches.acquire(blocking=False):
+            return first, "Closer looks are being made for others, so this is one look's answer: ask again in a while."
+        ends = time.monotonic() + SEARCH_SECONDS
 
         def go_on(what: str = "", fraction: float = 0.0) -> None:
             if stop():
@@ -152,16 +165,24 @@ class Service:
             asked = [Question("ground", query, best=0) for query in queries]
             return [self._respond(seen, each, lambda _: None, stop).answer for each in asked]
 
+        def report(what: str, fraction: float) -> None:
+            emit(Doing(what, fraction))
+
+        def is_over() -> bool:
+            return stop() or time.monotonic() > ends
+
         eye = Eye(
             lambda start, end: self._decode(path, go_on, start, end), lambda clip: self._look(clip, go_on), ground
         )
-        while not self._searches.acquire(timeout=0.5):
-            go_on()
-            emit(Doing("waiting for the closer looks of others", 0.0))
         try:
-            return watched.windows.ground(
-                [question.text], [first], eye, Fine(), question.best, lambda *done: emit(Doing(*done)), stop
-            )[0]
+            found = watched.windows.ground([question.text], [first], eye, Fine(), question.best, report, is_over)
+            return found[0], "The closer looks took too long and are not all made." if is_over() else ""
+        except StoppedError:
+            raise
+        except Exception as error:
+            log.warning("closer looks ended early", exc_info=True)
+            why = error if isinstance(error, GroundedError) else getattr(error, "message", "the log says why")
+            return first, f"The closer looks ended early, so this is one look's answer: {why}"
         finally:
             self._searches.release()
 

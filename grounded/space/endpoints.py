@@ -43,7 +43,8 @@ class AnswerData(gr.JSON):
             "model": text,
             "step": number | {"description": "how fine a time can be in one look, in seconds"},
             "seconds": number | {"description": "what the answer took"},
-            "watching": number | {"description": "how much of that went into decoding and looking"},
+            "watching": number | {"description": "how much of that went into decoding and the look at the whole video"},
+            "note": text | {"description": "why the closer looks ended early, if they did"},
             "known": {"type": "boolean", "description": "the video had been watched before"},
         }
         return {"type": "object", "properties": fields}
@@ -72,7 +73,7 @@ class Endpoints:
             best: The largest number of moments wanted, 1 to 10.
             fine: Look closer at parts of a long video, where one look loses what lasts seconds; takes much longer.
         """
-        return self._answer(video, Question("ground", query, best=_count(best), fine=bool(fine)))
+        return self._answer(video, Question("ground", query, best=_count(best), fine=fine is True))
 
     def refer(self, video: str, start: float, end: float) -> dict[str, Any]:
         """Say in words what happens in a range of a video.

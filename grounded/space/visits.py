@@ -25,6 +25,7 @@ from . import files
 from .examples import Example, Offer, offers
 
 SKIP = gr.skip()  # leaves a component as it is
+CLOSER = "Finds what is short in a long video."
 LOST = "One look at a long video may miss what is short: “Look closer” searches it part by part."
 
 
@@ -42,9 +43,10 @@ def options_in(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def cost_of_closer_looks(looks: int) -> str:
-    """Return what a visitor is told before a query may take ``looks`` looks more."""
-    return f"Finds what is short in a long video; takes up to {looks} looks more at parts of this one."
+def price(looks: int = 0) -> gr.Checkbox:
+    """Return the setting that lets a query look closer, saying how many looks that may take in this video."""
+    told = f"Finds what is short in a long video; takes up to {looks} looks more at parts of this one."
+    return gr.Checkbox(info=told if looks else CLOSER)
 
 
 def selection(timeline: dict[str, Any]) -> tuple[float, float]:
@@ -104,15 +106,15 @@ class Visits:
         return take
 
     def clear(self, request: gr.Request) -> tuple[Any, ...]:
-        """End all the visitor's questions and empty the stage: (timeline, session, one reply a task)."""
+        """End all the visitor's questions and empty the stage: (timeline, session, closer, one reply a task)."""
         for task in (*TASKS, "open"):
             self.stop(task, request)
-        return stage(), Session(), *(dict(Reply.empty) for _ in TASKS)
+        return stage(), Session(), price(), *(dict(Reply.empty) for _ in TASKS)
 
     def open(self, path: str | None, timeline: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Look at a new video: yield (player, session, timeline, closer), at last with a preview where needed.
 
-        ``closer`` is the setting that lets a query look closer, which says what that would cost.
+        ``closer`` is as `price` gives it.
         """
         if not path:
             yield SKIP, SKIP, SKIP, SKIP
@@ -122,7 +124,7 @@ class Visits:
         try:
             info = video.probe(path, limits=files.LIMITS)
             timeline = timeline | {"duration": info.duration, "step": self.service.step(info.duration)}
-            closer = gr.Checkbox(info=cost_of_closer_looks(self.service.looks(info.duration)))
+            closer = price(self.service.looks(info.duration))
             if clips.plays_in_browsers(info, Path(path).suffix):
                 yield SKIP, SKIP, timeline, closer
                 return
@@ -178,7 +180,8 @@ class Visits:
                             row["moments"] = ({"start": question.start, "end": question.end, "text": row["text"]},)
                         kept = replace(session or Session(), turns=event.turns) if task == "ask" else SKIP
                         lost = task == "ground" and not question.fine and self.service.may_lose(event.answer)
-                        answered = reply | {"answers": [*reply["answers"], row], "note": LOST if lost else ""}
+                        note = LOST if lost else event.note[:500]
+                        answered = reply | {"answers": [*reply["answers"], row], "note": note}
                         yield answered, Timeline.with_row(timeline, row), kept
         except StoppedError:
             if self._running.get(running) is stop:  # otherwise the newer question has the word
@@ -267,9 +270,9 @@ class Visits:
         return ""
 
     def take(self, offer: Offer, path: Any, request: gr.Request) -> tuple[Any, ...]:
-        """Put an example on the stage, unless its video is there: (player, *fields, timeline, session, *replies)."""
+        """Put an example on the stage, unless it is there: (player, *fields, timeline, session, closer, *replies)."""
         if path and same(path, offer.path):
-            return (SKIP, *offer.fields, *(SKIP,) * (2 + len(TASKS)))
+            return (SKIP, *offer.fields, *(SKIP,) * (3 + len(TASKS)))
         return str(offer.path), *offer.fields, *self.clear(request)
 
     def arrive(self, request: gr.Request) -> tuple[Any, ...]:
@@ -285,5 +288,5 @@ class Visits:
             "choose": (SKIP, SKIP, SKIP, text, asked.get("options", "")[: 26 * MAX_TEXT], SKIP),
             "ask": (SKIP, SKIP, SKIP, SKIP, SKIP, text),
         }.get(task, (SKIP,) * 6)
-        closer = bool(asked.get("fine")) if task == "ground" else SKIP
+        closer = asked.get("fine") == "1" if task == "ground" else SKIP
         return str(example.path), stage(), gr.Tabs(selected=task), closer, *fields

@@ -70,6 +70,8 @@ function list(items, label) {
 
 function speed(answer) {
   const took = number(answer.seconds).toFixed(2) + " s";
+  if (answer.looks) return answer.model + " answered in " + took + ", after " + number(answer.looks) +
+    " closer looks at parts of the video. They are kept for the next question.";
   if (answer.known) return answer.model + " answered in " + took + ": this video was already watched.";
   return answer.model + " watched the video in " + number(answer.watching).toFixed(2) + " s and answered in " +
     Math.max(0, number(answer.seconds) - number(answer.watching)).toFixed(2) + " s. The next question will skip the watching.";
@@ -88,7 +90,6 @@ function drawAnswer(answer) {
     if (options.length) box.append(make("p", "", "Where it shows:"));
     box.append(list(moments.map((moment) => momentItem(moment, answer.text)), "Moments"));
   }
-  if (answer.looks) box.append(make("p", "", "It took " + number(answer.looks) + " closer looks at parts of the video."));
   box.append(make("p", "made", speed(answer)));
   if (answer.link) {
     const copy = make("button", "copy", "Copy a link to this question");
