@@ -315,6 +315,16 @@ def test_a_link_opens_the_example_and_the_question(browser: Any, url: str) -> No
     context.close()
 
 
+@pytest.mark.parametrize(("written", "closer"), [("1", True), ("0", False)])
+def test_a_link_says_whether_to_look_closer(browser: Any, url: str, written: str, closer: bool) -> None:
+    context = browser.new_context()
+    opened = Page(context.new_page(), f"{url}/?example=film&task=ground&text=a+star&fine={written}")
+    opened.tab.wait_for_function("document.querySelector('#player video')?.readyState >= 1")
+    assert opened.tab.get_by_label("What to look for").input_value() == "a star"
+    assert opened.tab.get_by_label("Look closer").is_checked() == closer
+    context.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_is_wider_than_the_screen(browser: Any, url: str, width: int, theme: str) -> None:

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from gradio_client import Client, handle_file
 
+from tests.app.conftest import write_film
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,6 +29,7 @@ class Scheduler(ThreadingHTTPServer):
         self.asked: list[int] = []
         self.workers: set[int] = set()
         self.spent = False
+        self.left: int | None = None  # calls until it is
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -38,7 +41,9 @@ class Handler(BaseHTTPRequestHandler):
         body, status = {}, 200
         if url.path == "/schedule":
             self.server.asked.append(int(query["durationSeconds"]))
-            if self.server.spent:
+            if self.server.left is not None:
+                self.server.left -= 1
+            if self.server.spent or (self.server.left is not None and self.server.left < 0):
                 body, status = {"left": 3, "wait": 600}, 429
             else:
                 body = {"idle": True, "nvidiaIndex": 0, "nvidiaUUID": "GPU-0", "allowToken": "token"}
@@ -108,6 +113,21 @@ def test_answers_come_from_forked_workers_and_features_are_kept(
     assert scheduler.workers
     assert client.predict(handle_file(film), api_name="/caption")["moments"]
     assert scheduler.asked[-1] > scheduler.asked[-2], "captions are given more time than a query"
+
+
+def test_closer_looks_come_from_workers_too_and_a_quota_that_ends_leaves_the_first_answer(
+    client: Client, scheduler: Scheduler, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "long.mp4", seconds=70)
+    once = client.predict(handle_file(film), "a red circle", 1, api_name="/ground")
+    scheduler.left = 3
+    ended = client.predict(handle_file(film), "a red circle", 1, True, api_name="/ground")
+    scheduler.left = None
+    assert "ended early" in ended["note"] and ended["moments"] == once["moments"]
+    asked = len(scheduler.asked)
+    closer = client.predict(handle_file(film), "a red circle", 1, True, api_name="/ground")
+    assert not closer["note"] and closer["looks"] > 0
+    assert len(scheduler.asked) > asked + closer["looks"]
 
 
 def test_a_mistake_in_the_worker_is_a_sentence(client: Client, film: Path) -> None:
