@@ -59,8 +59,8 @@ class Watched:
     @property
     def cache_nbytes(self) -> int:
         """Bytes on the device that `forget` frees."""
-        prefix, held = self._prefix, sum(tail.nbytes for tail in self._tails) + self.windows.kept.cache_nbytes
-        return held if prefix is None else held + prefix.embeddings.nbytes + prefix.cache.nbytes
+        prefix, tails = self._prefix, sum(tail.nbytes for tail in self._tails)
+        return tails if prefix is None else tails + prefix.embeddings.nbytes + prefix.cache.nbytes
 
     def forget(self) -> None:
         """Free the caches on the device, those of conversations too; the next question makes them again."""

@@ -30,6 +30,11 @@ SEARCHES = 2  # that look closer at the same time: each may keep a gigabyte of w
 SEARCH_SECONDS = 900.0  # after which the answer rests on the looks that were made
 
 
+def _go_on(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise StoppedError("the question was stopped")
+
+
 class Service:
     """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation.
 
@@ -113,8 +118,7 @@ class Service:
         if question.task == "ground" and question.fine:
             answer, note = self._look_closer(path, watched, question, answered.answer, emit, stop)
             answered = Answered(answer)
-        if stop():
-            raise StoppedError("the question was stopped")
+        _go_on(stop)
         self.library.tidy()
         return Served(
             answer=answered.answer,
@@ -156,12 +160,10 @@ class Service:
             return first, "Closer looks are being made for others, so this is one look's answer: ask again in a while."
         ends = time.monotonic() + SEARCH_SECONDS
 
-        def go_on(what: str = "", fraction: float = 0.0) -> None:
-            if stop():
-                raise StoppedError("the question was stopped")
+        def go_on(what: str, fraction: float) -> None:
+            _go_on(stop)
 
         def ground(seen: Watched, queries: list[str]) -> list[Answer]:
-            go_on()
             asked = [Question("ground", query, best=0) for query in queries]
             return [self._respond(seen, each, lambda _: None, stop).answer for each in asked]
 
@@ -192,8 +194,7 @@ class Service:
         """Return a watched video and whether it was in the library."""
 
         def report(what: str, fraction: float) -> None:
-            if stop():
-                raise StoppedError("the question was stopped")
+            _go_on(stop)
             emit(Doing(what, fraction))
 
         config = self.grounder.config
