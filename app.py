@@ -16,16 +16,16 @@ import gradio as gr
 import typer
 
 from grounded.command import Keeping, options, program
+from grounded.engine.disk_cache import DiskCache
+from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError, GroundedError
-from grounded.grounder import Grounder
-from grounded.memory import share_memory_among_threads
+from grounded.malloc import share_memory_among_threads
+from grounded.page.api import AnswerData, Endpoints, sentence
+from grounded.page.examples import Example, offers, read_examples
+from grounded.page.files import FORMS, LIMITS
+from grounded.page.handlers import CLOSER, Handlers, Session
+from grounded.page.timeline import Reply, Timeline
 from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
-from grounded.shelf import Shelf
-from grounded.space.endpoints import AnswerData, Endpoints, sentence
-from grounded.space.examples import Example, offers, read_examples
-from grounded.space.files import FORMS, LIMITS
-from grounded.space.visits import CLOSER, Session, Visits
-from grounded.timeline import Reply, Timeline
 
 log = logging.getLogger("grounded.app")
 
@@ -92,7 +92,7 @@ def serve(endpoints: Endpoints) -> None:
 
 def build(service: Service, examples: list[Example]) -> gr.Blocks:
     """Return the page and the API of one service."""
-    visits = Visits(service, examples)
+    visits = Handlers(service, examples)
     name = service.grounder.config.name
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
         serve(Endpoints(service))
@@ -237,7 +237,7 @@ def main(
         raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
     if zero and loading.keep:
         log.warning("--keep has no effect on ZeroGPU: the weights are at hand in a worker alone")
-    shelf = Shelf(loading.keep) if loading.keep and not zero else None
+    shelf = DiskCache(loading.keep) if loading.keep and not zero else None
     grounder = loading.load()
     service = Service(grounder, limits=LIMITS, shelf=shelf, remote=on_zero_gpu(grounder) if zero else None)
     examples = read_examples(EXAMPLES)
@@ -250,7 +250,7 @@ def launch(page: gr.Blocks, **settings: Any) -> Any:
     """Serve a page with what holds for all of them."""
     return page.launch(
         theme=THEME,
-        css_paths=Path(__file__).parent / "grounded" / "timeline" / "page.css",
+        css_paths=Path(__file__).parent / "grounded" / "page" / "timeline" / "page.css",
         mcp_server=True,
         ssr_mode=False,
         show_error=False,

@@ -16,10 +16,10 @@ from typing import Any
 
 import grounded
 from grounded.confidence import HIT_IOU, iou
-from grounded.watched import Watched
-from grounded.world.questions import Question, ask_all
-from grounded.world.rendering import write_video
-from grounded.world.scenes import EXAMPLE_SEEDS, draw_scene
+from grounded.engine.encoded_video import EncodedVideo
+from grounded.tiny.world.questions import Question, ask_all
+from grounded.tiny.world.rendering import write_video
+from grounded.tiny.world.scenes import EXAMPLE_SEEDS, draw_scene
 
 FOLDER = Path(__file__).parent
 FILMS = 6
@@ -31,7 +31,7 @@ def asked(q: Question) -> str:
     return q.turns[0].question.splitlines()[0].removeprefix("Question: ")
 
 
-def right(video: Watched, q: Question) -> bool:
+def right(video: EncodedVideo, q: Question) -> bool:
     """Ask the model, and return whether its answer is right."""
     truth = (q.turns[0].answer or "").lower()
     if q.task == "ground":

@@ -6,21 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import (
-        ConfigError,
-        DataError,
-        GroundedError,
-        QuestionError,
-        TimeError,
-        VideoError,
-        WeightsError,
-    )
-    from .fine import Fine
-    from .grounder import Grounder, load
-    from .shelf import Shelf
+    from .engine.disk_cache import DiskCache
+    from .engine.encoded_video import Conversation, EncodedVideo
+    from .engine.grounder import Grounder, load
+    from .engine.search import SearchConfig
+    from .errors import ConfigError, DataError, GroundedError, QuestionError, TimeError, VideoError, WeightsError
     from .types import Answer, Clip, Moment, Option, VideoInfo
     from .video import Limits, probe, sample
-    from .watched import Conversation, Watched
     from .weights import convert
 
 __version__ = "0.1.0"
@@ -35,12 +27,12 @@ _HOMES = {
         "VideoError",
         "WeightsError",
     ),
-    "fine": ("Fine",),
+    "fine": ("SearchConfig",),
     "grounder": ("Grounder", "load"),
-    "shelf": ("Shelf",),
+    "shelf": ("DiskCache",),
     "types": ("Answer", "Clip", "Moment", "Option", "VideoInfo"),
     "video": ("Limits", "probe", "sample"),
-    "watched": ("Conversation", "Watched"),
+    "watched": ("Conversation", "EncodedVideo"),
     "weights": ("convert",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -50,18 +42,18 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "DataError",
-    "Fine",
+    "SearchConfig",
     "Grounder",
     "GroundedError",
     "Limits",
     "Moment",
     "Option",
     "QuestionError",
-    "Shelf",
+    "DiskCache",
     "TimeError",
     "VideoError",
     "VideoInfo",
-    "Watched",
+    "EncodedVideo",
     "WeightsError",
     "convert",
     "load",

@@ -15,13 +15,13 @@ import typer
 from .annotation import cli as annotation
 from .command import Commands, Keeping, options
 from .evaluation import cli as evaluation
+from .tiny import cli as tiny
+from .tiny.world import cli as world
 from .training import cli as training
-from .training.tiny import cli as tiny
-from .world import cli as world
 
 if TYPE_CHECKING:
+    from .engine.encoded_video import EncodedVideo
     from .types import Answer
-    from .watched import Watched
 
 app = typer.Typer(
     cls=Commands,
@@ -157,35 +157,14 @@ def info(
         typer.echo(f"{name:<{width}}  {value}")
 
 
-@app.command()
-def bench(
-    video: Annotated[
-        Path | None, typer.Option(help="A video to use; without one, 720p H.264 is made with ffmpeg.")
-    ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each step; the median counts.")] = 3,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of torch; 0 leaves its choice.")] = 0,
-) -> None:
-    """Time every step on a random model of middle size, beside the naive way and the machine's limit."""
-    with _progress(quiet=True):
-        import torch
-
-        from . import bench
-
-        if threads:
-            torch.set_num_threads(threads)
-        for row in bench.bench(video, runs):
-            beside = "" if row.ratio is None else f"{row.ratio:7.3f} x {row.beside}"
-            typer.echo(f"{row.what:<44} {1000 * row.seconds:10.1f} ms {beside}".rstrip())
-
-
-def _watch(loading: Keeping, video: Path, show: Any) -> Watched:
+def _watch(loading: Keeping, video: Path, show: Any) -> EncodedVideo:
     show("loading the model", 0.0)
-    from .shelf import Shelf
+    from .engine.disk_cache import DiskCache
 
-    shelf = Shelf(loading.keep) if loading.keep else None
+    shelf = DiskCache(loading.keep) if loading.keep else None
     grounder = loading.load()
 
-    def look() -> Watched:
+    def look() -> EncodedVideo:
         return grounder.watch(video, on_progress=show)
 
     return shelf.watch(grounder, video, look) if shelf else look()

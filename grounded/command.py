@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from .errors import GroundedError
 
 if TYPE_CHECKING:
-    from .grounder import Grounder
+    from .engine.grounder import Grounder
 
 
 @contextmanager
@@ -72,7 +72,7 @@ class Loading:
 
     def load(self, device: str | None = None) -> Grounder:
         """Load the model, on another ``device`` where one is given; errors as in `grounder.load`."""
-        from .grounder import load
+        from .engine.grounder import load
 
         return load(
             self.model,

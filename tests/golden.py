@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from grounded import pixels, video
+from grounded import video
 from grounded.config import RELEASED, ModelConfig
-from grounded.model import VideoLLM, decoding
+from grounded.models import VideoLLM, decoding
 from grounded.types import Clip
+from grounded.video import pixels
 from grounded.weights import Loaded, storage
 from grounded.weights.conversion import convert_files
 

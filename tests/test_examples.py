@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import grounded
+from grounded.tiny.world.questions import ask_all
+from grounded.tiny.world.scenes import EXAMPLE_SEEDS, draw_scene
 from grounded.video import probe
 from grounded.weights import TINY, storage
-from grounded.world.questions import ask_all
-from grounded.world.scenes import EXAMPLE_SEEDS, draw_scene
 
 FOLDER = Path(__file__).parent.parent / "examples"
 FILMS = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))

@@ -13,29 +13,21 @@ PACKAGE = Path(__file__).parent.parent / "grounded"
 
 # Each room may import those of the rows before its own, and itself.
 LEVELS = (
-    {"errors", "memory"},
+    {"errors", "malloc"},
     {"types", "config"},
-    {"time_tokens", "prompts", "pixels", "video", "confidence", "model", "weights"},
-    {"world", "fine", "library"},
-    {"windows"},
-    {"grounder", "watched"},
+    {"time_tokens", "prompts", "confidence", "video"},
+    {"models"},
+    {"weights"},
+    {"engine", "export"},
     {"command"},
-    {"evaluation", "training", "annotation", "bench", "clips", "export", "timeline"},
-    {"shelf"},
-    {"serving"},
-    {"space"},
+    {"serving", "evaluation", "training"},
+    {"page", "annotation", "tiny"},
     {"__main__", "__init__"},
 )
+LEAVES = {"tiny", "annotation"}  # nothing but the command line imports them
+PRODUCT = {"serving", "page"}  # knows neither evaluation nor training
 # Within a row, who may import whom.
-SIDEWAYS = {
-    "annotation": {"evaluation"},
-    "grounder": {"watched"},
-    "watched": {"grounder"},  # for its type alone, see below
-    "weights": {"model", "time_tokens"},
-    "prompts": {"time_tokens"},
-    "time_tokens": set(),
-    "model": set(),
-}
+SIDEWAYS: dict[str, set[str]] = {"prompts": {"time_tokens"}}
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 
@@ -75,11 +67,11 @@ def test_a_room_imports_only_what_lies_below_it(path: Path) -> None:
 
 
 def test_a_watched_video_knows_the_grounder_for_its_type_alone() -> None:
-    code = "import sys, grounded.watched; sys.exit('grounded.grounder' in sys.modules)"
+    code = "import sys, grounded.engine.encoded_video; sys.exit('grounded.engine.grounder' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "model").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "models").rglob("*.py")), ids=lambda path: path.name)
 def test_the_model_opens_no_file_and_knows_no_tokenizer(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for word in ("open(", "tokenizers", "from_pretrained", "Path", "prompts"):

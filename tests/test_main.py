@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from grounded import grounder
 from grounded.__main__ import app
-from grounded.grounder import Grounder
+from grounded.engine import grounder
+from grounded.engine.grounder import Grounder
 from tests.golden import Golden
 
 

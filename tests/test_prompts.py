@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grounded import prompts
+from grounded.engine.encoded_video import EncodedVideo
+from grounded.engine.grounder import Grounder
 from grounded.errors import QuestionError, TimeError
-from grounded.grounder import Grounder
 from grounded.prompts import CHATS, Turn
-from grounded.watched import Watched
 from tests.golden import Golden
 
 
@@ -77,7 +77,7 @@ def test_nobody_smuggles_a_marker_into_a_prompt(goldens: dict[str, Golden], text
 
 
 def test_a_range_outside_the_video_is_refused_before_anything_runs(golden: Golden) -> None:
-    watched = Watched(Grounder(golden.loaded), golden.visual, 24.0, ())
+    watched = EncodedVideo(Grounder(golden.loaded), golden.visual, 24.0, ())
     for start, end in ((70, 80), (12, 5), (5, 5), (-1, 4)):
         with pytest.raises(TimeError):
             watched.refer(start, end)
@@ -86,7 +86,7 @@ def test_a_range_outside_the_video_is_refused_before_anything_runs(golden: Golde
 
 
 def test_a_question_longer_than_the_training_texts_is_refused_and_keeps_the_conversation(golden: Golden) -> None:
-    conversation = Watched(Grounder(golden.loaded), golden.visual, 24.0, ()).conversation()
+    conversation = EncodedVideo(Grounder(golden.loaded), golden.visual, 24.0, ()).conversation()
     with pytest.raises(QuestionError, match="tokens; at most 2048"):
         conversation.ask("one two three " * 1200)
     assert conversation.turns == ()

@@ -26,8 +26,8 @@ from .items import Item, Prediction
 logger = logging.getLogger(__name__)
 
 
-class Watched(Protocol):
-    """What is asked of a watched video; see `watched.Watched`."""
+class EncodedVideo(Protocol):
+    """What is asked of a watched video; see `watched.EncodedVideo`."""
 
     def ground(self, query: list[str], *, best: int = 0) -> list[Answer]: ...
     def refer(self, start: float, end: float) -> Answer: ...
@@ -41,8 +41,8 @@ class Model(Protocol):
 
     config: Any
 
-    def watch(self, path: Path) -> Watched: ...
-    def look(self, clip: Clip) -> Watched: ...
+    def watch(self, path: Path) -> EncodedVideo: ...
+    def look(self, clip: Clip) -> EncodedVideo: ...
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def answers(
     yield from _ground(watched, [item for item in items if item.task == "ground"], batch, best)
 
 
-def _look(model: Model, path: Path | None, item: Item) -> Watched:
+def _look(model: Model, path: Path | None, item: Item) -> EncodedVideo:
     if path is None:
         raise VideoError(f"there is no file for the video {item.video!r}")
     if item.frame_rate is not None:
@@ -179,7 +179,7 @@ def _look(model: Model, path: Path | None, item: Item) -> Watched:
     return model.look(video_file.sample(path, model.config.frames, start=start, end=min(end, duration)))
 
 
-def _ask(watched: Watched, item: Item) -> Answer:
+def _ask(watched: EncodedVideo, item: Item) -> Answer:
     if item.task == "choose":
         return watched.choose(item.question, item.options)
     if item.task == "refer" and item.asked is not None:
@@ -199,7 +199,7 @@ def _single(item: Item, ask: Callable[[], Answer]) -> Prediction:
         return Prediction(item.key, error=str(error))
 
 
-def _ground(watched: Watched, items: Sequence[Item], batch: int, best: int = 0) -> Iterator[Prediction]:
+def _ground(watched: EncodedVideo, items: Sequence[Item], batch: int, best: int = 0) -> Iterator[Prediction]:
     """Ground the questions of the items in batches; where one of a batch cannot be asked, one by one."""
     for first in range(0, len(items), batch):
         together = items[first : first + batch]
@@ -213,7 +213,7 @@ def _ground(watched: Watched, items: Sequence[Item], batch: int, best: int = 0) 
                 yield Prediction(item.key, answer)
 
 
-def _ground_one(watched: Watched, question: str, best: int) -> Answer:
+def _ground_one(watched: EncodedVideo, question: str, best: int) -> Answer:
     return watched.ground([question], best=best)[0]
 
 

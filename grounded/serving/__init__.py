@@ -1,19 +1,19 @@
 """Serving: many visitors, one model. Videos by content, answers as a stream of events, work that can be stopped."""
 
-from .events import TASKS, Doing, Question, Served, StoppedError, Writing
+from .events import TASKS, Cancelled, PartialText, Progress, Question, Served
+from .remote import Remote, run, seconds_needed
 from .service import MAX_TEXT, Service
-from .work import Remote, run, seconds_needed
 
 __all__ = [
     "MAX_TEXT",
     "TASKS",
-    "Doing",
+    "Progress",
     "Question",
     "Remote",
     "Served",
     "Service",
-    "StoppedError",
-    "Writing",
+    "Cancelled",
+    "PartialText",
     "run",
     "seconds_needed",
 ]

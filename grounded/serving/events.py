@@ -16,7 +16,7 @@ from ..types import Answer
 TASKS = ("ground", "refer", "choose", "caption", "ask")
 
 
-class StoppedError(GroundedError):
+class Cancelled(GroundedError):
     """The visitor does not want the answer any more."""
 
 
@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Doing:
+class Progress:
     """What is being done, and the fraction of it that is done, in [0, 1]."""
 
     what: str
@@ -47,7 +47,7 @@ class Doing:
 
 
 @dataclass(frozen=True)
-class Writing:
+class PartialText:
     """The answer as written so far."""
 
     text: str
@@ -91,7 +91,7 @@ class Served:
         }
 
 
-Event = Doing | Writing | Answered | Served
+Event = Progress | PartialText | Answered | Served
 
 
 def stream(

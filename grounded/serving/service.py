@@ -8,18 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from .. import pixels, video
+from .. import video
+from ..engine.disk_cache import DiskCache
+from ..engine.encoded_video import EncodedVideo
+from ..engine.grounder import Grounder
+from ..engine.memory_cache import MemoryCache, content_key
+from ..engine.search import SearchConfig, is_sure, most_looks, sweep
+from ..engine.windows import Eye
 from ..errors import GroundedError, QuestionError
-from ..fine import Fine, is_sure, most_looks, sweep
-from ..grounder import Grounder
-from ..library import Library, content_key
-from ..shelf import Shelf
 from ..types import Answer, Clip, OnProgress
-from ..watched import Watched
-from ..windows import Eye
-from .events import Answered, Doing, Event, Question, Served, StoppedError, stream
-from .lane import Lane
-from .work import Ask, Look, Remote
+from ..video import pixels
+from .batcher import Batcher
+from .events import Answered, Cancelled, Event, Progress, Question, Served, stream
+from .remote import Ask, Look, Remote
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ SEARCH_SECONDS = 900.0  # after which the answer rests on the looks that were ma
 
 def _go_on(stop: Callable[[], bool]) -> None:
     if stop():
-        raise StoppedError("the question was stopped")
+        raise Cancelled("the question was stopped")
 
 
 class Service:
@@ -47,16 +48,16 @@ class Service:
         grounder: Grounder,
         *,
         limits: video.Limits | None = None,
-        library: Library[Watched] | None = None,
-        shelf: Shelf | None = None,
+        library: MemoryCache[EncodedVideo] | None = None,
+        shelf: DiskCache | None = None,
         remote: Remote | None = None,
     ) -> None:
         self.grounder = grounder
         self.limits = limits or video.Limits()
-        self.library: Library[Watched] = Library() if library is None else library
+        self.library: MemoryCache[EncodedVideo] = MemoryCache() if library is None else library
         self.shelf = shelf
         self.remote = remote
-        self._lane = Lane()
+        self._lane = Batcher()
         self._decoders = threading.BoundedSemaphore(DECODERS)
         self._searches = threading.BoundedSemaphore(SEARCHES)
 
@@ -66,7 +67,7 @@ class Service:
         """Yield what is being done, then what is being written, and at last a `Served`.
 
         Raises:
-            GroundedError: the file, the question or a time is not fit to be answered; `StoppedError` when stopped.
+            GroundedError: the file, the question or a time is not fit to be answered; `Cancelled` when stopped.
         """
         self._check(question)
         return stream(lambda emit, stopped: emit(self._serve(path, question, emit, stopped)), stop)
@@ -76,7 +77,7 @@ class Service:
         for event in self.ask(path, question):
             if isinstance(event, Served):
                 return event
-        raise StoppedError("the question was stopped")
+        raise Cancelled("the question was stopped")
 
     def step(self, duration: float) -> float:
         """Return how fine a time can be in one look, in seconds, in a video of ``duration`` seconds."""
@@ -84,14 +85,14 @@ class Service:
 
     def looks(self, duration: float) -> int:
         """Return how many closer looks a query takes at most in a video of ``duration`` seconds."""
-        return most_looks(duration, Fine())
+        return most_looks(duration, SearchConfig())
 
     def may_lose(self, answer: Answer) -> bool:
         """Say whether one look may have lost what closer looks would find: in a long video, where it is not sure."""
         gap = answer.duration / self.grounder.config.frames
-        return bool(sweep(answer.duration, Fine())) and not is_sure(answer, gap, Fine())
+        return bool(sweep(answer.duration, SearchConfig())) and not is_sure(answer, gap, SearchConfig())
 
-    def watch(self, path: str | os.PathLike[str]) -> Watched:
+    def watch(self, path: str | os.PathLike[str]) -> EncodedVideo:
         """Return a watched video, from the library if it is there."""
         return self._watch(path, lambda _: None, lambda: False)[0]
 
@@ -113,7 +114,7 @@ class Service:
         began = time.perf_counter()
         watched, known = self._watch(path, emit, stop)
         watching = time.perf_counter() - began
-        emit(Doing("answering", 0.0))
+        emit(Progress("answering", 0.0))
         answered, note = self._respond(watched, question, emit, stop), ""
         if question.task == "ground" and question.fine:
             answer, note = self._look_closer(path, watched, question, answered.answer, emit, stop)
@@ -132,7 +133,7 @@ class Service:
         )
 
     def _respond(
-        self, watched: Watched, question: Question, emit: Callable[[Event], None], stop: Callable[[], bool]
+        self, watched: EncodedVideo, question: Question, emit: Callable[[Event], None], stop: Callable[[], bool]
     ) -> Answered:
         if self.remote is None:
             return self._lane.respond(watched, question, emit, stop)
@@ -145,7 +146,7 @@ class Service:
     def _look_closer(
         self,
         path: str | os.PathLike[str],
-        watched: Watched,
+        watched: EncodedVideo,
         question: Question,
         first: Answer,
         emit: Callable[[Event], None],
@@ -163,12 +164,12 @@ class Service:
         def go_on(what: str, fraction: float) -> None:
             _go_on(stop)
 
-        def ground(seen: Watched, queries: list[str]) -> list[Answer]:
+        def ground(seen: EncodedVideo, queries: list[str]) -> list[Answer]:
             asked = [Question("ground", query, best=0) for query in queries]
             return [self._respond(seen, each, lambda _: None, stop).answer for each in asked]
 
         def report(what: str, fraction: float) -> None:
-            emit(Doing(what, fraction))
+            emit(Progress(what, fraction))
 
         def is_over() -> bool:
             return stop() or time.monotonic() > ends
@@ -177,9 +178,11 @@ class Service:
             lambda start, end: self._decode(path, go_on, start, end), lambda clip: self._look(clip, go_on), ground
         )
         try:
-            found = watched.windows.ground([question.text], [first], eye, Fine(), question.best, report, is_over)
+            found = watched.windows.ground(
+                [question.text], [first], eye, SearchConfig(), question.best, report, is_over
+            )
             return found[0], "The closer looks took too long and are not all made." if is_over() else ""
-        except StoppedError:
+        except Cancelled:
             raise
         except Exception as error:
             log.warning("closer looks ended early", exc_info=True)
@@ -190,12 +193,12 @@ class Service:
 
     def _watch(
         self, path: str | os.PathLike[str], emit: Callable[[Event], None], stop: Callable[[], bool]
-    ) -> tuple[Watched, bool]:
+    ) -> tuple[EncodedVideo, bool]:
         """Return a watched video and whether it was in the library."""
 
         def report(what: str, fraction: float) -> None:
             _go_on(stop)
-            emit(Doing(what, fraction))
+            emit(Progress(what, fraction))
 
         config = self.grounder.config
         content = content_key(path)
@@ -203,7 +206,7 @@ class Service:
         if (watched := self.library.find(key)) is not None:
             return watched, True
 
-        def look() -> Watched:
+        def look() -> EncodedVideo:
             return self._look(self._decode(path, report), report)
 
         report("waiting for the decoder", 0.0)
@@ -229,7 +232,7 @@ class Service:
                 on_progress=lambda done: report("decoding", done),
             )
 
-    def _look(self, clip: Clip, report: OnProgress) -> Watched:
+    def _look(self, clip: Clip, report: OnProgress) -> EncodedVideo:
         report("looking", 0.0)
         if self.remote is None:
             return self.grounder.look(clip, on_progress=report)

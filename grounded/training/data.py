@@ -17,11 +17,12 @@ import torch
 from tokenizers import Tokenizer
 from torch.utils.data import Dataset
 
-from .. import pixels, prompts, time_tokens
+from .. import prompts, time_tokens
 from ..config import GROUNDING_TOKEN, ModelConfig
 from ..errors import DataError, VideoError, WeightsError
 from ..prompts import ChatFormat, Turn
 from ..types import Clip
+from ..video import pixels
 
 IGNORED = -100  # cross_entropy passes over this label
 VIDEO = -200  # stands for the visual tokens among a conversation's ids

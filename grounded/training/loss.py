@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import pixels
-from ..model import VideoLLM
+from ..models import VideoLLM
+from ..video import pixels
 from .data import IGNORED, VIDEO
 
 

@@ -22,11 +22,12 @@ from .. import prompts, video, weights
 from ..errors import ConfigError, DataError
 from ..types import Clip
 from ..weights import Loaded, conversion, names, storage
-from . import curve, parts
+from . import callbacks as curve
+from . import trainable as parts
 from .data import Annotation, Conversations, collate, read_annotations, token_id
+from .initialisation import convert_untrained
 from .loss import Learner
 from .stages import Stage
-from .start import convert_untrained
 from .trainer import StageTrainer, last_checkpoint
 
 log = logging.getLogger(__name__)

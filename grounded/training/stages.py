@@ -87,7 +87,7 @@ _RELEASED = {stage.name: stage for stage in (_PRETRAIN, _GROUNDED, _SFT)}
 
 _PROJECTORS = {part: 1e-3 for part in ("image_projector", "newlines", "video_projector")}
 _ALL = _PROJECTORS | {part: 1e-3 for part in ("embeddings", "head", "language_model")}
-_WORLD = ("the synthetic world of grounded.world",)
+_WORLD = ("the synthetic world of grounded.tiny.world",)
 _TINY = {
     stage.name: stage
     for stage in (

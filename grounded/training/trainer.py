@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
 from ..errors import ConfigError
-from . import curve, parts
+from . import callbacks as curve
+from . import trainable as parts
 from .loss import Learner
 from .stages import Stage
 

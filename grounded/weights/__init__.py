@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
-from ..model import VideoLLM, quantized
+from ..models import VideoLLM, quantized
 from . import hub, names, storage
 from .conversion import convert_files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from accelerate import init_empty_weights
 
 from ..config import ModelConfig
-from ..model import VideoLLM
+from ..models import VideoLLM
 
 
 def empty_model(config: ModelConfig, attention: str = "sdpa") -> VideoLLM:

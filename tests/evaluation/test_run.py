@@ -254,7 +254,7 @@ def _benchmark(root: Path, count: int) -> list[str]:
 @pytest.fixture
 def evaluate(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str], Path], dict[str, Any]]:
     """The command, in this process, with the fake model; gives its JSON."""
-    monkeypatch.setitem(sys.modules, "grounded.grounder", SimpleNamespace(load=lambda *_, **__: FakeModel()))
+    monkeypatch.setitem(sys.modules, "grounded.engine.grounder", SimpleNamespace(load=lambda *_, **__: FakeModel()))
     app = program(cli.evaluate)
 
     def invoke(arguments: list[str], out: Path) -> dict[str, Any]:
@@ -301,7 +301,7 @@ def test_predictions_of_a_run_can_be_scored_again_from_their_file(tmp_path: Path
 def test_a_run_ends_with_a_table_and_a_report_that_name_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "grounded.grounder", SimpleNamespace(load=lambda *_, **__: FakeModel()))
+    monkeypatch.setitem(sys.modules, "grounded.engine.grounder", SimpleNamespace(load=lambda *_, **__: FakeModel()))
     app = program(cli.evaluate)
     arguments = [*_benchmark(tmp_path, 8)[:-1], "--out", str(tmp_path / "out"), "--limit", "6"]
     (tmp_path / "videos/V001.mp4").unlink()
@@ -328,7 +328,7 @@ def test_a_run_ends_with_a_table_and_a_report_that_name_what_is_missing(
 def test_what_cannot_work_is_one_sentence_and_exit_code_1(
     change: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "grounded.grounder", None)  # no model is loaded before the rest is right
+    monkeypatch.setitem(sys.modules, "grounded.engine.grounder", None)  # no model is loaded before the rest is right
     app = program(cli.evaluate)
     done = CliRunner().invoke(app, [*_benchmark(tmp_path, 1), "--out", str(tmp_path / "out"), *change])
     assert done.exit_code == 1

@@ -22,8 +22,8 @@ from grounded.errors import WeightsError
 from grounded.evaluation import cli
 from grounded.evaluation.items import Item
 from grounded.evaluation.run import answers, viewings
-from grounded.world.cli import write_dataset
-from grounded.world.scenes import HELD_OUT_SEEDS
+from grounded.tiny.world.cli import write_dataset
+from grounded.tiny.world.scenes import HELD_OUT_SEEDS
 from tests.evaluation.shared import ROOT
 
 VIDEOS, QUESTIONS = 2, 10

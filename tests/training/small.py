@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from grounded import time_tokens
 from grounded.config import GROUNDING_TOKEN, ModelConfig, TowerConfig
 from grounded.errors import VideoError
-from grounded.model import VideoLLM
+from grounded.models import VideoLLM
 from grounded.training.stages import Stage
 from grounded.types import Clip
 from grounded.weights import names, storage

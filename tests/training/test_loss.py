@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from grounded import pixels, prompts
-from grounded.model import VideoLLM
+from grounded import prompts
+from grounded.models import VideoLLM
 from grounded.training import data
 from grounded.training.data import IGNORED, VIDEO, Conversations, collate, read_annotations
 from grounded.training.loss import Learner, join
+from grounded.video import pixels
 from tests.golden import Golden
 from tests.training import small
 from tests.training.test_data import BATCHES, annotations, items

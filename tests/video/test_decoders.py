@@ -11,7 +11,8 @@ import pytest
 
 from grounded.errors import VideoError
 from grounded.video import sample, sampling
-from grounded.video.decoding import film, frames
+from grounded.video.decoding import frames
+from grounded.video.decoding import video_file as film
 
 SAME = (
     "h264.mp4 h264.avi open-groups.mp4 h265.mp4 vp9.webm 444.mp4 interlaced.mp4 alpha.mov rotated-90.mp4 "
@@ -59,7 +60,7 @@ def test_seeking_finds_the_frames_that_reading_on_finds(
     monkeypatch.setattr(frames, "SEEK_BYTES", -1)
     path = str(odd(name))
     packets = _packets(path)
-    with film.Film(path) as whole:
+    with film.VideoFile(path) as whole:
         expected = {frame.pts: _pixels(frame) for found in whole.decode_all() for frame in found or ()}
     total = len(packets.shown)
     for wanted in ([total - 1], [0, total // 2], [total // 3, total - 2], list(range(1, total, 7)), list(range(total))):
@@ -75,7 +76,7 @@ def test_only_what_the_wanted_frames_need_is_decoded(odd: Callable[[str], Path])
 
 
 def _packets(path: str) -> film.Packets:
-    with film.Film(path) as opened:
+    with film.VideoFile(path) as opened:
         packets = film.read_packets(opened, film.first_frame(path))
     assert packets is not None
     return packets

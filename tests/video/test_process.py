@@ -20,7 +20,7 @@ from grounded.errors import VideoError
 from grounded.video import Limits, process, sample
 
 REPOSITORY = Path(__file__).parents[2]
-DECODE = "import decoding.film, os, signal, subprocess, time; decoding.film.Film.decode = lambda self, packet: {}"
+DECODE = "import decoding.film, os, signal, subprocess, time; decoding.film.VideoFile.decode = lambda self, packet: {}"
 SLEEP = DECODE.format("time.sleep(600)")
 
 
@@ -80,8 +80,10 @@ def test_a_process_that_talks_nonsense_is_not_believed(
 
 def test_what_a_library_prints_does_no_harm(odd: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = odd("h264.mp4")
-    talk = "lambda self, packet, decode=decoding.film.Film.decode: os.write(1, b'!') and decode(self, packet)"
-    monkeypatch.setattr(process, "COMMAND", patched(f"import os, decoding.film; decoding.film.Film.decode = {talk}"))
+    talk = "lambda self, packet, decode=decoding.film.VideoFile.decode: os.write(1, b'!') and decode(self, packet)"
+    monkeypatch.setattr(
+        process, "COMMAND", patched(f"import os, decoding.film; decoding.film.VideoFile.decode = {talk}")
+    )
     assert len(sample(path, 4).frames) == 4
 
 

@@ -8,12 +8,18 @@ from typing import Any
 import av
 import numpy as np
 
-from .film import Packets, Refusal
-from .painter import Painter
+from .frame_converter import FrameConverter
+from .video_file import Packets, Refusal
 
 
 def decode(
-    path: str, threads: int, container: str, packets: Packets | None, total: int, painter: Painter, wanted: np.ndarray
+    path: str,
+    threads: int,
+    container: str,
+    packets: Packets | None,
+    total: int,
+    converter: FrameConverter,
+    wanted: np.ndarray,
 ) -> Iterator[tuple[int, Any]]:
     """Decode the wanted ones of ``total`` frames; yield their places in ``wanted``, and the frames as they are stored.
 
@@ -35,7 +41,7 @@ def decode(
     in_mov = "mov" in container
     seek = packets is not None and packets.closed() and (in_mov or "matroska" in container)
     # Of its own accord decord turns frames where FFmpeg 4 knew of rotation; it takes a mirror for half a turn.
-    turned = (painter.turn + 2 * painter.mirror) % 4 if in_mov else 0
+    turned = (converter.turn + 2 * converter.mirror) % 4 if in_mov else 0
     places = {int(number): place for place, number in enumerate(wanted)}
     try:
         reader = decord.VideoReader(path, decord.cpu(0), num_threads=threads)

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import by_decord
-from .film import Film, Refusal, count_frames, first_frame, read_packets
+from .frame_converter import FrameConverter
 from .frames import Recount, decode_counting, decode_wanted
-from .painter import Painter
 from .protocol import DONE, ERROR, HEADER, RECOUNT, TABLE, TIMES
+from .video_file import Refusal, VideoFile, count_frames, first_frame, read_packets
 
 MAX_THREADS = 8
 THREAD_PIXELS = 1 << 27  # frame threads each hold frames: two for 67 megapixels, four for 8K, all for 4K
@@ -27,7 +27,7 @@ THREAD_PIXELS = 1 << 27  # frame threads each hold frames: two for 67 megapixels
 def serve(request: dict[str, Any], orders: queue.Queue[Any], out: BinaryIO) -> None:
     """Answer one request: the table, and, once they are asked for, the frames."""
     path = request["path"]
-    with Film(path) as film:
+    with VideoFile(path) as film:
         width, height = film.context.width, film.context.height
         if width * height > request["max_pixels"]:
             most = request["max_pixels"] / 1e6
@@ -36,15 +36,15 @@ def serve(request: dict[str, Any], orders: queue.Queue[Any], out: BinaryIO) -> N
         first = first_frame(path)
         packets = None if request["recount"] else read_packets(film, first)
         times, last = count_frames(path, threads) if packets is None else packets.timing()
-        painter = Painter(first, request["frame_pixels"])
+        converter = FrameConverter(first, request["frame_pixels"])
         container = film.container.format.name
         table = {
             "container": container,
             "codec": film.context.codec.canonical_name,
             "pixel_format": first.format.name,
-            "shown": painter.shown,
-            "size": painter.size,
-            "rotation": painter.turn * 90,
+            "shown": converter.shown,
+            "size": converter.size,
+            "rotation": converter.turn * 90,
             "rate": float(film.stream.average_rate or 0),
             "last": last,
         }
@@ -52,13 +52,13 @@ def serve(request: dict[str, Any], orders: queue.Queue[Any], out: BinaryIO) -> N
     send(out, TIMES, times.astype(np.float64).tobytes())
     wanted = np.array(orders.get(), np.int64)
     if request["decoder"] == "decord":
-        frames = by_decord.decode(path, threads, container, packets, len(times), painter, wanted)
+        frames = by_decord.decode(path, threads, container, packets, len(times), converter, wanted)
     elif packets is None:
         frames = decode_counting(path, threads, wanted)
     else:
         frames = decode_wanted(path, threads, packets, wanted)
     for place, frame in frames:
-        send(out, place, painter.paint(frame).data)
+        send(out, place, converter.paint(frame).data)
     send(out, DONE)
 
 

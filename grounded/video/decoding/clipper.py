@@ -12,8 +12,8 @@ from typing import Any
 import av
 
 from .child import limit
-from .film import Film, Refusal, first_frame
-from .painter import Painter
+from .frame_converter import FrameConverter
+from .video_file import Refusal, VideoFile, first_frame
 
 CLOCK = Fraction(1, 90_000)
 SOUND_RATE = 48_000
@@ -24,9 +24,9 @@ def write(request: dict[str, Any]) -> None:
     """Write frames and sound from ``start`` to ``end`` seconds after the first frame; times in the clip begin at 0."""
     path, start, end = request["path"], request["start"], request["end"]
     first = first_frame(path)
-    painter = Painter(first, request["frame_pixels"])
+    converter = FrameConverter(first, request["frame_pixels"])
     origin = float(first.pts * first.time_base) if first.pts is not None else 0.0
-    with Film(path, threads=2) as film:
+    with VideoFile(path, threads=2) as film:
         sounds = film.container.streams.audio if request["sound"] else ()
         # A sound of unknown layout cannot be resampled.
         sound = next((s for s in sounds if s.codec_context is not None and s.rate), None)
@@ -34,7 +34,7 @@ def write(request: dict[str, Any]) -> None:
             film.container.seek(int((origin + start) / film.stream.time_base), stream=film.stream)
         with av.open(request["target"], "w", format="mp4", options={"movflags": "+faststart"}) as out:
             picture = out.add_stream("libx264", rate=60, options={"crf": "26", "preset": "veryfast"})
-            picture.width, picture.height = (side // EVEN * EVEN or EVEN for side in painter.size)
+            picture.width, picture.height = (side // EVEN * EVEN or EVEN for side in converter.size)
             picture.pix_fmt, picture.codec_context.time_base = "yuv420p", CLOCK
             picture.codec_context.thread_count = 2
             voice = out.add_stream("aac", rate=SOUND_RATE, layout="stereo") if sound else None
@@ -54,7 +54,7 @@ def write(request: dict[str, Any]) -> None:
                         for piece in resampler.resample(frame):
                             out.mux(voice.encode(piece))
                 elif at >= start - 1e-3:
-                    shown = av.VideoFrame.from_ndarray(painter.paint(frame), format="rgb24")
+                    shown = av.VideoFrame.from_ndarray(converter.paint(frame), format="rgb24")
                     shown = shown.reformat(picture.width, picture.height, "yuv420p")
                     ticks = max(ticks + 1, round((at - start) / CLOCK))
                     shown.pts, shown.time_base = ticks, CLOCK
@@ -66,7 +66,7 @@ def write(request: dict[str, Any]) -> None:
                 out.mux(stream.encode())
 
 
-def _frames(film: Film, sound: Any) -> Iterator[tuple[bool, float, Any]]:
+def _frames(film: VideoFile, sound: Any) -> Iterator[tuple[bool, float, Any]]:
     """Yield (is sound, its time in seconds, frame) in the order of the file; what is damaged is left out."""
     for packet in film.packets(*filter(None, (film.stream, sound))):
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .film import Film, Packets, Refusal
+from .video_file import Packets, Refusal, VideoFile
 
 SEEK_BYTES = 4 << 20  # up to about here, reading on is quicker than seeking
 
@@ -30,7 +30,7 @@ class Reader:
         self._open()
 
     def _open(self) -> None:
-        self.film = Film(self.path, self.threads)
+        self.film = VideoFile(self.path, self.threads)
         self.next, self.source = 0, self.film.packets()
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ def decode_counting(path: str, threads: int, wanted: np.ndarray) -> Iterator[tup
     """Decode from the start and count; yield the wanted frames' places in ``wanted``, and the frames."""
     places = {int(number): place for place, number in enumerate(wanted)}
     count = 0
-    with Film(path, threads) as film:
+    with VideoFile(path, threads) as film:
         for frames in film.decode_all():
             for frame in frames or ():
                 if count in places:

@@ -1,0 +1,52 @@
+"""Files that the Space writes for visitors, in folders that it empties."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .. import export, video
+from ..types import Answer
+from ..video import transcode
+
+LIMITS = video.Limits(seconds=120.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
+CLIP_LIMITS = video.Limits(seconds=90.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
+KEPT_SECONDS = 3600.0
+FORMS = tuple(export.FORMATS)
+
+
+def scratch(suffix: str, stem: str) -> Path:
+    """Return the path of a new file in a folder of its own, and remove the folders of an hour ago and before.
+
+    Gradio copies what it serves into its own cache, which it empties itself.
+    """
+    root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / f"grounded-{os.getpid()}"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in root.iterdir():
+        with suppress(OSError):  # another thread may be removing it too
+            if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(old)
+    return Path(tempfile.mkdtemp(dir=root)) / f"{stem}.{suffix}"
+
+
+def written(answers: Sequence[Answer], form: str, path: str | None) -> str:
+    """Write answers in a form of `export.FORMATS` and return the file's path."""
+    fps = 25.0
+    if form == "edl" and path:
+        fps = video.probe(path, limits=LIMITS).fps
+    text = export.write(answers, form, title=Path(path).name if path else "video", fps=fps)
+    target = scratch(form, "moments")
+    target.write_text(text, encoding="utf-8")
+    return str(target)
+
+
+def cut(path: str, start: float, end: float) -> str:
+    """Cut a range out of a video and return the clip's path."""
+    target = scratch("mp4", "clip")
+    transcode.cut(path, target, start, end, limits=CLIP_LIMITS)
+    return str(target)

@@ -1,0 +1,66 @@
+"""Questions as files: the released annotation format, a JSONL with what an evaluation needs, and timed captions."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ... import prompts, time_tokens
+from ...config import GROUNDING_TOKEN
+from .descriptions import caption, describe
+from .questions import Question
+from .scenes import Scene
+
+DATASET = "grounded_world"
+_SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
+
+
+def video_id(scene: Scene) -> str:
+    """Return the name of a scene's video, without its suffix."""
+    return f"world_{scene.seed:08d}"
+
+
+def annotation(scene: Scene, question: Question, number: int, video_file: str) -> dict[str, Any]:
+    """Return a question in the released annotation format; times stay seconds, as in ``<12.5>``."""
+    conversation: list[dict[str, str | None]] = []
+    for i, turn in enumerate(question.turns):
+        mark = GROUNDING_TOKEN if turn.grounding else ""
+        head = " ".join(filter(None, (prompts.IMAGE if i == 0 else "", mark)))
+        conversation.append({"from": "human", "value": f"{head}\n{turn.question}" if head else turn.question})
+        conversation.append({"from": "gpt", "value": turn.answer})
+    return {
+        "question_id": f"{video_id(scene)}_{number:03d}",
+        "video_id": video_id(scene),
+        "video_file": video_file,
+        "dataset_name": DATASET,
+        "conversation": conversation,
+    }
+
+
+def record(scene: Scene, question: Question, number: int) -> dict[str, Any]:
+    """Return a question with everything that is known of its answer, as plain data."""
+    head = {"question_id": f"{video_id(scene)}_{number:03d}", "video_id": video_id(scene), "duration": scene.duration}
+    return head | dataclasses.asdict(question)
+
+
+def timed_captions(scenes: Iterable[Scene]) -> dict[str, dict[str, Any]]:
+    """Return the scenes' events as ActivityNet Captions writes them: duration, timestamps and sentences by video."""
+    return {
+        video_id(scene): {
+            "duration": scene.duration,
+            "timestamps": [list(event.moment) for event in scene.events],
+            "sentences": [caption(describe(event)) for event in scene.events],
+        }
+        for scene in scenes
+    }
+
+
+def times_to_tokens(text: str, duration: float, bins: int) -> str:
+    """Return an annotation's text with its seconds turned into temporal tokens, a time past the end being the end.
+
+    >>> times_to_tokens("From <12.5> to <70>.", duration=60.0, bins=300)
+    'From <62> to <300>.'
+    """
+    return _SECONDS.sub(lambda m: time_tokens.to_token(min(float(m[1]), duration), duration, bins), text)

@@ -1,0 +1,194 @@
+"""What can be asked about a scene: each fact in words, its right answer, wrong ones, and the events that prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import wordings as w
+from .descriptions import (
+    CANONICAL,
+    TRAINING,
+    Description,
+    article,
+    caption,
+    describe,
+    find,
+    phrase,
+    pick,
+    seen_still,
+)
+from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+
+Moments = tuple[tuple[float, float], ...]
+_OPPOSITE = {
+    "left": "right",
+    "right": "left",
+    "up": "down",
+    "down": "up",
+    "clockwise": "anticlockwise",
+    "anticlockwise": "clockwise",
+    "grows": "shrinks",
+    "shrinks": "grows",
+}
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks: about which scene, with which random numbers, in which words."""
+
+    scene: Scene
+    rng: np.random.Generator
+    wording: str
+
+    def below(self, count: int) -> int:
+        return int(self.rng.integers(count))
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def shuffled(self, values: list) -> list:
+        return [values[i] for i in np.argsort(self.rng.random(len(values)))]
+
+    def manner(self) -> str:
+        """Return how the next question is worded: in training two in five are canonical."""
+        return CANONICAL if self.wording == TRAINING and self.chance(0.4) else self.wording
+
+    @property
+    def most_wrong(self) -> int:
+        """How many wrong options a fact offers at most."""
+        return 5 if self.wording == TRAINING else 3
+
+    def wrong_options(self) -> int:
+        """Return how many wrong options the next choice has: three; in training two in five have one to five."""
+        return 1 + self.below(self.most_wrong) if self.wording == TRAINING and self.chance(0.4) else 3
+
+    def moments(self, events: tuple[int, ...]) -> Moments:
+        return tuple(self.scene.events[i].moment for i in events)
+
+
+def say(text: str, slots: dict[str, str]) -> str:
+    """Fill a wording and give it a capital first letter."""
+    text = text.format(**slots)
+    return text[0].upper() + text[1:]
+
+
+def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:
+    """Return up to ``count`` different full descriptions that fit nothing, each with what makes it hard to deny."""
+    found: dict[Description, str] = {}
+    for _ in range(30 * count):
+        if len(found) == count:
+            break
+        colour, shape, motion = scene.events[int(rng.integers(len(scene.events)))].description
+        difficulty = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")[
+            int(rng.integers(9))
+        ]
+        other = MOTIONS[int(rng.integers(len(MOTIONS)))]
+        if difficulty == "motion":
+            motion = _OPPOSITE.get(motion, other) if rng.random() < 0.5 else other
+        if difficulty in ("colour", "far"):
+            colour = COLOURS[int(rng.integers(len(COLOURS)))]
+        if difficulty in ("shape", "far"):
+            shape = SHAPES[int(rng.integers(len(SHAPES)))]
+        if difficulty == "far":
+            motion = other
+        if difficulty == "still":
+            if not scene.still:
+                continue
+            colour, shape = scene.still[int(rng.integers(len(scene.still)))].looks
+            motion = other
+        description = Description(colour, shape, motion)
+        if not find(scene, description):
+            found.setdefault(description, difficulty)
+    return list(found.items())
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A question in words, its right answer, wrong ones to choose from, the events that prove it, and the ``anchor``:
+    the event that it is asked from, as in "what happens after …"."""
+
+    kind: str
+    text: str
+    answer: str
+    wrong: tuple[str, ...]
+    events: tuple[int, ...]
+    anchor: int | None = None
+    reply: str = ""  # the answer where no options are given, if it differs from the right option as a sentence
+
+
+def alone(scene: Scene, i: int) -> bool:
+    """Say whether no other event has the same description."""
+    return len(find(scene, describe(scene.events[i]))) == 1
+
+
+def event_facts(asker: Asker, manner: str) -> list[Fact]:
+    """Return the facts whose answer is an event: first, last, after, before."""
+    scene, events = asker.scene, asker.scene.events
+    facts: list[Fact] = []
+
+    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], anchor: int | None = None) -> None:
+        right = describe(events[target])
+        others = {describe(e): None for i, e in enumerate(events) if i != anchor}
+        others.pop(right, None)
+        wrong = asker.shuffled([caption(d) for d in others])
+        wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
+        text = say(pick(wordings, asker.rng, manner), slots)
+        facts.append(Fact(kind, text, caption(right), tuple(wrong[: asker.most_wrong]), (target,), anchor))
+
+    add("first", w.FIRST, 0, {})
+    add("last", w.LAST, len(events) - 1, {})
+    for i in range(len(events) - 1):
+        if events[i].end <= events[i + 1].start:
+            for kind, wordings, anchor, target in (("after", w.AFTER, i, i + 1), ("before", w.BEFORE, i + 1, i)):
+                if alone(scene, anchor) and alone(scene, target):
+                    words = phrase(describe(events[anchor]), asker.rng, manner)
+                    add(kind, wordings, target, words, anchor)
+    return facts
+
+
+def look_facts(asker: Asker, manner: str) -> list[Fact]:
+    """Return the facts about one attribute of an event that the other two single out."""
+    scene = asker.scene
+    facts = []
+
+    def some(wrong: list[str]) -> tuple[str, ...]:
+        return tuple(asker.shuffled(wrong)[: asker.most_wrong])
+
+    for i, event in enumerate(scene.events):
+        colour, shape, motion = event.description
+        looks = Description(colour, shape)
+        if find(scene, looks) == (i,) and not seen_still(scene, looks):
+            wrong = [phrase(Description(motion=m))["third"] for m in MOTIONS if m != motion]
+            text = say(pick(w.WHAT_MOTION, asker.rng, manner), phrase(looks, asker.rng, manner))
+            right = phrase(Description(motion=motion))["third"]
+            facts.append(Fact("motion", text, right, some(wrong), (i,), reply=f"It {right}."))
+        part = Description(shape=shape, motion=motion)
+        if find(scene, part) == (i,):
+            wrong = [c for c in COLOURS if c != colour]
+            text = say(pick(w.WHAT_COLOUR, asker.rng, manner), phrase(part, asker.rng, manner))
+            facts.append(Fact("colour", text, colour, some(wrong), (i,)))
+        part = Description(colour, motion=motion)
+        if find(scene, part) == (i,):
+            wrong = [f"{article(s)} {s}" for s in SHAPES if s != shape]
+            text = say(pick(w.WHAT_SHAPE, asker.rng, manner), phrase(part, asker.rng, manner))
+            right = f"{article(shape)} {shape}"
+            facts.append(Fact("shape", text, right, some(wrong), (i,)))
+    return facts
+
+
+def presence_facts(asker: Asker, manner: str) -> list[Fact]:
+    """Return the facts "which of these is in the video" and "which is not"."""
+    scene = asker.scene
+    facts = []
+    misses = [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
+    single = [i for i in range(len(scene.events)) if alone(scene, i)]
+    if single and len(misses) >= 3:
+        i = single[asker.below(len(single))]
+        text = pick(w.PRESENT, asker.rng, manner)
+        facts.append(Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
+    there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[: asker.most_wrong]
+    if misses and len(there) >= 3:
+        facts.append(Fact("missing", pick(w.MISSING, asker.rng, manner), misses[0], tuple(there), ()))
+    return facts

@@ -1,0 +1,97 @@
+"""The closed vocabulary of the world's texts, and the word-level tokenizer built from it.
+
+Text is read without regard to case: a token is a word, a punctuation mark or a line break; spaces are not tokens.
+Reading is therefore the same however a text is cut into chunks between words, and ``(A)`` is always three tokens.
+Decoding puts the capitals back at the start of a line or sentence and in option letters, so an answer of the world
+comes back exactly.
+The chat markers are those of Phi-3.5 and swallow the white space after them, as Phi's do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import string
+from collections.abc import Iterator
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from ... import prompts, time_tokens
+from ...config import GROUNDING_TOKEN
+from . import wordings
+from .scenes import COLOURS
+from .wordings import MotionWords, Wordings
+
+UNKNOWN = "<unk>"
+MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>")
+_PUNCTUATION = tuple(".,:;?!'\"()-\n")
+_LETTERS = tuple(string.ascii_lowercase[:8])  # of options
+_SET_ANSWERS = (wordings.NOT_THERE, "Yes. No. It", "Question: Options: Answer:", "From to and", "a an the")
+_TOKEN = re.compile(r"\w+|[^\w\s]|\n")
+
+
+def texts() -> Iterator[str]:
+    """Yield every piece of text that the world says, placeholders left out."""
+    for value in vars(wordings).values():
+        if isinstance(value, Wordings):
+            for template in (value.canonical, *value.training, *value.held_out):
+                yield re.sub(r"\{\w+\}", " ", template)
+    for words in wordings.MOTION_WORDS.values():
+        yield from _forms(words)
+    yield from (noun for nouns in wordings.SHAPE_WORDS.values() for noun in nouns)
+    yield from (*COLOURS, *wordings.THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
+    yield from dataclasses.astuple(wordings.SEEN)
+    yield prompts.CHATS["phi3.5"].system
+
+
+def _forms(words: MotionWords) -> Iterator[str]:
+    for verb in (words.canonical, *words.training, *words.held_out):
+        yield from dataclasses.astuple(verb)
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Return every word and mark, lower-case, in a fixed order: the unknown word, marks, then words sorted."""
+    words = {word for text in texts() for word in _TOKEN.findall(text.lower())} | set(_LETTERS)
+    return (UNKNOWN, *_PUNCTUATION, *sorted(words - set(_PUNCTUATION)))
+
+
+def build_tokenizer(bins: int) -> Tokenizer:
+    """Return the tokenizer: words, then chat markers, then ``<0>`` … ``<bins>`` and the grounding token, in this order.
+
+    The chat markers are special tokens; the temporal tokens and the grounding token are ordinary added tokens, as in
+    the released models.
+    """
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary())}, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\n"), "isolated"),
+            pre_tokenizers.Split(Regex(r"[^\S\n]+"), "removed"),
+            pre_tokenizers.Punctuation(),
+        ]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.WordPiece(prefix="\x00", cleanup=False),  # no word is cut, so this sets a space before each
+            decoders.Fuse(),
+            decoders.Replace(Regex(r" (?=[.,:;?!)\n])"), ""),
+            decoders.Replace(Regex(r"(?<=[(\n]) "), ""),
+            decoders.Replace(Regex(r" (?='[.,?!]|'$)"), ""),  # before a closing quote
+            decoders.Replace(Regex(r"(?<= ') "), ""),  # after an opening quote
+            *_capitals(),
+        ]
+    )
+    tokenizer.add_special_tokens(
+        [AddedToken(marker, rstrip=True, normalized=False, special=True) for marker in MARKERS]
+    )
+    ordinary = (*time_tokens.tokens(bins), GROUNDING_TOKEN)
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in ordinary])
+    return tokenizer
+
+
+def _capitals() -> Iterator[decoders.Decoder]:
+    for letter in string.ascii_lowercase:
+        starts = rf"\A{letter}|(?<=\n){letter}|(?<=[.?!] ){letter}"
+        yield decoders.Replace(Regex(starts), letter.upper())
+    for letter in _LETTERS:
+        yield decoders.Replace(Regex(rf"(?<=\(){letter}(?=\))"), letter.upper())

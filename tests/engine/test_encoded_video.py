@@ -1,0 +1,266 @@
+"""EncodedVideo: every task on a video, watched once."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import threading
+
+import pytest
+import torch
+
+from grounded import prompts
+from grounded.confidence import iou
+from grounded.engine import encoded_video as watched_module
+from grounded.engine.encoded_video import EncodedVideo
+from grounded.engine.grounder import Grounder
+from grounded.errors import QuestionError
+from grounded.models import decoding
+from grounded.prompts import Turn
+from grounded.types import Answer
+from tests.golden import Golden
+
+
+@pytest.fixture
+def grounder(golden: Golden) -> Grounder:
+    return Grounder(golden.loaded)
+
+
+@pytest.fixture
+def watched(golden: Golden, grounder: Grounder) -> EncodedVideo:
+    return EncodedVideo(grounder, golden.visual, golden.facts["video"]["duration"], tuple(golden.clip.times))
+
+
+def _well_formed(answer: Answer, task: str) -> None:
+    assert answer.task == task
+    for moment in answer.moments:
+        assert 0 <= moment.start <= moment.end <= answer.duration
+        assert moment.score is None or 0 <= moment.score <= 1
+    assert json.loads(json.dumps(answer.to_dict()))["text"] == answer.text
+
+
+def test_every_task_answers_in_its_form(watched: EncodedVideo) -> None:
+    _well_formed(watched.ground("a red box"), "ground")
+    _well_formed(watched.refer(2.0, 8.0), "refer")
+    _well_formed(watched.caption(), "caption")
+    _well_formed(watched.ask("What happens at 0:03?"), "ask")
+
+
+def test_options_share_a_probability_of_one(watched: EncodedVideo) -> None:
+    answer = watched.choose("What is shown?", ["a box", "a dog that runs\nand jumps", "nothing"])
+    _well_formed(answer, "choose")
+    assert [option.letter for option in answer.options] == ["A", "B", "C"]
+    assert sum(option.score or 0 for option in answer.options) == pytest.approx(1)
+    assert answer.options[1].text == "a dog that runs and jumps"
+
+
+def test_where_no_letter_is_written_the_likeliest_option_is_chosen(
+    watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "chosen_letter", lambda *_: None)
+    answer = watched.choose("What?", ["one", "two", "three"])
+    likeliest = max(answer.options, key=lambda option: option.score or 0.0)
+    assert answer.choice == likeliest.letter and answer.text == f"Answer: ({likeliest.letter}) {likeliest.text}"
+
+
+def test_a_choice_can_be_asked_for_its_evidence(watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    grounder, asked = watched.grounder, []
+    real = decoding.generate
+    monkeypatch.setattr(decoding, "generate", lambda *a, **k: (asked.append(a[2][0]), real(*a, **k))[1])
+    plain, shown = (watched.choose("What?", ["a box", "a dog"], evidence=wanted) for wanted in (False, True))
+    assert (shown.raw, shown.choice, shown.options) == (plain.raw, plain.choice, plain.options)
+    assert plain.moments == () and len(asked) == 3
+    ending = f"{grounder.chat.open_user}<timestamp_grounding>\n{prompts.EVIDENCE}{grounder.chat.open_answer}"
+    assert (
+        grounder.tokenizer.decode(asked[2])
+        .replace(" ", "")
+        .endswith(grounder.tokenizer.decode(grounder.token_ids(ending)).replace(" ", ""))
+    )
+
+
+def test_many_queries_are_answered_in_batches(watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    real = decoding.generate
+    monkeypatch.setattr(decoding, "generate", lambda *a, **k: (sizes.append(len(a[2])), real(*a, **k))[1])
+    monkeypatch.setattr("grounded.engine.encoded_video.MAX_BATCH", 2)
+    assert len(watched.ground(["a", "b", "c"])) == 3
+    assert sizes == [2, 1]
+
+
+@pytest.mark.parametrize("options", [["one"], [], "abc", [str(n) for n in range(27)], ["a", " "]])
+def test_options_must_be_a_few_and_not_empty(watched: EncodedVideo, options: list[str]) -> None:
+    with pytest.raises(QuestionError):
+        watched.choose("What?", options)
+
+
+def test_several_queries_at_once_give_what_each_gives_alone(watched: EncodedVideo) -> None:
+    queries = ["a red box", "somebody opens the old door and leaves", "x"]
+    assert watched.ground([]) == []
+    for together, query in zip(watched.ground(queries), queries, strict=True):
+        alone = watched.ground(query)
+        assert together.raw == alone.raw
+        assert [(m.start, m.end) for m in together.moments] == [(m.start, m.end) for m in alone.moments]
+
+
+def test_a_moment_knows_how_sure_the_model_is(watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is put into the model's mouth: two moments, with sharp and with flat distributions."""
+    grounder = watched.grounder
+    bins = grounder.config.bins
+    text = "From <10> to <20>, <30> to <60>."
+    ids = grounder.token_ids(text)
+    kept = torch.full((len(ids), bins + 1), -50.0)
+    steps = [step for step, token in enumerate(ids) if token in grounder.temporal]
+    for step, peak in zip(steps, (10, 20, None, None), strict=True):
+        kept[step] = torch.log(torch.full((bins + 1,), 1 / (bins + 1))) if peak is None else kept[step]
+        if peak is not None:
+            kept[step, peak] = 0.0
+    generation = decoding.Generation(ids, True, torch.zeros(grounder.config.llm["vocab_size"]), kept)
+    monkeypatch.setattr(decoding, "generate", lambda *_, **__: [generation])
+    sharp, flat = watched.ground("anything").moments
+    step = watched.duration / bins
+    assert (sharp.start, sharp.end) == pytest.approx((10 * step, 20 * step))
+    assert sharp.score == pytest.approx(1, abs=1e-3)
+    assert flat.score is not None and 0 < flat.score < 0.2
+
+
+@pytest.mark.parametrize("best", [1, 3, 8])
+def test_more_moments_are_valid_distinct_and_ranked(watched: EncodedVideo, best: int) -> None:
+    for query in ("a red box", "somebody leaves", "x"):
+        plain, answer = watched.ground(query), watched.ground(query, best=best)
+        assert answer.raw == plain.raw
+        written, added = answer.moments[: len(plain.moments)], answer.moments[len(plain.moments) :]
+        assert written == plain.moments
+        assert len(answer.moments) >= 1 and len(added) <= best
+        assert all(0 <= m.start < m.end <= answer.duration for m in added)
+        scores = [m.score for m in added]
+        assert scores == sorted(scores, reverse=True)
+        for one, other in itertools.combinations(answer.moments, 2):
+            assert other in written or iou((one.start, one.end), (other.start, other.end)) < 0.5
+        assert len(answer.curve) == watched.grounder.config.bins and max(answer.curve) <= 1
+
+
+def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(
+    golden: Golden, watched: EncodedVideo
+) -> None:
+    assert watched.ground("a red box").absent is None
+    grounder = watched.grounder
+    ids = grounder.token_ids(prompts.after_image(grounder.chat, [Turn(prompts.ground("a red box"), grounding=True)]))
+    (generation,) = decoding.generate(grounder.model, watched._read_prefix(), [ids], grounder.end, 1)
+    likely = generation.first_logits.softmax(dim=0).topk(200)
+    # Random weights are so sure of some words that any one text may be beyond what float32 holds.
+    refusal, expected = next(
+        (text, float(p))
+        for p, token in zip(likely.values, likely.indices.tolist(), strict=True)
+        if 0 < p < 1 and grounder.token_ids(text := grounder.tokenizer.decode([token]))[:1] == [token]
+    )
+    config = dataclasses.replace(golden.loaded.config, absent_answer=refusal)
+    refusing = Grounder(dataclasses.replace(golden.loaded, config=config))
+    answer = EncodedVideo(refusing, golden.visual, 24.0, ()).ground("a red box")
+    assert answer.absent is not None and 0 < answer.absent < 1
+    assert answer.absent == pytest.approx(expected, rel=1e-3)
+
+
+def test_text_streams_as_it_is_written(watched: EncodedVideo) -> None:
+    texts: list[str] = []
+    answer = watched.refer(2.0, 8.0, on_text=texts.append)
+    assert texts[-1] == answer.text and len(texts) > 1
+    stopped = watched.refer(2.0, 8.0, on_text=texts.append, stop=lambda: True)
+    assert stopped.text == ""
+
+
+def test_a_conversation_is_told_as_in_training(watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    grounder, asked = watched.grounder, []
+    real = decoding.generate
+    monkeypatch.setattr(decoding, "generate", lambda *a, **k: (asked.append(a[2][0]), real(*a, **k))[1])
+    conversation = watched.conversation()
+    first = conversation.ask("What is shown?")
+    conversation.ask("When does it stop?")
+    chat = grounder.chat
+    text = f"\nWhat is shown?{chat.open_answer}{conversation.turns[0].answer}{chat.end}{chat.open_user}"
+    text += f"<timestamp_grounding>\nWhen does it stop?{chat.open_answer}"
+    assert asked[1] == grounder.token_ids(text)
+    assert conversation.turns[0].answer is not None
+    assert conversation.turns[0].answer.replace(" ", "") == first.raw.replace(" ", "")
+
+
+def test_turns_that_continue_from_the_cache_say_what_reading_all_turns_says(
+    watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(watched_module._NEW_TOKENS, "ask", 10)
+    questions = ["What is shown?", "When does it stop?", "What happens at 0:03?", "Why?"]
+    read: list[int] = []
+    embed = watched.grounder.model.embed
+    monkeypatch.setattr(watched.grounder.model, "embed", lambda ids: (read.append(ids.numel()), embed(ids))[1])
+
+    def told(forgetting: bool) -> tuple[list[Answer], int]:
+        watched.forget()
+        conversation, answers = watched.conversation(), []
+        watched._read_prefix()
+        read.clear()
+        for question in questions:
+            if forgetting:
+                watched._tails = []
+            answers.append(conversation.ask(question))
+            other = watched.conversation()  # somebody else's, about the same video
+            other.ask("What colour is the box?")
+        return answers, sum(read)
+
+    (anew, all_read), (continued, new_read) = told(True), told(False)
+    assert [answer.raw for answer in continued] == [answer.raw for answer in anew]
+    assert new_read < all_read
+    assert continued == anew or all(
+        one.score == pytest.approx(other.score, abs=1e-4)
+        for a, b in zip(continued, anew, strict=True)
+        for one, other in zip(a.moments, b.moments, strict=True)
+    )
+
+
+def test_conversations_are_counted_bounded_and_forgotten(
+    watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(watched_module._NEW_TOKENS, "ask", 4)
+    watched.ground("a red box")
+    alone = watched.cache_nbytes
+    conversation = watched.conversation()
+    conversation.ask("What is shown?")
+    once = watched.cache_nbytes
+    assert once > alone
+    conversation.ask("And then?")
+    assert len(watched._tails) == 1 and watched.cache_nbytes > once  # the longer one stands for both turns
+    monkeypatch.setattr(watched_module, "MAX_TAIL_TOKENS", 64)
+    for number in range(5):
+        watched.ask(f"What is box {number}?")
+    assert sum(len(tail.ids) for tail in watched._tails) <= 64 and len(watched._tails) > 1
+    watched.forget()
+    assert watched.cache_nbytes == 0
+
+
+def test_temporal_tokens_of_an_earlier_answer_stay_tokens(watched: EncodedVideo) -> None:
+    grounder = watched.grounder
+    turns = [prompts.Turn("When?", True, "From <5> to <9>."), prompts.Turn("Sure?", False)]
+    ids = grounder.token_ids(prompts.after_image(grounder.chat, turns))
+    assert [grounder.temporal.index(i) for i in ids if i in grounder.temporal] == [5, 9]
+
+
+def test_a_forgotten_cache_is_made_again(watched: EncodedVideo) -> None:
+    before = watched.ground("a red box")
+    watched.forget()
+    assert watched.ground("a red box") == before
+
+
+def test_two_threads_get_their_own_answers(golden: Golden, grounder: Grounder, watched: EncodedVideo) -> None:
+    other = EncodedVideo(grounder, golden.visual.flip(0), 24.0, ())
+    alone = [video.ground("a red box").raw for video in (watched, other)]
+    answers: dict[int, list[str]] = {0: [], 1: []}
+
+    def ask(number: int) -> None:
+        for _ in range(3):
+            answers[number].append((watched, other)[number].ground("a red box").raw)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert answers == {0: [alone[0]] * 3, 1: [alone[1]] * 3}

@@ -1,0 +1,229 @@
+"""Coarse to fine: which windows are looked at, what they cost, and what becomes of what they show."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grounded
+from grounded import video
+from grounded.confidence import iou
+from grounded.engine.encoded_video import EncodedVideo
+from grounded.engine.grounder import Grounder
+from grounded.engine.search import (
+    SearchConfig,
+    Window,
+    combine,
+    confirmed,
+    distinct,
+    most_looks,
+    search,
+    surroundings,
+    sweep,
+)
+from grounded.errors import VideoError
+from grounded.tiny.world.films import draw_film, film_queries, render_film, write_film
+from grounded.tiny.world.rendering import render
+from grounded.tiny.world.scenes import VALIDATION_SEEDS
+from grounded.types import Answer, Moment
+from grounded.weights import TINY, storage
+from tests.golden import Golden
+
+DURATION = 600.0
+FINE = SearchConfig()
+TRUTH = Moment(432.0, 438.0)
+
+
+def answer(*moments: Moment, absent: float = 0.1) -> Answer:
+    text = "From <1> to <2>." if moments else "Not in the video."
+    return Answer("ground", "q", text, text, DURATION, moments, absent=absent, curve=(0.5,))
+
+
+class Eye:
+    """A look that sees a moment if the window is short enough and holds all of it; ``lies`` are seen once each."""
+
+    def __init__(self, *lies: Moment) -> None:
+        self.windows: list[Window] = []
+        self.lies = list(lies)
+
+    def __call__(self, window: Window, queries: list[str]) -> list[Answer]:
+        self.windows.append(window)
+        start, end = window
+        seen = [dataclasses.replace(TRUTH, score=0.7)] if start <= TRUTH.start and TRUTH.end <= end else []
+        for lie in [lie for lie in self.lies if start <= lie.start and lie.end <= end]:
+            self.lies.remove(lie)
+            seen.append(lie)
+        return [answer(*seen) for _ in queries]
+
+
+@pytest.mark.parametrize("duration", [61.0, 75.5, 600.0, 43200.0])
+def test_a_sweep_covers_the_video_in_windows_that_overlap_by_half(duration: float) -> None:
+    windows = sweep(duration, FINE)
+    assert windows[0][0] == 0 and windows[-1][1] == pytest.approx(duration) and windows[-1][1] <= duration
+    length = windows[0][1] - windows[0][0]
+    for (start, end), (following, _) in zip(windows, windows[1:], strict=False):
+        assert end - start == pytest.approx(length, abs=2e-3) and end - following >= length / 2 - 2e-3
+    assert len(windows) <= FINE.most
+    assert length >= FINE.window
+
+
+def test_a_short_video_is_not_swept() -> None:
+    assert sweep(59.0, FINE) == []
+    assert most_looks(59.0, FINE) == FINE.candidates * len(FINE.around)
+    assert most_looks(8.0, FINE) == len(surroundings(Moment(2.0, 4.0), 8.0, FINE)) == 0
+
+
+@pytest.mark.parametrize("moment", [Moment(0.0, 2.0), Moment(598.0, 600.0), Moment(300.1, 310.0), Moment(0.0, 600.0)])
+def test_surroundings_hold_the_moment_and_stay_in_the_video(moment: Moment) -> None:
+    for start, end in surroundings(moment, DURATION, FINE):
+        assert 0 <= start <= moment.start and moment.end <= end <= DURATION
+
+
+def test_nearly_the_same_moment_has_the_same_surroundings() -> None:
+    one, other = (surroundings(Moment(300.0 + shift, 306.0 + shift), DURATION, FINE) for shift in (0.2, 0.3))
+    assert one == other
+
+
+def test_an_unsure_first_look_sweeps_and_the_moment_that_holds_closely_wins() -> None:
+    eye = Eye(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone at the closer look
+    done: list[float] = []
+    [found] = search(["q"], [answer(absent=0.9)], eye, 8.0, FINE, on_progress=done.append)
+    assert [(m.start, m.end, m.score) for m in found.moments] == [(432.0, 438.0, pytest.approx(0.7))]
+    assert eye.windows[: len(sweep(DURATION, FINE))] == sweep(DURATION, FINE)
+    assert found.text == "From 432.0 s to 438.0 s." and found.duration == DURATION
+    assert done == sorted(done) and done[-1] == 1
+
+
+def test_a_sure_first_look_is_not_swept() -> None:
+    eye = Eye()
+    [found] = search(["q"], [answer(Moment(400.0, 450.0, 0.9))], eye, 8.0, FINE)
+    assert len(eye.windows) == len(FINE.around)
+    assert (found.moments[0].start, found.moments[0].end) == (432.0, 438.0)
+
+
+def test_a_sure_moment_of_few_frames_is_still_swept() -> None:
+    eye = Eye()
+    search(["q"], [answer(Moment(430.0, 440.0, 0.9))], eye, 8.0, FINE)
+    assert eye.windows[0] == sweep(DURATION, FINE)[0]
+
+
+def test_a_sweep_is_shared_by_all_queries() -> None:
+    eye = Eye()
+    assert len(search(["a", "b"], [answer(), answer()], eye, 8.0, FINE)) == 2
+    assert len(eye.windows) == len(sweep(DURATION, FINE)) + 2 * len(FINE.around)
+
+
+def test_what_is_nowhere_is_said_to_be_nowhere() -> None:
+    [found] = search(["q"], [answer(Moment(0.0, 9.0, 0.2))], lambda w, q: [answer(absent=0.9)], 8.0, FINE)
+    assert found.moments == () and found.text == "Not in the video." and found.absent == 0.9
+
+
+def test_what_is_in_one_window_is_in_the_video() -> None:
+    looks = [answer(absent=0.9), answer(absent=0.4), answer(absent=0.8)]
+    assert combine(answer(absent=0.95), looks, []).absent == 0.4
+
+
+def test_stopping_ends_the_looks_and_keeps_what_was_found() -> None:
+    eye = Eye()
+    half = len(sweep(DURATION, FINE)) - 1
+    [found] = search(["q"], [answer()], eye, 8.0, FINE, stop=lambda: len(eye.windows) >= half)
+    assert len(eye.windows) == half
+    assert [(m.start, m.end) for m in found.moments] == [(432.0, 438.0)]
+
+
+def test_a_moment_is_as_sure_as_all_closer_looks_make_it() -> None:
+    moment = Moment(10.0, 20.0, 0.8)
+    assert confirmed([answer(moment), answer()]).score == pytest.approx(0.4)  # type: ignore[union-attr]
+    assert confirmed([answer(), answer()]) is None
+
+
+def test_best_bounds_the_moments_and_without_it_the_unlikely_are_left_out() -> None:
+    moments = [Moment(10.0 * k, 10.0 * k + 5, score) for k, score in enumerate((0.6, 0.3, 0.9))]
+    seen = [answer(*moments)] * 2
+    assert [m.score for m in combine(answer(), seen, moments, best=3).moments] == [0.9, 0.6, 0.3]
+    assert [m.score for m in combine(answer(), seen, moments).moments] == [0.9, 0.6]
+    assert [m.score for m in combine(answer(), seen, moments[1:2]).moments] == [0.3]
+    assert len(distinct([*moments, Moment(21.0, 26.0, 0.2)])) == 3
+
+
+@pytest.fixture
+def grounder(goldens: dict[str, Golden]) -> Grounder:
+    return Grounder(goldens["phi3.5"].loaded)
+
+
+CLOSE = SearchConfig(window=16.0, candidates=1, around=(6.0,))  # three looks at a video of 24 seconds
+
+
+def test_a_window_is_decoded_once_and_kept_for_the_next_query(
+    goldens: dict[str, Golden], grounder: Grounder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = grounder.watch(goldens["phi3.5"].video)
+    alone, seen = watched.nbytes, []
+    real = watched.view
+    assert real is not None
+    monkeypatch.setattr(watched, "view", lambda *window: (seen.append(window), real(*window))[1])
+    first = watched.ground("a red box", fine=CLOSE)
+    assert first.looks == len(seen) == len(set(seen)) >= len(sweep(watched.duration, CLOSE)) > 1
+    assert watched.nbytes == (1 + len(seen)) * alone
+    assert all(0 <= m.start <= m.end <= watched.duration for m in first.moments)
+    again = watched.ground("a red box", fine=CLOSE)
+    assert again.looks == 0 and again.moments == first.moments
+
+
+def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder) -> None:
+    watched = grounder.watch(goldens["phi3.5"].video)
+    watched.windows.kept.max_bytes = 2 * watched.nbytes
+    alone = watched.nbytes
+    watched.ground("a red box", fine=CLOSE)
+    assert watched.nbytes == 3 * alone
+
+
+def test_a_window_shows_what_the_file_shows_then(goldens: dict[str, Golden], grounder: Grounder) -> None:
+    watched, shown = grounder.watch(goldens["phi3.5"].video), video.sample(goldens["phi3.5"].video, 96, start=6, end=12)
+    window, made = watched.windows.look((6.0, 12.0), watched._eye(None))
+    assert made and window.duration == 6.0
+    assert window.times == pytest.approx(shown.times - 6.0)
+    assert window.times[0] >= 0 and window.times[-1] < 6.0
+
+
+def test_without_the_file_there_is_no_closer_look(
+    goldens: dict[str, Golden], grounder: Grounder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = goldens["phi3.5"]
+    watched = EncodedVideo(grounder, golden.visual, 24.0, ())
+    with pytest.raises(VideoError, match="not watched from a file"):
+        watched.ground("a red box", fine=CLOSE)
+    moved = EncodedVideo(grounder, golden.visual, 99.0, ())
+    moved.view = lambda start, end: golden.clip
+    with pytest.raises(VideoError, match="the file has changed"):
+        moved.ground("a red box", fine=CLOSE)
+
+
+def test_a_film_shows_its_scenes_one_after_another() -> None:
+    film = draw_film(VALIDATION_SEEDS.start, 100.0)
+    assert film.duration >= 100 and film.duration == pytest.approx(sum(scene.duration for scene in film.scenes))
+    second = film.starts[1]
+    pictures = render_film(film, np.array([second - 0.5, second + 3.0]), 32)
+    assert np.array_equal(pictures[1], render(film.scenes[1], np.array([3.0]), 32)[0])
+    assert np.array_equal(pictures[0], render(film.scenes[0], np.array([second - 0.5]), 32)[0])
+    for query, (start, end) in film_queries(film):
+        assert query and 0 <= start < end <= film.duration
+
+
+@pytest.mark.skipif(not storage.is_converted(TINY), reason="the embedded model is not in this tree")
+def test_coarse_to_fine_beats_one_look_at_a_film(tmp_path: Path) -> None:
+    film = draw_film(VALIDATION_SEEDS.start + 2000, 120.0)
+    write_film(film, tmp_path / "film.mp4")
+    asked = film_queries(film)[::3][:3]
+    words = [query for query, _ in asked]
+    watched = grounded.load("tiny", device="cpu").watch(tmp_path / "film.mp4")
+
+    def mean_iou(answers: list[Answer]) -> float:
+        spans = [(a.moments[0].start, a.moments[0].end) if a.moments else (0.0, 0.0) for a in answers]
+        return float(np.mean([iou(span, right) for span, (_, right) in zip(spans, asked, strict=True)]))
+
+    once, closer = mean_iou(watched.ground(words)), mean_iou(watched.ground(words, fine=True))
+    assert closer > once + 0.2

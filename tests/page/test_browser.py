@@ -1,0 +1,362 @@
+"""The page as people use it, in headless Chromium: the mouse, the keyboard, several tabs and several visitors."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grounded.video import probe
+from tests.page.conftest import SECONDS, write_film
+
+PATIENCE = 30_000  # milliseconds
+TABS = {"Ground": "found", "Refer": "described", "Choose": "chosen", "Captions": "captioned", "Ask": "said"}
+
+
+class Page:
+    """One visitor's page."""
+
+    def __init__(self, tab: Any, url: str) -> None:
+        self.tab = tab
+        self.errors: list[str] = []
+        self.hosts: set[str] = set()
+        tab.set_default_timeout(PATIENCE)
+        tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        tab.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        tab.goto(url)
+        tab.wait_for_selector("#timeline .film")
+
+    def upload(self, film: Path, duration: float = SECONDS) -> None:
+        self.tab.set_input_files("#player input[type=file]", str(film))
+        self.tab.wait_for_function(
+            "d => Math.abs(Number(document.querySelector('#timeline .film').getAttribute('aria-valuemax')) - d) < 0.1"
+            " && document.querySelector('#player video')?.readyState >= 1",
+            arg=duration,
+        )
+
+    def ground(self, query: str, rows: int = 1) -> None:
+        self.tab.get_by_label("What to look for").fill(query)
+        self.tab.get_by_role("button", name="Find it").click()
+        self.wait_for_rows(rows)
+
+    def wait_for_rows(self, count: int) -> None:
+        self.tab.wait_for_function("n => document.querySelectorAll('#timeline .row').length === n", arg=count)
+
+    def open(self, name: str) -> None:
+        self.tab.get_by_role("tab", name=name, exact=True).click()
+
+    def time(self) -> float:
+        return float(self.tab.evaluate("document.querySelector('#player video').currentTime"))
+
+    def paused(self) -> bool:
+        return bool(self.tab.evaluate("document.querySelector('#player video').paused"))
+
+    def wait_until_stopped(self) -> None:
+        self.tab.wait_for_function("document.querySelector('#player video').paused")
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    opened = Page(context.new_page(), url)
+    yield opened
+    context.close()
+    assert not opened.errors
+
+
+def test_a_click_on_a_segment_plays_that_moment_and_stops_at_its_end(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.ground("a red circle spins")
+    assert page.tab.locator("#timeline .segment").count() == 2
+    page.tab.locator("#timeline .segment").first.click()
+    page.tab.wait_for_function("Math.abs(document.querySelector('#player video').currentTime - 2) < 1")
+    assert not page.paused()
+    page.wait_until_stopped()
+    assert page.time() == pytest.approx(4, abs=0.05)
+    assert page.hosts == {page.tab.url.split("/")[2]}, "the page asks no other host for anything"
+
+
+def test_a_moment_can_be_looped(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.ground("a red circle spins")
+    page.tab.locator("#timeline .segment").first.click()
+    page.tab.locator("#timeline .loop").click()
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime > 3.5")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime < 2.5")
+    assert not page.paused(), "it plays the moment again"
+    page.tab.locator("#timeline .loop").click()
+    page.wait_until_stopped()
+    assert page.time() == pytest.approx(4, abs=0.05)
+
+
+def test_the_second_question_says_that_it_was_faster(page: Page, other_film: Path) -> None:
+    page.upload(other_film, 5)
+    page.ground("one")
+    assert "watched the video in" in page.tab.locator("#found .made").inner_text()
+    page.ground("two", rows=2)
+    assert "already watched" in page.tab.locator("#found .made").inner_text()
+
+
+def test_a_query_looks_closer_and_its_price_is_told_before_and_after(page: Page, tmp_path: Path) -> None:
+    page.upload(write_film(tmp_path / "long.mp4", seconds=110), 110)
+    page.tab.get_by_text("takes up to 11 looks more").wait_for()
+    page.ground("a red circle spins")
+    assert "may miss what is short" in page.tab.locator("#found .note").inner_text()
+    page.tab.get_by_label("Look closer").check()
+    page.ground("a red circle spins", rows=2)
+    assert page.tab.locator("#found .note").is_hidden()
+    assert re.search(r"after \d+ closer looks", page.tab.locator("#found .made").inner_text())
+    page.tab.get_by_label("Remove video", exact=False).or_(
+        page.tab.locator("#player button[aria-label='Clear']")
+    ).first.click()
+    page.tab.get_by_text("Finds what is short in a long video.", exact=True).wait_for()
+
+
+def test_what_is_not_there_is_said_in_words(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.ground("nothing of the kind")
+    assert "Not in this video: the model is 97 % sure" in page.tab.locator("#found .answer").inner_text()
+    assert "not in this video (97 %)" in page.tab.locator("#timeline .row").inner_text()
+
+
+def test_a_drag_over_the_strip_asks_what_happens_there(page: Page, film: Path) -> None:
+    page.upload(film)
+    box = page.tab.locator("#timeline .film").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.tab.mouse.move(box["x"] + box["width"] * 0.25, middle)
+    page.tab.mouse.down()
+    page.tab.mouse.move(box["x"] + box["width"] * 0.4, middle)
+    page.tab.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    page.tab.mouse.up()
+    assert "0:02.0 – 0:04.0" in page.tab.locator("#timeline .from-to").inner_text()
+    page.tab.locator("#timeline .describe").click()
+    page.tab.wait_for_selector("#described .answer")
+    assert "A red circle spins." in page.tab.locator("#described").inner_text()
+    assert float(page.tab.get_by_label("From", exact=True).input_value()) == pytest.approx(2, abs=0.1)
+    assert float(page.tab.get_by_label("To", exact=True).input_value()) == pytest.approx(4, abs=0.1)
+
+
+def test_everything_can_be_done_by_keyboard(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.tab.get_by_label("What to look for").focus()
+    page.tab.keyboard.type("a star")
+    page.tab.keyboard.press("Enter")
+    page.wait_for_rows(1)
+    first = page.tab.locator("#timeline .segment").first
+    first.focus()
+    page.tab.keyboard.press("ArrowRight")
+    assert page.tab.evaluate("document.activeElement.dataset.start") == "4.8"
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime >= 4.8")
+    page.wait_until_stopped()
+    assert page.time() == pytest.approx(6.4, abs=0.05)
+    page.tab.locator("#timeline .film").focus()
+    page.tab.keyboard.press("Home")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime === 0")
+    page.tab.keyboard.press("ArrowRight")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime === 1")
+    page.tab.keyboard.press("[")
+    page.tab.wait_for_function("document.querySelector('#timeline .from-to').textContent.startsWith('0:01.0 ')")
+    page.tab.keyboard.press("End")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime > 7.5")
+    page.tab.keyboard.press("]")
+    assert re.match(r"0:01\.0 – 0:0[78]\.\d", page.tab.locator("#timeline .from-to").inner_text())
+
+
+def test_the_keyboard_stays_at_its_moment_when_another_answer_comes(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.tab.get_by_label("What to look for").fill("a star")
+    page.tab.get_by_label("What to look for").press("Enter")
+    page.wait_for_rows(1)
+    page.tab.locator("#timeline .segment").last.focus()
+    start = page.tab.evaluate("document.activeElement.dataset.start")
+    # A click by script leaves the focus where it is.
+    page.tab.get_by_role("button", name="Find it").evaluate("button => button.click()")
+    page.wait_for_rows(2)
+    assert start and page.tab.evaluate("document.activeElement.dataset.start") == start
+
+
+def test_an_example_in_every_tab_answers_with_one_click(page: Page) -> None:
+    for rows, (name, reply) in enumerate(TABS.items(), 1):
+        page.open(name)
+        page.tab.locator(".shelf button:visible").first.click()
+        page.tab.wait_for_selector(f"#{reply} .answer")
+        page.wait_for_rows(rows)
+        if name == "Choose":
+            assert "✓ (A) one" in page.tab.locator("#chosen .option.chosen").inner_text()
+
+
+def test_captions_are_listed_and_shown_over_the_video(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.open("Captions")
+    page.tab.get_by_role("button", name="List all events").click()
+    page.wait_for_rows(1)
+    assert page.tab.locator("#captioned .moment").count() == 3
+    assert "a red circle <b>spins</b>" in page.tab.locator("#captioned .answer").inner_text()
+    cues = page.tab.evaluate(
+        "[...[...document.querySelector('#player video').textTracks].find(t => t.label === 'grounded').cues]"
+        ".map(cue => cue.text)"
+    )
+    assert cues[0] == "a red circle &lt;b>spins&lt;/b>"
+
+
+def test_a_conversation_remembers_and_its_times_can_be_clicked(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.open("Ask")
+    box = page.tab.locator("textarea:visible, input[type=text]:visible").last
+    for number, question in enumerate(("What?", "And then?"), 1):
+        box.fill(question)
+        page.tab.get_by_role("button", name="Ask", exact=True).click()
+        page.wait_for_rows(number)
+    assert page.tab.locator("#said .answer").count() == 2
+    assert "Question 2: And then?" in page.tab.locator("#said .answer").last.inner_text()
+    page.tab.locator("#said .time").last.click()
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime >= 2")
+    page.tab.get_by_role("button", name="New conversation").click()
+    page.tab.wait_for_selector("#said .answer", state="detached")
+
+
+def test_cancel_stops_an_answer_and_the_next_question_works(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.tab.get_by_label("What to look for").fill("slow query")
+    page.tab.get_by_role("button", name="Find it").click()
+    page.tab.wait_for_selector("#found .writing:visible")
+    shorter = page.tab.locator("#found .writing").inner_text()
+    page.tab.wait_for_function(
+        "n => document.querySelector('#found .writing').textContent.length > n", arg=len(shorter)
+    )
+    page.tab.locator("#found .cancel").click()
+    page.tab.wait_for_selector("#found .note:visible")
+    assert page.tab.locator("#found .note").inner_text() == "Stopped."
+    page.ground("quick")
+
+
+def test_two_visitors_never_see_each_others_videos(browser: Any, url: str, film: Path, other_film: Path) -> None:
+    contexts = [browser.new_context() for _ in range(2)]
+    first, second = (Page(context.new_page(), url) for context in contexts)
+    first.upload(film)
+    second.upload(other_film, 5)
+    for visitor, query in ((first, "slow first"), (second, "slow second")):
+        visitor.tab.get_by_label("What to look for").fill(query)
+    for visitor in (first, second):
+        visitor.tab.get_by_role("button", name="Find it").click()
+    for visitor, own, foreign, label in ((first, "first", "second", "0:04.0"), (second, "second", "first", "0:02.5")):
+        visitor.wait_for_rows(1)
+        text = visitor.tab.locator("body").inner_text()
+        assert f"slow {own}" in text
+        assert f"slow {foreign}" not in text
+        assert label in visitor.tab.locator("#timeline .segment").first.get_attribute("title")
+    for context in contexts:
+        context.close()
+
+
+def test_rows_can_be_hidden_and_removed(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.ground("one")
+    page.ground("two", rows=2)
+    page.tab.get_by_role("button", name="Hide the row: one").click()
+    assert page.tab.locator("#timeline .track").count() == 1
+    page.tab.get_by_role("button", name="Show the row: one").click()
+    assert page.tab.locator("#timeline .track").count() == 2
+    page.tab.get_by_role("button", name="Remove the row: one").click()
+    page.wait_for_rows(1)
+    page.ground("three", rows=2)
+    assert page.tab.locator("#timeline .question").all_inner_texts() == ["three", "two"], "the latest first"
+
+
+def test_rows_are_exported_and_a_range_is_cut_out(page: Page, film: Path, tmp_path: Path) -> None:
+    page.upload(film)
+    page.ground("a star")
+    page.tab.locator("#timeline .segment").first.click()
+    for button, suffix in (("cut", ".mp4"), ("export", ".json")):
+        if button == "cut":
+            page.tab.locator("#timeline .cut").click()
+        else:
+            page.tab.get_by_role("button", name="Export").first.click()
+            page.tab.locator("#write-export").click()
+        link = page.tab.locator(f"#file-export a[href*='{suffix}']").first
+        link.wait_for(state="attached")
+        saved = tmp_path / f"saved{suffix}"
+        saved.write_bytes(page.tab.request.get(link.get_attribute("href")).body())
+    assert probe(tmp_path / "saved.mp4").duration == pytest.approx(2, abs=0.15)
+    assert "a star" in (tmp_path / "saved.json").read_text(encoding="utf-8")
+
+
+def test_a_file_that_browsers_do_not_play_gets_a_preview(page: Page, tmp_path: Path) -> None:
+    page.upload(write_film(tmp_path / "old.mp4", codec="mpeg4"))
+    page.tab.wait_for_function("document.querySelector('#timeline .message').textContent.includes('You see a small')")
+    page.tab.wait_for_function("document.querySelector('#player video')?.videoWidth === 160")
+    page.ground("through the original")
+
+
+def test_an_error_is_a_sentence_on_the_page(page: Page, film: Path, tmp_path: Path) -> None:
+    page.tab.get_by_role("button", name="Find it").click()
+    page.tab.wait_for_selector("#found .error:visible")
+    assert "there is no video yet" in page.tab.locator("#found .error").inner_text()
+    words = tmp_path / "words.mp4"
+    words.write_text("no video at all")
+    page.tab.set_input_files("#player input[type=file]", str(words))
+    page.tab.wait_for_selector("#timeline .error:visible")
+    assert "is not a video" in page.tab.locator("#timeline .error").inner_text()
+
+
+def test_a_link_opens_the_example_and_the_question(browser: Any, url: str) -> None:
+    context = browser.new_context()
+    opened = Page(context.new_page(), f"{url}/?example=film&task=choose&text=Which%3F&options=one%0Atwo")
+    opened.tab.wait_for_function("document.querySelector('#player video')?.readyState >= 1")
+    opened.tab.get_by_role("button", name="Choose", exact=True).click()
+    opened.tab.wait_for_selector("#chosen .answer")
+    assert opened.tab.get_by_label("Options, one a line").input_value() == "one\ntwo"
+    assert opened.tab.get_by_role("button", name="Copy a link to this question").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize(("written", "closer"), [("1", True), ("0", False)])
+def test_a_link_says_whether_to_look_closer(browser: Any, url: str, written: str, closer: bool) -> None:
+    context = browser.new_context()
+    opened = Page(context.new_page(), f"{url}/?example=film&task=ground&text=a+star&fine={written}")
+    opened.tab.wait_for_function("document.querySelector('#player video')?.readyState >= 1")
+    assert opened.tab.get_by_label("What to look for").input_value() == "a star"
+    assert opened.tab.get_by_label("Look closer").is_checked() == closer
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_wider_than_the_screen(browser: Any, url: str, width: int, theme: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 844})
+    opened = Page(context.new_page(), f"{url}/?__theme={theme}")
+    opened.tab.locator(".shelf button:visible").first.click()
+    opened.tab.wait_for_selector("#found .answer")
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
+    opened.tab.locator("#found .answer summary").scroll_into_view_if_needed()
+    opened.tab.mouse.wheel(0, 300)
+    assert opened.tab.locator("#player").bounding_box()["y"] >= -1, "the player stays in view"
+    for name in TABS:
+        assert opened.tab.get_by_role("tab", name=name, exact=True).is_visible()
+    context.close()
+
+
+def test_axe_finds_nothing_serious_in_any_tab(browser: Any, url: str) -> None:
+    """Needs axe-core's axe.min.js, from npm, at $GROUNDED_AXE."""
+    if not (script := os.environ.get("GROUNDED_AXE")):
+        pytest.skip("GROUNDED_AXE does not name axe-core's axe.min.js")
+    for theme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 1280, "height": 1000})
+        opened = Page(context.new_page(), f"{url}/?__theme={theme}")
+        opened.tab.evaluate(Path(script).read_text(encoding="utf-8") + ";1")
+        for name, reply in TABS.items():
+            opened.open(name)
+            opened.tab.locator(".shelf button:visible").first.click()
+            opened.tab.wait_for_selector(f"#{reply} .answer")
+            opened.tab.wait_for_timeout(500)
+            found = opened.tab.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+            serious = [
+                (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
+            ]
+            assert serious == []
+        context.close()

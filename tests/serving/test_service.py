@@ -1,0 +1,269 @@
+"""Serving: questions as streams of events, a lane that answers together, and work that stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grounded.engine.memory_cache import MemoryCache
+from grounded.engine.search import SearchConfig, sweep
+from grounded.errors import GroundedError, QuestionError, VideoError
+from grounded.serving import Cancelled, PartialText, Progress, Question, Served, Service, run
+from grounded.serving.batcher import Batcher
+from grounded.serving.events import stream
+from grounded.serving.service import SEARCHES
+from tests.page.conftest import write_film
+from tests.page.stub import StubConversation, StubEncodedVideo, StubGrounder
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", seconds=4)
+
+
+@pytest.fixture
+def grounder() -> Any:
+    return StubGrounder()
+
+
+@pytest.fixture
+def service(grounder: Any) -> Service:
+    return Service(grounder, library=MemoryCache())
+
+
+def test_a_question_is_decoded_looked_at_written_and_served(service: Service, film: Path) -> None:
+    events = list(service.ask(film, Question("ground", "a dog")))
+    done = [event.what for event in events if isinstance(event, Progress)]
+    assert done[0] == "waiting for the decoder"
+    assert [what for what in dict.fromkeys(done) if what != done[0]] == ["decoding", "looking", "answering"]
+    fractions = [event.fraction for event in events if isinstance(event, Progress) and event.what == "decoding"]
+    assert fractions == [0, *(k / 8 for k in range(1, 9))], "one for each of the stub's eight frames"
+    assert any(isinstance(event, PartialText) for event in events)
+    assert isinstance(events[-1], Served)
+    assert not events[-1].known
+    again = service.answer(film, Question("ground", "a cat"))
+    assert again.known
+    assert again.seconds < events[-1].seconds
+
+
+def test_a_library_that_is_given_is_used(grounder: Any) -> None:
+    library: Any = MemoryCache(max_bytes=7)
+    assert Service(grounder, library=library).library is library
+
+
+def test_a_bad_question_is_refused_before_the_video_is_decoded(service: Service, grounder: Any) -> None:
+    for question in (Question("ground", " "), Question("choose", "x", options=("y" * 5000, "z"))):
+        with pytest.raises(QuestionError):
+            list(service.ask("/nowhere.mp4", question))
+    with pytest.raises(VideoError):
+        list(service.ask("/nowhere.mp4", Question("caption")))
+    assert grounder.looked == 0
+
+
+def test_a_stop_ends_the_work(service: Service, film: Path) -> None:
+    stop = threading.Event()
+    with pytest.raises(Cancelled):  # it would be answered in the end if nothing had stopped it
+        for event in service.ask(film, Question("ground", "slow"), stop):
+            if isinstance(event, PartialText):
+                stop.set()
+
+
+def test_who_leaves_a_stream_stops_its_work() -> None:
+    ended = threading.Event()
+
+    def work(emit: Any, stop: Any) -> None:
+        while not stop():
+            emit(Progress("working", 0.5))
+            time.sleep(0.01)
+        ended.set()
+
+    events = stream(work)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert ended.wait(5)
+
+
+def test_an_error_of_the_work_is_raised_to_who_reads() -> None:
+    def work(emit: Any, stop: Any) -> None:
+        raise GroundedError("no")
+
+    with pytest.raises(GroundedError, match="no"):
+        list(stream(work))
+
+
+def meet(watched: Any, grounder: Any, count: int) -> dict[str, str]:
+    """Let queries meet in a lane behind a slow one; return what each was answered to."""
+    lane, answered = Batcher(), {}
+
+    def ask(text: str) -> None:
+        found = lane.respond(watched, Question("ground", text, best=1), lambda _: None, lambda: False)
+        answered[text] = found.answer.question
+
+    first = threading.Thread(target=ask, args=("slow",))
+    first.start()
+    while not grounder.batches:
+        time.sleep(0.01)
+    rest = [threading.Thread(target=ask, args=(f"query {n}",)) for n in range(count)]
+    for thread in rest:
+        thread.start()
+    for thread in (first, *rest):
+        thread.join(30)
+    return answered
+
+
+def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Service, grounder: Any, film: Path) -> None:
+    answered = meet(service.watch(film), grounder, 5)
+    assert answered == {text: text for text in ("slow", *(f"query {n}" for n in range(5)))}
+    assert sum(grounder.batches) == 6
+    assert max(grounder.batches) >= 4
+
+
+@pytest.mark.parametrize("error", [QuestionError("no"), RuntimeError("out of memory")])
+def test_where_a_batch_fails_each_query_is_asked_alone(
+    service: Service, grounder: Any, film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    ground, failed = StubEncodedVideo.ground, []
+
+    def alone(self: StubEncodedVideo, query: Any, **options: Any) -> Any:
+        if isinstance(query, list):
+            failed.append(query)
+            raise error
+        return ground(self, query, **options)
+
+    monkeypatch.setattr(StubEncodedVideo, "ground", alone)
+    assert meet(service.watch(film), grounder, 5) == {
+        text: text for text in ("slow", *(f"query {n}" for n in range(5)))
+    }
+    assert failed and grounder.batches == [1] * 6
+
+
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("film") / "long.mp4", seconds=120)
+
+
+CLOSELY = Question("ground", "a dog", best=2, fine=True)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path, elsewhere: bool) -> None:
+    service = Service(grounder, remote=(lambda work: run(grounder, work)) if elsewhere else None)
+    events = list(service.ask(long_film, CLOSELY))
+    done = [event.fraction for event in events if isinstance(event, Progress) and event.what == "looking closer"]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 1
+    served = events[-1]
+    assert isinstance(served, Served)
+    swept = len(sweep(120.0, SearchConfig()))
+    assert swept < served.answer.looks <= service.looks(120.0) == swept + 6
+    assert len(served.answer.moments) == 2
+    assert all(0 <= moment.start < moment.end <= 120 for moment in served.answer.moments)
+    moment = served.answer.moments[0]
+    assert moment.end - moment.start < 20, "the stub sees everything in the second quarter of what it is shown"
+    again = service.answer(long_film, CLOSELY)
+    assert again.answer.looks == 0 and again.answer.moments == served.answer.moments
+
+
+def test_others_are_answered_between_closer_looks(service: Service, grounder: Any, long_film: Path) -> None:
+    looked = 0
+    for event in service.ask(long_film, CLOSELY):
+        if not looked and isinstance(event, Progress) and event.what == "looking closer":
+            assert service.answer(long_film, Question("caption")).known
+            looked = grounder.looked
+    assert 0 < looked < grounder.looked
+
+
+def test_closer_looks_are_made_for_few_at_a_time(service: Service, grounder: Any, long_film: Path) -> None:
+    for _ in range(SEARCHES):
+        service._searches.acquire()
+    served = service.answer(long_film, CLOSELY)
+    assert served.answer.looks == 0 and served.answer.moments and "for others" in served.note
+    service._searches.release()
+    again = service.answer(long_film, CLOSELY)
+    assert again.answer.looks == grounder.looked - 1 and not again.note
+    assert service._searches.acquire(blocking=False), "its place is free again"
+
+
+@pytest.mark.parametrize("error", [VideoError("the file is gone"), RuntimeError("an inner matter")])
+def test_what_fails_among_closer_looks_costs_neither_the_first_answer_nor_the_looks_before(
+    service: Service, grounder: Any, long_film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    once = service.answer(long_film, Question("ground", "a dog", best=2))
+    look = grounder.look
+
+    def fail(clip: Any, **options: Any) -> Any:
+        if grounder.looked == 4:
+            raise error
+        return look(clip, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grounder, "look", fail)
+        served = service.answer(long_film, CLOSELY)
+    assert served.answer == once.answer
+    assert "ended early" in served.note and "inner" not in served.note
+    looked = grounder.looked
+    again = service.answer(long_film, CLOSELY)
+    assert not again.note and again.answer.looks == grounder.looked - looked
+    assert len(service.watch(long_film).windows.kept) == grounder.looked - 1, "none was made twice"
+
+
+def test_closer_looks_end_in_time(service: Service, long_film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grounded.serving.service.SEARCH_SECONDS", 0.0)
+    served = service.answer(long_film, CLOSELY)
+    assert served.answer.looks == 0 and "not all made" in served.note
+
+
+def test_two_who_look_closer_at_one_video_share_their_looks(service: Service, grounder: Any, long_film: Path) -> None:
+    with ThreadPoolExecutor(SEARCHES) as pool:
+        served = list(pool.map(lambda _: service.answer(long_film, CLOSELY), range(SEARCHES)))
+    assert served[0].answer.moments == served[1].answer.moments
+    assert sum(each.answer.looks for each in served) == grounder.looked - 1
+
+
+def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
+    service: Service, grounder: Any, long_film: Path
+) -> None:
+    stop = threading.Event()
+    with pytest.raises(Cancelled):
+        for event in service.ask(long_film, CLOSELY, stop):
+            if isinstance(event, Progress) and event.what == "looking closer":
+                stop.set()
+    kept = len(service.watch(long_film).windows.kept)
+    assert kept < len(sweep(120.0, SearchConfig()))
+    assert service.answer(long_film, CLOSELY).answer.looks == grounder.looked - 1 - kept
+
+
+def test_a_choice_comes_with_the_moment_that_shows_it(service: Service, film: Path) -> None:
+    answer = service.answer(film, Question("choose", "Which?", options=("one", "two"))).answer
+    assert answer.choice == "A"
+    assert (answer.moments[0].start, answer.moments[0].end) == (1, 2)
+
+
+def test_a_conversation_goes_on_with_its_turns_and_forgets_the_oldest(service: Service, film: Path) -> None:
+    turns: tuple[Any, ...] = ()
+    for number in range(1, 12):
+        served = service.answer(film, Question("ask", "And?", turns=turns))
+        turns = served.turns
+        assert served.answer.text.startswith(f"Question {min(number, 9)}:")
+    assert len(turns) == 8
+
+
+def test_a_conversation_too_long_for_the_model_goes_on_without_its_oldest_turns(
+    service: Service, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = StubConversation.ask
+
+    def short(self: StubConversation, question: str, **options: Any) -> Any:
+        if len(self.turns) > 2:
+            raise QuestionError("too many tokens")
+        return ask(self, question, **options)
+
+    monkeypatch.setattr(StubConversation, "ask", short)
+    turns: tuple[Any, ...] = ()
+    for _ in range(5):
+        turns = service.answer(film, Question("ask", "And?", turns=turns)).turns
+    assert len(turns) == 3

@@ -1,0 +1,82 @@
+"""The table of the tiny model's figures: right answers fill it, wrong ones empty it, and the command prints it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from grounded.tiny import evaluate as tiny
+from grounded.tiny.cli import evaluate_tiny
+from grounded.tiny.world.questions import ask_all
+from grounded.tiny.world.scenes import VALIDATION_SEEDS, draw_scene
+from grounded.types import Answer, Moment
+
+CALIBRATION = "calibration error of the moments claimed (ECE)"
+ONE = "ground, one moment: mIoU"
+
+
+def replies(answered):
+    """Return replies to questions about twenty scenes; ``answered`` makes each answer from the right one."""
+    found = []
+    for seed in VALIDATION_SEEDS[:20]:
+        scene = draw_scene(seed)
+        blank = Answer("ask", "", "", "", scene.duration)
+        paraphrased = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind == "one"]
+        for question in ask_all(scene, "canonical") + paraphrased:
+            asked = tiny.Reply(question, scene.duration, (blank,))
+            found.append(dataclasses.replace(asked, answers=tuple(answered(a) for a in tiny._truth(asked, 1.0))))
+    return found
+
+
+def test_right_answers_fill_every_row():
+    table = tiny.figures(replies(lambda answer: answer))
+    assert len(table) > 20 and set(table.values()) == {1.0}
+
+
+def test_wrong_answers_leave_every_row_empty():
+    table = tiny.figures(replies(lambda a: dataclasses.replace(a, raw="", moments=(), absent=1 - a.absent)))
+    assert len(table) > 20 and set(table.values()) == {0.0}
+
+
+def test_a_moment_that_is_too_long_counts_for_its_overlap_alone():
+    def stretched(answer):
+        return dataclasses.replace(
+            answer, moments=tuple(dataclasses.replace(m, end=m.end + 0.5 * (m.end - m.start)) for m in answer.moments)
+        )
+
+    table = tiny.figures(replies(stretched))
+    assert table[ONE] == pytest.approx(2 / 3)
+    assert table["ground, one moment: R1@0.5"] == 1.0 and table["ground, one moment: R1@0.7"] == 0.0
+    assert table["caption: event F1 at IoU 0.5 with the right words"] == 1.0
+
+
+def test_confidence_in_moments_that_are_elsewhere_is_an_error_of_calibration():
+    def sure(answer):
+        return dataclasses.replace(answer, moments=(Moment(0.0, 0.01, score=0.9),))
+
+    assert tiny.figures(replies(sure))[CALIBRATION] == pytest.approx(0.9)
+
+
+def test_the_command_prints_the_model_beside_itself_without_a_stream(tmp_path):
+    program = typer.Typer()
+    program.command()(evaluate_tiny)
+    out = tmp_path / "figures.json"
+
+    def run(count):
+        given = ["--videos", tmp_path / "videos", "--count", count, "--without", 1, "--unknown", 1, "--processes", 1]
+        given += ["--seed", VALIDATION_SEEDS.start, "--out", out]
+        done = CliRunner().invoke(program, [str(value) for value in given])
+        assert done.exit_code == 0, done.output
+        return done.output, json.loads(out.read_text())
+
+    printed, found = run(2)
+    assert f"| {ONE} | {found['model'][ONE]:.3f} | {found[tiny.SAME][ONE]:.3f} |" in printed
+    assert found["model"][ONE] > 0.5 > found["without the video stream"][ONE]
+    assert found["unknown pictures"]["noise: said to be absent"] > 0.5
+    assert len(list((tmp_path / "videos").iterdir())) == 2
+    _, alone = run(1)
+    assert alone["model"] == alone[tiny.SAME] == found[tiny.SAME]
