@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .annotation import cli as annotation
-from .command import Commands, Keeping, options
+from .command import Commands, Keeping, options, progress
 from .evaluation import cli as evaluation
 from .tiny import cli as tiny
 from .tiny.world import cli as world
@@ -54,11 +51,11 @@ def ground(
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
-    with _progress(as_json) as show:
+    with progress(as_json) as show:
         answer = _watch(loading, video, show).ground(query, fine=fine, on_progress=show)
     _print(answer, as_json)
-    if answer.looks:
-        typer.echo(f"{answer.looks} closer looks", err=True)
+    if answer.windows:
+        typer.echo(f"{answer.windows} closer looks", err=True)
 
 
 @app.command()
@@ -73,7 +70,7 @@ def refer(
     """Say what happens in a range."""
     from .time_tokens import parse_seconds
 
-    with _progress(as_json) as show:
+    with progress(as_json) as show:
         first, last = parse_seconds(start), parse_seconds(end)
         answer = _watch(loading, video, show).refer(first, last)
     _print(answer, as_json)
@@ -89,7 +86,7 @@ def choose(
     as_json: AsJson = False,
 ) -> None:
     """Choose one of several answers."""
-    with _progress(as_json) as show:
+    with progress(as_json) as show:
         answer = _watch(loading, video, show).choose(question, options)
     _print(answer, as_json)
 
@@ -102,7 +99,7 @@ def caption(
     as_json: AsJson = False,
 ) -> None:
     """List the events of the whole video."""
-    with _progress(as_json) as show:
+    with progress(as_json) as show:
         answer = _watch(loading, video, show).caption()
     _print(answer, as_json)
 
@@ -116,10 +113,10 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask anything about a video."""
-    with _progress(as_json) as show:
+    with progress(as_json) as show:
         conversation = _watch(loading, video, show).conversation()
     for question in questions:
-        with _progress(as_json):
+        with progress(as_json):
             answer = conversation.ask(question)
         _print(answer, as_json)
 
@@ -134,7 +131,7 @@ def convert(
     dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
 ) -> None:
     """Convert the released files into one folder that loads without a second copy in memory."""
-    with _progress(quiet=False) as show:
+    with progress(quiet=False) as show:
         from . import weights
 
         weights.convert(source, llm, to, dtype, lambda done, total: show("writing", done / total))
@@ -147,7 +144,7 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Tell the facts of a video file or of a converted model."""
-    with _progress(quiet=True):
+    with progress(quiet=True):
         facts = _model_facts(path) if path.is_dir() else _video_facts(path)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
@@ -192,27 +189,6 @@ def _model_facts(folder: Path) -> dict[str, Any]:
         "temporal tokens": config.bins + 1,
         "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
     }
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Any]:
-    """Give a function (what, fraction) that draws a bar."""
-    from tqdm import tqdm
-
-    bar = tqdm(
-        total=100, bar_format="{desc:<20} {bar:30} {percentage:3.0f} %", disable=quiet or not sys.stderr.isatty()
-    )
-
-    def show(what: str, fraction: float) -> None:
-        bar.set_description_str(what, refresh=False)
-        bar.n = round(100 * fraction)
-        bar.refresh()
-
-    try:
-        yield show
-    finally:
-        bar.leave = False
-        bar.close()
 
 
 def _print(answer: Answer, as_json: bool) -> None:

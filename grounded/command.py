@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .errors import GroundedError
 
 if TYPE_CHECKING:
     from .engine.grounder import Grounder
+    from .types import OnProgress
 
 
 @contextmanager
@@ -50,6 +52,27 @@ def program(function: Callable[..., None]) -> typer.Typer:
     made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     made.command(cls=Command)(function)
     return made
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[OnProgress]:
+    """Give a function (what is being done, fraction done) that draws a bar on a terminal, and nothing elsewhere."""
+    from tqdm import tqdm
+
+    bar = tqdm(
+        total=100, bar_format="{desc:<30} {bar:30} {percentage:3.0f} %", disable=quiet or not sys.stderr.isatty()
+    )
+
+    def show(what: str, fraction: float) -> None:
+        bar.set_description_str(what, refresh=False)
+        bar.n = round(100 * fraction)
+        bar.refresh()
+
+    try:
+        yield show
+    finally:
+        bar.leave = False
+        bar.close()
 
 
 @dataclass(frozen=True)

@@ -27,3 +27,7 @@ class WeightsError(GroundedError):
 
 class DataError(GroundedError, ValueError):
     """An annotation, prediction or training file is not in the format that was announced."""
+
+
+class FileError(GroundedError):
+    """A file or folder cannot be written, or belongs to another run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import math
@@ -11,37 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .errors import DataError
-from .types import Answer, Moment, Option
+from .types import Answer, Moment
 
 
 def read_answer(data: Any) -> Answer:
-    """Return the answer that `Answer.to_dict` gave as plain data; fields that it does not know are left out.
+    """Return the answer that `Answer.to_dict` gave.
 
     Raises:
         DataError: it is no answer, or its times are no times inside the video.
     """
-    try:
-        fields = {field.name: data[field.name] for field in dataclasses.fields(Answer) if field.name in data}
-        fields["moments"] = tuple(_pick(Moment, moment) for moment in data.get("moments") or ())
-        fields["options"] = tuple(_pick(Option, option) for option in data.get("options") or ())
-        fields["curve"] = tuple(float(p) for p in data.get("curve") or ())
-        answer = Answer(**fields)
-        duration = float(answer.duration)
-        for text in (answer.task, answer.question, answer.text, answer.raw, *(m.text for m in answer.moments)):
-            if not isinstance(text, str):
-                raise TypeError(f"{text!r} is not text")
-        for moment in answer.moments:
-            if not 0 <= moment.start <= moment.end <= duration + 1e-6 or not math.isfinite(duration):
-                raise ValueError(f"{moment.start} s to {moment.end} s is not inside a video of {duration} s")
-            if moment.score is not None and not 0 <= moment.score <= 1:
-                raise ValueError(f"{moment.score} is no probability")
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise DataError(f"this is no answer of grounded: {error}") from error
+    answer = Answer.from_dict(data)
+    answer.check_times()
     return answer
-
-
-def _pick(kind: type, data: Any) -> Any:
-    return kind(**{field.name: data[field.name] for field in dataclasses.fields(kind) if field.name in data})
 
 
 def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from .errors import DataError
+
+_STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 
@@ -49,7 +53,7 @@ class Clip:
     indices: np.ndarray
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=_STRICT)
 class Moment:
     """A span of a video: ``start`` and ``end`` in seconds, ``score`` a probability in [0, 1], ``text`` a caption."""
 
@@ -59,7 +63,7 @@ class Moment:
     text: str = ""
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=_STRICT)
 class Option:
     """One answer of a multiple-choice question: its letter, its text, and the model's probability in [0, 1]."""
 
@@ -68,30 +72,68 @@ class Option:
     score: float | None = None
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=_STRICT)
 class Answer:
-    """What the model says to one question about one video.
+    """What a model says to one question about one video; the same for Python, page, API, files and predictions.
 
-    ``text`` is for people: its times are seconds. ``raw`` is what the model wrote, temporal tokens included.
-    ``moments`` lie inside ``[0, duration]``, in seconds: those that the model wrote, in its order, then further ones
-    that were asked for, the most probable first. ``choice`` is the letter of the chosen option. ``absent`` is the
-    probability that the described content is not in the video, where the model was trained to say so. ``curve`` is the
-    probability of each of the model's equal bins of time to lie in the moment that was looked for (grounding only).
-    ``looks`` counts the closer looks at parts of the video that were made for the answer and those given with it.
+    ``moments`` lie inside ``[0, duration]``: those that the model wrote, in its order, then further ones that were
+    asked for, the most probable first. `dataclasses.replace` makes changed copies.
     """
 
     task: str
     question: str
-    text: str
-    raw: str
-    duration: float
+    text: str = Field(description="the answer for people; its times are seconds")
+    raw: str = Field(description="what the model wrote, temporal tokens included")
+    duration: float = Field(description="of the video, in seconds")
     moments: tuple[Moment, ...] = ()
     options: tuple[Option, ...] = ()
-    choice: str | None = None
-    absent: float | None = None
-    curve: tuple[float, ...] = ()
-    looks: int = 0
+    choice: str | None = Field(default=None, description="the letter of the chosen option")
+    absent: float | None = Field(
+        default=None,
+        description="the probability that the query is not in the video, where the model learned to say so",
+    )
+    curve: tuple[float, ...] = Field(
+        default=(), description="the probability of each of the model's equal bins of time to lie in the moment"
+    )
+    windows: int = Field(default=0, description="parts of the video that were encoded for the answer, coarse to fine")
+    model: str = Field(default="", description="the name of the model")
+    step: float = Field(default=0.0, description="how fine a time can be in one look at the whole video, in seconds")
+    seconds: float = Field(default=0.0, description="what the answer took")
+    watch_seconds: float = Field(default=0.0, description="how much of that decoding and encoding the video took")
+    cached: bool = Field(default=False, description="the video had been watched before")
+    note: str = Field(default="", description="why the answer is less than what was asked for, if it is")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON can hold."""
-        return dataclasses.asdict(self)
+        return _ANSWER.dump_python(self, mode="json")
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Answer:
+        """Return the answer that `to_dict` gave; fields that are not known are left out.
+
+        Raises:
+            DataError: it is no answer.
+        """
+        try:
+            return _ANSWER.validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the whole"
+            raise DataError(f"this is no answer of grounded: {place}: {first['msg']}") from error
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON schema of `to_dict`."""
+        return _ANSWER.json_schema()
+
+    def check_times(self) -> None:
+        """Raise DataError unless every moment lies inside the video and every score is a probability."""
+        for moment in self.moments:
+            if not 0 <= moment.start <= moment.end <= self.duration + 1e-6:
+                span = f"{moment.start:g} s to {moment.end:g} s"
+                raise DataError(f"{span} is not inside a video of {self.duration:g} s")
+            if moment.score is not None and not 0 <= moment.score <= 1:
+                raise DataError(f"the score {moment.score:g} is no probability; it must lie between 0 and 1")
+
+
+_ANSWER = TypeAdapter(Answer)

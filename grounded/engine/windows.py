@@ -63,7 +63,7 @@ class Windows(Generic[Seen]):
 
         report = on_progress or (lambda *_: None)
         found = search(queries, first, ground, self.gap, fine, best, lambda done: report("looking closer", done), stop)
-        return [dataclasses.replace(answer, looks=looks) for answer in found]
+        return [dataclasses.replace(answer, windows=looks) for answer in found]
 
     def look(self, window: Window, eye: Eye[Seen]) -> tuple[Seen, bool]:
         """Return a window as a video of its own, and whether it was looked at for this: others may have done so."""

@@ -10,6 +10,7 @@ import gradio as gr
 from .. import export
 from ..errors import DataError, GroundedError, QuestionError
 from ..serving import Question, Service
+from ..types import Answer
 from . import files
 
 
@@ -24,30 +25,7 @@ class AnswerData(gr.JSON):
     is_template = True  # the front end draws it as it draws gr.JSON
 
     def api_info(self) -> dict[str, Any]:
-        text, number, none = {"type": "string"}, {"type": "number"}, {"type": "null"}
-        sure = {"anyOf": [number, none]}
-        moment = {"start": number, "end": number, "score": sure, "text": text}
-        option = {"letter": text, "text": text, "score": sure}
-        fields = {
-            "task": text,
-            "question": text,
-            "text": text | {"description": "the answer for people; its times are seconds"},
-            "raw": text | {"description": "what the model wrote, temporal tokens included"},
-            "duration": number | {"description": "of the video, in seconds"},
-            "moments": {"type": "array", "items": {"type": "object", "properties": moment}},
-            "options": {"type": "array", "items": {"type": "object", "properties": option}},
-            "choice": {"anyOf": [text, none]},
-            "absent": sure | {"description": "the probability that the query is not in the video"},
-            "curve": {"type": "array", "items": number, "description": "probability over equal bins of time"},
-            "looks": number | {"description": "closer looks at parts of the video that were made for the answer"},
-            "model": text,
-            "step": number | {"description": "how fine a time can be in one look, in seconds"},
-            "seconds": number | {"description": "what the answer took"},
-            "watching": number | {"description": "how much of that went into decoding and the look at the whole video"},
-            "note": text | {"description": "why the closer looks ended early, if they did"},
-            "known": {"type": "boolean", "description": "the video had been watched before"},
-        }
-        return {"type": "object", "properties": fields}
+        return Answer.json_schema()
 
 
 class Endpoints:

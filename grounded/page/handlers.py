@@ -14,10 +14,11 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
-from .. import export, video
+from .. import video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
+from ..export import read_answer
 from ..prompts import Turn
-from ..serving import MAX_TEXT, TASKS, Cancelled, PartialText, Progress, Question, Served, Service
+from ..serving import MAX_TEXT, TASKS, Answered, Cancelled, PartialText, Progress, Question, Service
 from ..time_tokens import parse_seconds
 from ..video import transcode
 from . import files
@@ -174,13 +175,13 @@ class Handlers:
                         yield reply | {"doing": {"what": what, "fraction": round(fraction, 2)}}, SKIP, SKIP
                     case PartialText(text):
                         yield reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}, SKIP, SKIP
-                    case Served():
-                        row = event.to_dict() | {"id": uuid.uuid4().hex, "link": self.link(file, question)}
+                    case Answered(answer, turns):
+                        row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": self.link(file, question)}
                         if question.task == "refer":  # on the timeline, the range asked about holds what is said of it
-                            row["moments"] = ({"start": question.start, "end": question.end, "text": row["text"]},)
-                        kept = replace(session or Session(), turns=event.turns) if task == "ask" else SKIP
-                        lost = task == "ground" and not question.fine and self.service.may_lose(event.answer)
-                        note = LOST if lost else event.note[:500]
+                            row["moments"] = [{"start": question.start, "end": question.end, "text": row["text"]}]
+                        kept = replace(session or Session(), turns=turns) if task == "ask" else SKIP
+                        lost = task == "ground" and not question.fine and self.service.may_lose(answer)
+                        note = LOST if lost else answer.note[:500]
                         answered = reply | {"answers": [*reply["answers"], row], "note": note}
                         yield answered, Timeline.with_row(timeline, row), kept
         except Cancelled:
@@ -241,7 +242,7 @@ class Handlers:
         """Write the timeline's rows as a file; returns (file, timeline)."""
         try:
             rows = timeline.get("rows")
-            answers = [export.read_answer(row) for row in (rows if isinstance(rows, list) else [])]
+            answers = [read_answer(row) for row in (rows if isinstance(rows, list) else [])]
             if not answers:
                 raise DataError("there is nothing to export yet: ask something first")
             target = files.written(answers, form, self.file(path, session))

@@ -55,43 +55,13 @@ class PartialText:
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer; ``turns`` is the conversation with it. See `Served` for what became of it."""
+    """An answer, and the conversation with it."""
 
     answer: Answer
     turns: tuple[Turn, ...] = ()
 
 
-@dataclass(frozen=True)
-class Served:
-    """An answer as a visitor gets it.
-
-    ``known`` says that the video had been watched before; ``seconds`` is what the answer took, of which ``watching``
-    went into decoding and the look at the whole. ``step`` is how fine a time can be in one look, in seconds. ``note``
-    says why closer looks ended early, if they did.
-    """
-
-    answer: Answer
-    turns: tuple[Turn, ...]
-    model: str
-    step: float
-    seconds: float
-    watching: float
-    known: bool
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that JSON can hold: the answer's fields, and how it was made."""
-        return self.answer.to_dict() | {
-            "model": self.model,
-            "step": self.step,
-            "seconds": round(self.seconds, 3),
-            "watching": round(self.watching, 3),
-            "known": self.known,
-            "note": self.note,
-        }
-
-
-Event = Progress | PartialText | Answered | Served
+Event = Progress | PartialText | Answered
 
 
 def stream(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import threading
@@ -19,7 +20,7 @@ from ..errors import GroundedError, QuestionError
 from ..types import Answer, Clip, OnProgress
 from ..video import pixels
 from .batcher import Batcher
-from .events import Answered, Cancelled, Event, Progress, Question, Served, stream
+from .events import Answered, Cancelled, Event, Progress, Question, stream
 from .remote import Ask, Look, Remote
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Service:
     def ask(
         self, path: str | os.PathLike[str], question: Question, stop: threading.Event | None = None
     ) -> Iterator[Event]:
-        """Yield what is being done, then what is being written, and at last a `Served`.
+        """Yield what is being done, then what is being written, and at last an `Answered`.
 
         Raises:
             GroundedError: the file, the question or a time is not fit to be answered; `Cancelled` when stopped.
@@ -72,11 +73,11 @@ class Service:
         self._check(question)
         return stream(lambda emit, stopped: emit(self._serve(path, question, emit, stopped)), stop)
 
-    def answer(self, path: str | os.PathLike[str], question: Question) -> Served:
+    def answer(self, path: str | os.PathLike[str], question: Question) -> Answer:
         """Return the answer alone; errors as in `ask`."""
         for event in self.ask(path, question):
-            if isinstance(event, Served):
-                return event
+            if isinstance(event, Answered):
+                return event.answer
         raise Cancelled("the question was stopped")
 
     def step(self, duration: float) -> float:
@@ -110,10 +111,10 @@ class Service:
         question: Question,
         emit: Callable[[Event], None],
         stop: Callable[[], bool],
-    ) -> Served:
+    ) -> Answered:
         began = time.perf_counter()
-        watched, known = self._watch(path, emit, stop)
-        watching = time.perf_counter() - began
+        watched, cached = self._watch(path, emit, stop)
+        watch_seconds = time.perf_counter() - began
         emit(Progress("answering", 0.0))
         answered, note = self._respond(watched, question, emit, stop), ""
         if question.task == "ground" and question.fine:
@@ -121,16 +122,14 @@ class Service:
             answered = Answered(answer)
         _go_on(stop)
         self.library.tidy()
-        return Served(
-            answer=answered.answer,
-            turns=answered.turns[-MAX_TURNS:],
-            model=self.grounder.config.name,
-            step=watched.step,
-            seconds=time.perf_counter() - began,
-            watching=watching,
-            known=known,
+        answer = dataclasses.replace(
+            answered.answer,
+            seconds=round(time.perf_counter() - began, 3),
+            watch_seconds=round(watch_seconds, 3),
+            cached=cached,
             note=note,
         )
+        return Answered(answer, answered.turns[-MAX_TURNS:])
 
     def _respond(
         self, watched: EncodedVideo, question: Question, emit: Callable[[Event], None], stop: Callable[[], bool]

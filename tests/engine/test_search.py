@@ -166,7 +166,7 @@ def test_a_window_is_decoded_once_and_kept_for_the_next_query(
     assert real is not None
     monkeypatch.setattr(watched, "view", lambda *window: (seen.append(window), real(*window))[1])
     first = watched.ground("a red box", fine=CLOSE)
-    assert first.looks == len(seen) == len(set(seen)) >= len(sweep(watched.duration, CLOSE)) > 1
+    assert first.windows == len(seen) == len(set(seen)) >= len(sweep(watched.duration, CLOSE)) > 1
     assert watched.nbytes == (1 + len(seen)) * alone
     assert all(0 <= m.start <= m.end <= watched.duration for m in first.moments)
     again = watched.ground("a red box", fine=CLOSE)

@@ -57,7 +57,7 @@ def test_ground_looks_closer_at_a_long_video_when_asked_to(client: Client, tmp_p
     long_film = write_film(tmp_path / "long.mp4", seconds=100)
     once = client.predict(handle_file(long_film), "a red circle spins", 1, api_name="/ground")
     closer = client.predict(handle_file(long_film), "a red circle spins", 1, True, api_name="/ground")
-    assert once["looks"] == 0 and closer["looks"] > 0
+    assert once["windows"] == 0 and closer["windows"] > 0
     (wide,), (narrow,) = once["moments"], closer["moments"]
     assert narrow["end"] - narrow["start"] < wide["end"] - wide["start"]
 
@@ -67,7 +67,7 @@ def test_the_same_video_is_watched_once(client: Client, grounder: StubGrounder, 
     looked = grounder.looked
     copy = shutil.copy(film, tmp_path / "another name.mp4")
     answer = client.predict(handle_file(copy), "second", 1, api_name="/ground")
-    assert answer["known"]
+    assert answer["cached"]
     assert grounder.looked == looked
 
 

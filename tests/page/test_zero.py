@@ -104,11 +104,11 @@ def test_answers_come_from_forked_workers_and_features_are_kept(
 ) -> None:
     first = client.predict(handle_file(film), "a red circle", 1, api_name="/ground")
     assert first["moments"][0]["end"] == 4
-    assert not first["known"]
+    assert not first["cached"]
     looked = len(scheduler.asked)
     assert looked == 2, "one look, one question"
     second = client.predict(handle_file(film), "a blue star", 1, api_name="/ground")
-    assert second["known"]
+    assert second["cached"]
     assert len(scheduler.asked) == looked + 1
     assert scheduler.workers
     assert client.predict(handle_file(film), api_name="/caption")["moments"]
@@ -126,8 +126,8 @@ def test_closer_looks_come_from_workers_too_and_a_quota_that_ends_leaves_the_fir
     assert "ended early" in ended["note"] and ended["moments"] == once["moments"]
     asked = len(scheduler.asked)
     closer = client.predict(handle_file(film), "a red circle", 1, True, api_name="/ground")
-    assert not closer["note"] and closer["looks"] > 0
-    assert len(scheduler.asked) > asked + closer["looks"]
+    assert not closer["note"] and closer["windows"] > 0
+    assert len(scheduler.asked) > asked + closer["windows"]
 
 
 def test_a_mistake_in_the_worker_is_a_sentence(client: Client, film: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from grounded.engine.memory_cache import MemoryCache
 from grounded.engine.search import SearchConfig, sweep
 from grounded.errors import GroundedError, QuestionError, VideoError
-from grounded.serving import Cancelled, PartialText, Progress, Question, Served, Service, run
+from grounded.serving import Answered, Cancelled, PartialText, Progress, Question, Service, run
 from grounded.serving.batcher import Batcher
 from grounded.serving.events import stream
 from grounded.serving.service import SEARCHES
@@ -44,10 +44,10 @@ def test_a_question_is_decoded_looked_at_written_and_served(service: Service, fi
     fractions = [event.fraction for event in events if isinstance(event, Progress) and event.what == "decoding"]
     assert fractions == [0, *(k / 8 for k in range(1, 9))], "one for each of the stub's eight frames"
     assert any(isinstance(event, PartialText) for event in events)
-    assert isinstance(events[-1], Served)
-    assert not events[-1].known
+    assert isinstance(events[-1], Answered)
+    assert not events[-1].answer.cached
     again = service.answer(film, Question("ground", "a cat"))
-    assert again.known
+    assert again.cached
     assert again.seconds < events[-1].seconds
 
 
@@ -157,7 +157,7 @@ def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path,
     done = [event.fraction for event in events if isinstance(event, Progress) and event.what == "looking closer"]
     assert done == sorted(done) and done[0] == 0 and done[-1] == 1
     served = events[-1]
-    assert isinstance(served, Served)
+    assert isinstance(served, Answered)
     swept = len(sweep(120.0, SearchConfig()))
     assert swept < served.answer.looks <= service.looks(120.0) == swept + 6
     assert len(served.answer.moments) == 2
@@ -172,7 +172,7 @@ def test_others_are_answered_between_closer_looks(service: Service, grounder: An
     looked = 0
     for event in service.ask(long_film, CLOSELY):
         if not looked and isinstance(event, Progress) and event.what == "looking closer":
-            assert service.answer(long_film, Question("caption")).known
+            assert service.answer(long_film, Question("caption")).cached
             looked = grounder.looked
     assert 0 < looked < grounder.looked
 

@@ -70,11 +70,11 @@ function list(items, label) {
 
 function speed(answer) {
   const took = number(answer.seconds).toFixed(2) + " s";
-  if (answer.looks) return answer.model + " answered in " + took + ", after " + number(answer.looks) +
+  if (answer.windows) return answer.model + " answered in " + took + ", after " + number(answer.windows) +
     " closer looks at parts of the video. They are kept for the next question.";
-  if (answer.known) return answer.model + " answered in " + took + ": this video was already watched.";
-  return answer.model + " watched the video in " + number(answer.watching).toFixed(2) + " s and answered in " +
-    Math.max(0, number(answer.seconds) - number(answer.watching)).toFixed(2) + " s. The next question will skip the watching.";
+  if (answer.cached) return answer.model + " answered in " + took + ": this video was already watched.";
+  return answer.model + " watched the video in " + number(answer.watch_seconds).toFixed(2) + " s and answered in " +
+    Math.max(0, number(answer.seconds) - number(answer.watch_seconds)).toFixed(2) + " s. The next question will skip the watching.";
 }
 
 function drawAnswer(answer) {

@@ -1,0 +1,78 @@
+"""Files: written whole or not at all, and folders that belong to one run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import FileError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; it takes its place when the block ends, and is deleted if that fails.
+
+    The ending stays, since writers of videos read it.
+
+    Raises:
+        FileError: the file cannot be written: no room, no permission, no folder.
+    """
+    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; errors as in `written_whole`."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole or not at all; errors as in `written_whole`."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it where they are missing, and return it.
+
+    Raises:
+        FileError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
+    return folder
+
+
+def claim_folder(folder: Path, settings: Mapping[str, Any], name: str = "run.json") -> None:
+    """Write down in ``folder``, as ``name``, which run it belongs to; or see that it is this one.
+
+    ``settings`` is what the results depend on, as JSON can hold it. Settings that only the file names do not count.
+
+    Raises:
+        FileError: the folder belongs to a run with other settings, its record is damaged, or it cannot be written.
+    """
+    path = make_folder(folder) / name
+    ours = json.loads(json.dumps(settings))
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        write_json(path, ours)
+        return
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read: {error}; choose another folder for the run") from error
+    others = [f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in ours if theirs.get(key) != ours[key]]
+    if others:
+        raise FileError(f"{folder} belongs to another run ({'; '.join(others)}); choose another folder")

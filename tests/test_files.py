@@ -1,0 +1,48 @@
+"""Files are whole or absent, and a folder belongs to one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grounded.errors import FileError
+from grounded.files import claim_folder, make_folder, write_json, write_text, written_whole
+
+
+def test_a_file_that_fails_in_the_middle_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a.txt") as unfinished:
+        unfinished.write_text("half")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_the_ending_stays_while_a_file_is_written(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a.mp4") as unfinished:
+        assert unfinished.suffix == ".mp4" and unfinished != tmp_path / "a.mp4"
+        unfinished.write_bytes(b"video")
+    assert (tmp_path / "a.mp4").read_bytes() == b"video"
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot be written: No such file"):
+        write_json(tmp_path / "missing" / "a.json", {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="cannot be made"):
+        make_folder(tmp_path / "file" / "folder")
+
+
+def test_a_folder_is_claimed_once_and_taken_up_by_the_same_run(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "run", {"seed": 0, "steps": (1, 2)})
+    claim_folder(tmp_path / "run", {"seed": 0, "steps": [1, 2]})
+    with pytest.raises(FileError, match="another run .seed: 0 there, 1 now"):
+        claim_folder(tmp_path / "run", {"seed": 1})
+
+
+def test_a_damaged_record_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(FileError, match="cannot be read"):
+        claim_folder(tmp_path, {"seed": 0})
+    assert (tmp_path / "run.json").read_text() == "{"
