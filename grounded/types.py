@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from .errors import DataError
 
+Number = Annotated[float, Strict()]  # text and truth values are no numbers
 _STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
@@ -57,9 +58,9 @@ class Clip:
 class Moment:
     """A span of a video: ``start`` and ``end`` in seconds, ``score`` a probability in [0, 1], ``text`` a caption."""
 
-    start: float
-    end: float
-    score: float | None = None
+    start: Number
+    end: Number
+    score: Number | None = None
     text: str = ""
 
 
@@ -69,7 +70,7 @@ class Option:
 
     letter: str
     text: str
-    score: float | None = None
+    score: Number | None = None
 
 
 @pydantic_dataclass(frozen=True, config=_STRICT)
@@ -84,22 +85,22 @@ class Answer:
     question: str
     text: str = Field(description="the answer for people; its times are seconds")
     raw: str = Field(description="what the model wrote, temporal tokens included")
-    duration: float = Field(description="of the video, in seconds")
+    duration: Number = Field(description="of the video, in seconds")
     moments: tuple[Moment, ...] = ()
     options: tuple[Option, ...] = ()
     choice: str | None = Field(default=None, description="the letter of the chosen option")
-    absent: float | None = Field(
+    absent: Number | None = Field(
         default=None,
         description="the probability that the query is not in the video, where the model learned to say so",
     )
-    curve: tuple[float, ...] = Field(
+    curve: tuple[Number, ...] = Field(
         default=(), description="the probability of each of the model's equal bins of time to lie in the moment"
     )
     windows: int = Field(default=0, description="parts of the video that were encoded for the answer, coarse to fine")
     model: str = Field(default="", description="the name of the model")
-    step: float = Field(default=0.0, description="how fine a time can be in one look at the whole video, in seconds")
-    seconds: float = Field(default=0.0, description="what the answer took")
-    watch_seconds: float = Field(default=0.0, description="how much of that decoding and encoding the video took")
+    step: Number = Field(default=0.0, description="how fine a time can be in one look at the whole video, in seconds")
+    seconds: Number = Field(default=0.0, description="what the answer took")
+    watch_seconds: Number = Field(default=0.0, description="how much of that decoding and encoding the video took")
     cached: bool = Field(default=False, description="the video had been watched before")
     note: str = Field(default="", description="why the answer is less than what was asked for, if it is")
 
@@ -131,9 +132,9 @@ class Answer:
         for moment in self.moments:
             if not 0 <= moment.start <= moment.end <= self.duration + 1e-6:
                 span = f"{moment.start:g} s to {moment.end:g} s"
-                raise DataError(f"{span} is not inside a video of {self.duration:g} s")
+                raise DataError(f"this is no answer of grounded: {span} is not inside a video of {self.duration:g} s")
             if moment.score is not None and not 0 <= moment.score <= 1:
-                raise DataError(f"the score {moment.score:g} is no probability; it must lie between 0 and 1")
+                raise DataError(f"this is no answer of grounded: the score {moment.score:g} is no probability")
 
 
 _ANSWER = TypeAdapter(Answer)

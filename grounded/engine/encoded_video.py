@@ -104,9 +104,9 @@ class EncodedVideo:
         to ``best`` in all: decoded so that each is valid and distinct, at the cost of two more forward passes. A model
         that says "not in the video" is not pressed for moments.
 
-        ``fine`` searches a long video from coarse to fine; `SearchConfig` holds the settings. ``Answer.windows`` says how
-        many windows were decoded and encoded for it; they are kept, so that a further query does without. The file must
-        still be where it was watched.
+        ``fine`` searches a long video from coarse to fine; `SearchConfig` holds the settings. ``Answer.windows`` says
+        how many windows were decoded and encoded for it; they are kept, so that a further query does without. The file
+        must still be where it was watched.
 
         Raises:
             QuestionError: a query is empty, too long, or not valid text.
