@@ -231,9 +231,9 @@ class EncodedVideo:
         """
         return self.conversation().ask(question, on_text=on_text, stop=stop)
 
-    def conversation(self) -> Conversation:
-        """Begin a conversation of several turns about this video."""
-        return Conversation(self)
+    def conversation(self, turns: tuple[Turn, ...] = ()) -> Conversation:
+        """Begin a conversation of several turns about this video, or go on with one after its ``turns``."""
+        return Conversation(self, turns)
 
     def _read_prefix(self) -> decoding.VideoPrefix:
         if self._prefix is None:
@@ -304,7 +304,7 @@ class Conversation:
     A turn continues from the cache of the turns before it, which the video keeps until `EncodedVideo.forget`.
     """
 
-    def __init__(self, video: EncodedVideo, turns: tuple[Turn, ...] = ()) -> None:
+    def __init__(self, video: EncodedVideo, turns: tuple[Turn, ...]) -> None:
         self.video, self.turns = video, turns
 
     def ask(self, question: str, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:

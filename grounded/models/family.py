@@ -17,6 +17,13 @@ from ..types import Answer, Clip, Question, Turn
 from .decoding import Generation, Network, VideoPrefix
 
 
+class VisualInput(Protocol):
+    """What a network sees of a clip: tensors on the CPU, which can be sent to another process."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Work:
     """What a model costs: the bytes of its weights, and the floating-point operations of encoding and of reading."""
@@ -54,8 +61,8 @@ class Family(Protocol):
         """The tokens whose probabilities `read` needs at every step."""
 
     # Frames and visual tokens.
-    def visual_input(self, clip: Clip) -> Any:
-        """Return what the network sees of a clip: tensors on the CPU, which can be sent to another process."""
+    def visual_input(self, clip: Clip) -> VisualInput:
+        """Return what the network sees of a clip."""
 
     def encode(self, visual_input: Any, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
         """Return the visual tokens (visual tokens, hidden) of a visual input, on the CPU."""

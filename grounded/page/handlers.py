@@ -342,7 +342,7 @@ class PageHandlers:
         parameters = dict(request.query_params)
         example = next((each for each in self.examples if each.path.stem == parameters.get("example")), None)
         if example is None:
-            return {}
+            return {self.layout.player: gr.skip()}
         task, text = parameters.get("task", "ground"), parameters.get("text", "")[:MAX_TEXT]
         values = {
             "ground": (text,),

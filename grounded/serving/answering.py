@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ..engine.encoded_video import Conversation, EncodedVideo
+from ..engine.encoded_video import EncodedVideo
 from ..errors import QuestionError
 from ..types import TASKS, Question
 from .events import Answered, Emit, PartialText, Stop
@@ -46,7 +46,7 @@ def respond(video: EncodedVideo, question: Question, emit: Emit, stop: Stop) -> 
 def _converse(video: EncodedVideo, question: Question, on_text: Callable[[str], None], stop: Stop) -> Answered:
     """Ask the next question of a conversation; where it grows too long for the model, the oldest turns are left out."""
     for first in range(len(question.turns) + 1):
-        conversation = Conversation(video, question.turns[first:])
+        conversation = video.conversation(question.turns[first:])
         try:
             return Answered(conversation.ask(question.text, on_text=on_text, stop=stop), conversation.turns)
         except QuestionError:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -23,7 +22,7 @@ from ..engine.grounder import Decode, Grounder, window_clip
 from ..engine.memory_cache import MemoryCache
 from ..engine.search import SearchConfig, Window, WindowQueries, in_whole_video, search
 from ..errors import GroundedError
-from ..models.family import Family
+from ..models.family import Family, VisualInput
 from ..types import Answer, Clip, OnProgress, Question
 from .answering import answer_together, respond
 from .batcher import Batcher, Request
@@ -53,7 +52,7 @@ class Job:
     """
 
     tokens: Tokens
-    visual_input: Any
+    visual_input: VisualInput | None
     questions: tuple[Question, ...]
 
 
@@ -115,7 +114,7 @@ class RemoteVideo:
     def __init__(self, clip: Clip, family: Family, decode: Decode) -> None:
         self.family, self.decode = family, decode
         self.tokens = Tokens(torch.empty(0), clip.duration, tuple(clip.times.tolist()))
-        self.visual_input: Any = family.visual_input(clip)
+        self.visual_input: VisualInput | None = family.visual_input(clip)
         self.duration = clip.duration
         self.lock = threading.Lock()  # held by the grant that encodes it
         self.windows: MemoryCache[RemoteVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
@@ -123,7 +122,11 @@ class RemoteVideo:
     @property
     def nbytes(self) -> int:
         """Bytes of main memory, those of kept windows too."""
-        return self.tokens.visual.nbytes + _nbytes(self.visual_input) + self.windows.nbytes
+        return (
+            self.tokens.visual.nbytes
+            + (self.visual_input.nbytes if self.visual_input is not None else 0)
+            + self.windows.nbytes
+        )
 
     cache_nbytes = 0  # caches are on the GPU of a worker, and gone with it
 
@@ -136,10 +139,6 @@ class RemoteVideo:
 
     def job(self, questions: Sequence[Question]) -> Job:
         return Job(self.tokens, self.visual_input, tuple(questions))
-
-
-def _nbytes(visual_input: Any) -> int:
-    return sum(tensor.nbytes for tensor in vars(visual_input).values()) if visual_input is not None else 0
 
 
 class RemoteModel:

@@ -96,7 +96,7 @@ def _in_bins(turn: Turn, duration: float, bins: int) -> Turn:
 
 def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterator[EncodedVideo]:
     """Decode a file once and yield it as seen in each of the ``ways`` of `WITHOUT`."""
-    family = grounder.family
+    family = cast(GroundedVideoLLM, grounder.family)
     clip = video_file.sample(path, family.frames)
     seen = family.visual_input(clip)
     for way in ways:
