@@ -237,11 +237,13 @@ def main(
         raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
     if zero and loading.keep:
         log.warning("--keep has no effect on ZeroGPU: the weights are at hand in a worker alone")
+    if zero and preload:
+        log.warning("--preload has no effect on ZeroGPU: a GPU is granted to a visitor's question alone")
     shelf = Shelf(loading.keep) if loading.keep and not zero else None
     grounder = loading.load()
     service = Service(grounder, limits=LIMITS, shelf=shelf, remote=on_zero_gpu(grounder) if zero else None)
     examples = read_examples(EXAMPLES)
-    for example in examples if preload else ():
+    for example in examples if preload and not zero else ():
         service.watch(example.path)
     launch(build(service, examples), server_name=host, server_port=port, share=share)
 

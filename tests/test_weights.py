@@ -6,9 +6,11 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from grounded import weights
@@ -148,6 +150,47 @@ def test_nothing_is_left_on_the_meta_device_and_nothing_is_random(golden: Golden
     assert all(tensor.device.type == "cpu" for _, tensor in tensors)
     for name, tensor in tensors:
         assert torch.equal(tensor, dict([*second.named_parameters(), *second.named_buffers()])[name])
+
+
+def test_shards_are_opened_in_main_memory_whatever_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def open_shard(path: Path, framework: str, device: str) -> Any:
+        opened.append(device)
+        return safe_open(path, framework=framework, device=device)
+
+    monkeypatch.setattr(storage, "safe_open", open_shard)
+    config = storage.read_config(weights.TINY)
+    storage.read_model(weights.TINY, config, "sdpa", torch.device("meta"), torch.bfloat16)
+    assert set(opened) == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to\nallocate"), "cpu has too little memory .* int8 or int4"),
+        (RuntimeError("Found no NVIDIA driver\non your system"), "cannot be read: Found no NVIDIA driver$"),
+    ],
+)
+def test_a_failure_while_loading_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(storage, "safe_open", fail)
+    with pytest.raises(WeightsError, match=sentence):
+        weights.load("tiny", device="cpu")
+
+
+def test_a_space_without_a_gpu_says_why_the_tiny_model_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert weights.find("auto", torch.device("cpu")) == weights.TINY
+    assert not caplog.records
+    monkeypatch.setenv("SPACE_ID", "owner/name")
+    assert weights.find("auto", torch.device("cpu")) == weights.TINY
+    assert "this Space has no GPU, so the tiny model answers" in caplog.text
 
 
 def _copy(golden: Golden, to: Path) -> Path:

@@ -109,6 +109,11 @@ def find(name: str, device: torch.device) -> Path:
     """Return the converted folder that a name stands for, fetching and converting it first where need be."""
     if name == "auto":
         name = "phi3.5" if device.type == "cuda" else "tiny"
+        if name == "tiny" and "SPACE_ID" in os.environ:
+            log.warning(
+                "this Space has no GPU, so the tiny model answers, which knows moving shapes alone: choose ZeroGPU or "
+                "a GPU in the Space's settings, or set GROUNDED_MODEL"
+            )
     if name == "tiny":
         return TINY
     if name in names.LAYOUTS:

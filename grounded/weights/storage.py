@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
@@ -119,12 +119,38 @@ def read_model(
 ) -> VideoLLM:
     """Build the model on the meta device and fill it shard by shard: no second copy of the weights in memory.
 
+    Shards are mapped into main memory and moved from there, whatever the device: opened on "cuda", safetensors 0.8
+    would pin memory, which ZeroGPU's main process has no driver for and WSL2 too little room (safetensors#858).
+
     ``quantize`` stores the weights of `quantized.linears` as "int8" or "int4", each as it is read. ``offload`` leaves
     the towers in main memory; see `VideoLLM`.
 
     Raises:
-        WeightsError: a shard is missing or damaged, or names and shapes are not exactly those of the model.
+        WeightsError: a shard is missing or damaged, names and shapes are not exactly those of the model, or the device
+            has too little memory.
     """
+    try:
+        return _filled(folder, config, attention, device, dtype, quantize, offload)
+    except WeightsError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise WeightsError(
+            f"{device} has too little memory for the weights in {folder}; quantize int8 or int4 takes less"
+        ) from error
+    except Exception as error:  # torch, safetensors and accelerate share no error of their own
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise WeightsError(f"the weights in {folder} cannot be read: {lines[0]}") from error
+
+
+def _filled(
+    folder: Path,
+    config: ModelConfig,
+    attention: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantize: str,
+    offload: bool,
+) -> VideoLLM:
     model = empty_model(config, attention)
     model.offload = offload
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -134,23 +160,20 @@ def read_model(
         return torch.device("cpu") if offload and name.startswith(TOWERS) else device
 
     problems: list[str] = []
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        for file in sorted(set(index.values())):
-            with safe_open(folder / file, framework="pt", device=str(device)) as shard:
-                tensors = {}
-                for name in shard.keys():  # noqa: SIM118 - not a dict
-                    tensor = shard.get_tensor(name)
-                    if wanted.pop(name, None) != tuple(tensor.shape):
-                        problems.append(f"unknown or misshapen: {name} {tuple(tensor.shape)}")
-                    elif name.endswith(".weight") and (path := name.removesuffix(".weight")) in linears:
-                        made = quantized.quantize(tensor, linears[path].bias, quantize, dtype, home(name))
-                        model.set_submodule(path, made)
-                    else:  # a copy, where it would keep the shard of quantised weights in memory
-                        tensors[name] = tensor.to(home(name), dtype, copy=quantize != "none")
-                model.load_state_dict(tensors, strict=False, assign=True)
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"the weights in {folder} cannot be read: {error}") from error
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+    for file in sorted(set(index.values())):
+        with safe_open(folder / file, framework="pt", device="cpu") as shard:
+            tensors = {}
+            for name in shard.keys():  # noqa: SIM118 - not a dict
+                tensor = shard.get_tensor(name)
+                if wanted.pop(name, None) != tuple(tensor.shape):
+                    problems.append(f"unknown or misshapen: {name} {tuple(tensor.shape)}")
+                elif name.endswith(".weight") and (path := name.removesuffix(".weight")) in linears:
+                    made = quantized.quantize(tensor.to(device), linears[path].bias, quantize, dtype, home(name))
+                    model.set_submodule(path, made)
+                else:  # a copy, where it would keep the shard of quantised weights in memory
+                    tensors[name] = tensor.to(home(name), dtype, copy=quantize != "none")
+            model.load_state_dict(tensors, strict=False, assign=True)
     problems += [f"missing: {name}" for name in wanted]
     if problems:
         raise WeightsError(f"the weights in {folder} do not fit their config:\n" + "\n".join(problems))
