@@ -132,6 +132,8 @@ def find(name: str, device: torch.device) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         choices = ", ".join(["auto", "tiny", *names.LAYOUTS])
         raise WeightsError(f"{name!r} is no model: pass one of {choices}, a folder, or a hub id (owner/name)")
+    if (cached := hub.cached(name)) and storage.is_whole(cached):
+        return cached
     folder = hub.fetch(name)
     if not storage.is_converted(folder):
         raise WeightsError(f"{name} on the hub is no converted model; convert it by `python -m grounded convert`")

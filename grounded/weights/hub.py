@@ -68,6 +68,14 @@ def _unreachable(hub_id: str, error: Exception) -> WeightsError:
     )
 
 
+def cached(hub_id: str) -> Path | None:
+    """Return the folder of a repository as far as the cache holds it, without asking the hub."""
+    try:
+        return Path(snapshot_download(hub_id, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
 def _cached(hub_id: str, files: Sequence[str] | None) -> Path | None:
     """Return the cached snapshot if it holds every file, without asking the hub."""
     if files is None:

@@ -94,6 +94,31 @@ def is_converted(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (CONFIG, TOKENIZER, INDEX))
 
 
+def is_whole(folder: Path) -> bool:
+    """Say whether a folder holds a finished conversion with all of its shards."""
+    if not is_converted(folder):
+        return False
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    return all(is_shard(folder / file) for file in set(index["weight_map"].values()))
+
+
+def is_shard(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]] | None = None) -> bool:
+    """Say whether a shard is all there, by its header and its length; with ``tensors``, whether it holds just those.
+
+    ``tensors`` gives a safetensors dtype and a shape for each name.
+    """
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            start = file.tell()
+        facts = {name: fact for name, fact in header.items() if name != "__metadata__"}
+        held = {name: (fact["dtype"], tuple(fact["shape"])) for name, fact in facts.items()}
+        end = start + max(fact["data_offsets"][1] for fact in facts.values())
+        return path.stat().st_size == end and tensors in (None, held)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def read_config(folder: Path) -> ModelConfig:
     try:
         return ModelConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
