@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load, save
+
 from grounded.weights import TINY
 
 from .pages import ROOT, Page, Visitor
@@ -88,7 +90,7 @@ def different(answer: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 
 def hub_cache(folder: Path) -> None:
-    """Write the tiny model into a cache of the hub, as a download leaves it."""
+    """Write the tiny model, in bfloat16 as the released ones are, into a cache of the hub, as a download leaves it."""
     repository = folder / f"models--{HUB_ID.replace('/', '--')}"
     snapshot, blobs = repository / "snapshots" / ("0" * 40), repository / "blobs"
     for path in (snapshot, blobs, repository / "refs"):
@@ -96,6 +98,8 @@ def hub_cache(folder: Path) -> None:
     (repository / "refs" / "main").write_text("0" * 40)
     for file in TINY.iterdir():
         data = file.read_bytes()
+        if file.suffix == ".safetensors":
+            data = save({name: tensor.bfloat16() for name, tensor in load(data).items()}, {"format": "pt"})
         blob = blobs / hashlib.sha256(data).hexdigest()
         blob.write_bytes(data)
         (snapshot / file.name).symlink_to(Path("../../blobs") / blob.name)
