@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
@@ -18,6 +18,8 @@ from ..model import VideoLLM, quantized
 from .build import empty_model
 
 CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer.json", "model.safetensors.index.json"
+ORIGIN = "unfinished.json"  # what an unfinished folder is made from
+_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}  # as safetensors spells them
 SHARD_BYTES = 1_000_000_000
 TOWERS = ("image_tower", "video_tower")
 
@@ -30,42 +32,84 @@ def write(
     shard_of: Callable[[list[str]], dict[str, torch.Tensor]],
     dtype: torch.dtype,
     on_progress: Callable[[int, int], None] | None = None,
+    origin: str = "",
 ) -> None:
-    """Write a folder that `read` reads; ``shard_of`` makes the named tensors when their shard's turn comes.
+    """Write a folder that `read_model` reads; ``shard_of`` makes the named tensors when their shard's turn comes.
 
-    The index is written last: a folder without one is unfinished.
+    The index is written last: a folder without one is unfinished. A shard has its name once it is whole. With an
+    ``origin``, which says what the tensors are made from, the shards of an unfinished folder of the same origin stay.
 
     Raises:
-        WeightsError: the disk has too little room.
+        WeightsError: the disk has too little room, or cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    sizes = {name: tensor.numel() * dtype.itemsize for name, tensor in shapes.items()}
-    total = sum(sizes.values())
-    free = shutil.disk_usage(folder).free
-    if free < total:
-        raise WeightsError(f"{folder} has {free / 1e9:.1f} GB free, but the weights need {total / 1e9:.1f} GB")
-    (folder / INDEX).unlink(missing_ok=True)
+    shards = _shards(shapes, dtype)
+    sizes = {file: sum(shapes[name].numel() * dtype.itemsize for name in members) for file, members in shards.items()}
+    kept = _kept(folder, shards, shapes, dtype, origin)
+    done, total = sum(sizes[file] for file in kept), sum(sizes.values())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _make_room(folder, kept, total - done)
+        (folder / ORIGIN).write_text(origin, encoding="utf-8")
+        (folder / CONFIG).write_text(config.to_json(), encoding="utf-8")
+        tokenizer.save(str(folder / TOKENIZER))
+        for file, members in shards.items():
+            if file in kept:
+                continue
+            partial = folder / f"{file}.partial"
+            save_file(shard_of(members), partial, metadata={"format": "pt"})
+            partial.replace(folder / file)
+            done += sizes[file]
+            if on_progress:
+                on_progress(done, total)
+        where = {name: file for file, members in shards.items() for name in members}
+        index = {"metadata": {"total_size": total}, "weight_map": where}
+        partial = folder / f"{INDEX}.partial"
+        partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        partial.replace(folder / INDEX)
+        (folder / ORIGIN).unlink()
+    except (OSError, SafetensorError) as error:
+        for path in folder.glob("*.partial"):
+            path.unlink(missing_ok=True)
+        raise WeightsError(f"{folder} cannot be written: {error}; a second run goes on with what is whole") from error
+
+
+def _make_room(folder: Path, kept: set[str], wanted: int) -> None:
+    """Delete what earlier runs left, but for the ``kept`` shards, if that gives room for ``wanted`` bytes."""
+    old = [path for pattern in ("model-*-of-*.safetensors", "*.partial") for path in folder.glob(pattern)]
+    old = [path for path in old if path.name not in kept]
+    free = shutil.disk_usage(folder).free + sum(path.stat().st_size for path in old)
+    if free < wanted:
+        raise WeightsError(f"{folder} has {free / 1e9:.1f} GB free, but the weights need {wanted / 1e9:.1f} GB")
+    for path in (folder / INDEX, *old):
+        path.unlink(missing_ok=True)
+
+
+def _shards(shapes: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, list[str]]:
+    """Return the names of the tensors in each file, none of which is larger than `SHARD_BYTES` with two in it."""
     shards: list[list[str]] = [[]]
     room = SHARD_BYTES
-    for name, size in sizes.items():
+    for name, tensor in shapes.items():
+        size = tensor.numel() * dtype.itemsize
         if shards[-1] and size > room:
             shards.append([])
             room = SHARD_BYTES
         shards[-1].append(name)
         room -= size
-    where: dict[str, str] = {}
-    done = 0
-    for number, members in enumerate(shards, start=1):
-        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard_of(members), folder / file, metadata={"format": "pt"})
-        where |= dict.fromkeys(members, file)
-        done += sum(sizes[name] for name in members)
-        if on_progress:
-            on_progress(done, total)
-    (folder / CONFIG).write_text(config.to_json(), encoding="utf-8")
-    tokenizer.save(str(folder / TOKENIZER))
-    index = {"metadata": {"total_size": total}, "weight_map": where}
-    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    return {f"model-{n:05d}-of-{len(shards):05d}.safetensors": members for n, members in enumerate(shards, start=1)}
+
+
+def _kept(
+    folder: Path, shards: Mapping[str, list[str]], shapes: Mapping[str, torch.Tensor], dtype: torch.dtype, origin: str
+) -> set[str]:
+    """Return the files of an unfinished folder of the same origin that are whole and hold what they are to hold."""
+    record = folder / ORIGIN
+    if not origin or not record.is_file() or record.read_text(encoding="utf-8") != origin:
+        return set()
+    return {
+        file
+        for file, members in shards.items()
+        if is_shard(folder / file, {name: (_DTYPES[dtype], tuple(shapes[name].shape)) for name in members})
+    }
 
 
 def save(folder: Path, model: torch.nn.Module, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
@@ -96,10 +140,16 @@ def is_converted(folder: Path) -> bool:
 
 def is_whole(folder: Path) -> bool:
     """Say whether a folder holds a finished conversion with all of its shards."""
-    if not is_converted(folder):
-        return False
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return all(is_shard(folder / file) for file in set(index["weight_map"].values()))
+    return is_converted(folder) and all(is_shard(folder / file) for file in _shard_files(folder))
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of the files that a converted folder is made of."""
+    return [CONFIG, TOKENIZER, INDEX, *_shard_files(folder)]
+
+
+def _shard_files(folder: Path) -> list[str]:
+    return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
 
 
 def is_shard(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]] | None = None) -> bool:
@@ -185,8 +235,7 @@ def _filled(
         return torch.device("cpu") if offload and name.startswith(TOWERS) else device
 
     problems: list[str] = []
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-    for file in sorted(set(index.values())):
+    for file in _shard_files(folder):
         with safe_open(folder / file, framework="pt", device="cpu") as shard:
             tensors = {}
             for name in shard.keys():  # noqa: SIM118 - not a dict

@@ -83,7 +83,8 @@ class Visitor:
 
     def __init__(self, page: Page, name: str) -> None:
         parts = ({"alg": "none"}, {"visitor": name}, {})
-        self.token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+        encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts)
+        self.token = ".".join(part.rstrip("=") for part in encoded)  # the form of a JSON web token
         self._client = Client(page.url, headers={"x-ip-token": self.token}, verbose=False)
 
     def ask(self, film: Path, task: str, *arguments: Any) -> dict[str, Any]:

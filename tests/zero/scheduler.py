@@ -43,7 +43,8 @@ class Scheduler(ThreadingHTTPServer):
     """Grants GPUs that are not there; those who come while all are taken wait.
 
     ``refusal`` is how grants are refused, if they are: "busy" at once, "queue" after waiting. ``kill`` ends the next
-    new worker before it begins. ``most_grants`` is after how many grants a visitor's quota is spent, whatever they took.
+    new worker before it begins. ``most_grants`` is after how many grants a visitor's quota is spent, whatever they
+    took.
     """
 
     daemon_threads = True
