@@ -34,7 +34,11 @@ def main(
         folder = Path(stack.enter_context(TemporaryDirectory()))
         logs = keep_logs or folder
         logs.mkdir(exist_ok=True)
-        tour = _open(stack, folder, logs)
+        try:
+            tour = _open(stack, folder, logs)
+        except RuntimeError as error:
+            print(f"FAILED start: {error}")
+            raise typer.Exit(1) from error
         for name, step in STEPS.items():
             if only not in name:
                 continue

@@ -158,6 +158,13 @@ def five_tasks(tour: Tour) -> str:
     return seconds_of(grants)
 
 
+def mistake(tour: Tour) -> str:
+    """A question that the worker finds fault with is answered by its sentence."""
+    with tour.refused("must come first"):
+        Visitor(tour.space, "mistaken").ask(EXAMPLES / "film-2.mp4", "refer", 3, 1)
+    return "said to its visitor"
+
+
 def spent_quota(tour: Tour) -> str:
     """A spent quota is a sentence for its visitor, and no trouble for another."""
     visitor = Visitor(tour.space, "spent")
@@ -193,7 +200,7 @@ def killed_worker(tour: Tour) -> str:
 
 
 def many_visitors(tour: Tour) -> str:
-    """Many visitors at once all get the answers that they get alone."""
+    """Many visitors at once all get the answers that they get alone, for a grant each at most."""
     films = sorted(EXAMPLES.glob("*.mp4"))[:4]
     questions = [(film, *question) for film in films for question in TASKS]
     questions += [(film, "ground", query, 3) for film in films for query in QUERIES]
@@ -210,10 +217,12 @@ def many_visitors(tour: Tour) -> str:
     with ThreadPoolExecutor(VISITORS) as pool:
         list(pool.map(visit, range(VISITORS)))
     grants = list(tour.scheduler.grants.values())[before:]
-    return (
+    figures = (
         f"{QUESTIONS} questions by {VISITORS} visitors in {time.monotonic() - began:.0f} s, {seconds_of(grants)}, "
         f"{tour.scheduler.waits - waits} waited for a GPU, {tour.space.megabytes:.0f} MB resident"
     )
+    assert len(grants) <= QUESTIONS, figures
+    return figures
 
 
 def fine(tour: Tour) -> str:
@@ -244,17 +253,18 @@ def no_cuda(tour: Tour) -> str:
     """Nothing asked for CUDA in the main process, and it lives."""
     assert tour.space.process.is_running(), "the Space has ended"
     assert not tour.record.exists(), f"CUDA was asked for:\n{tour.record.read_text()[:2000]}"
-    return "none"
+    return "none was asked for"
 
 
 STEPS: dict[str, Callable[[Tour], str]] = {
     "start and pack": start,
     "five tasks": five_tasks,
+    "mistake": mistake,
     "spent quota": spent_quota,
     "refused grant": refused_grant,
     "killed worker": killed_worker,
     "many visitors": many_visitors,
     "fine, an hour": fine,
     "fine, quota ends": fine_until_the_quota_ends,
-    "CUDA in the parent": no_cuda,
+    "no CUDA in the parent": no_cuda,
 }
