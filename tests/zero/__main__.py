@@ -65,6 +65,7 @@ def _open(stack: ExitStack, folder: Path, logs: Path) -> Tour:
         "ZEROGPU_MMAP_AUTOPRUNE_PATTERN": str(folder / "hub" / "models--*" / "blobs" / "*"),
         "HF_HUB_CACHE": str(folder / "hub"),
         "GROUNDED_MODEL": HUB_ID,
+        "GROUNDED_PRELOAD": "true",
         "GRADIO_TEMP_DIR": str(folder / "space"),
     }
     space = stack.enter_context(opened(["-m", "tests.zero.space", str(record)], environment, logs / "space.log"))

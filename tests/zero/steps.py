@@ -133,6 +133,7 @@ def start(tour: Tour) -> str:
     model = sum(file.stat().st_size for file in TINY.glob("*.safetensors"))
     packed, left = bytes_in(tour.folder / "pack"), bytes_in(tour.folder / "hub")
     assert tour.scheduler.reports == 1, f"{tour.scheduler.reports} start-up reports"
+    assert not tour.scheduler.grants, f"{len(tour.scheduler.grants)} grants before anyone asked"
     assert packed >= model, f"{packed} bytes are packed, of {model}"
     most = (packed + model) / model  # the download is there until all is packed
     assert most <= MOST_DISK, f"packing took {most:.2f} times the model on disk"
