@@ -266,12 +266,14 @@ def main(
         raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
     if zero and loading.cache:
         log.warning("--cache has no effect on ZeroGPU: the weights are at hand in a worker alone")
+    if zero and preload:
+        log.warning("--preload has no effect on ZeroGPU: a GPU is granted to a visitor's question alone")
     grounder = loading.load()
     cache = DiskCache(loading.cache) if loading.cache else None
     model = on_zero_gpu(grounder) if zero else LocalModel(grounder, cache)
     service = Service(grounder.family, model, limits=LIMITS)
     examples = read_examples(EXAMPLES)
-    for example in examples if preload else ():
+    for example in examples if preload and not zero else ():
         service.watch(example.path)
     launch(build(service, examples), server_name=host, server_port=port, share=share)
 

@@ -139,6 +139,18 @@ def convert(
 
 
 @app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(help="The folder of a converted model.")],
+    hub_id: Annotated[str, typer.Argument(help="Where to put it on the hub: OWNER/NAME.", metavar="OWNER/NAME")],
+    private: Annotated[bool, typer.Option(help="Let nobody else see it, if it is new.")] = False,
+) -> None:
+    """Put a converted model on the hub, so that it loads without converting (--model OWNER/NAME)."""
+    from . import weights
+
+    typer.echo(weights.upload(folder, hub_id, private))
+
+
+@app.command()
 def info(
     path: Annotated[Path, typer.Argument(help="A video file, or the folder of a converted model.")],
     as_json: AsJson = False,
