@@ -208,7 +208,7 @@ def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
     shown = panel.examples.click(
         events.show_example,
         [layout.player, panel.examples],
-        [layout.player, *panel.fields, *layout.emptied()],
+        [layout.player, *panel.fields, *layout.of_a_video],
         **PRIVATE,
     )
     shown.then(*call, **PRIVATE, **MODEL_QUEUE)
@@ -223,7 +223,7 @@ def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
     """Wire what a new video and a visitor's arrival do."""
     layout = handlers.layout
     player, timeline = layout.player, layout.timeline
-    emptied = gr.on([player.upload, player.clear], handlers.clear, None, list(layout.emptied()), queue=False, **PRIVATE)
+    emptied = gr.on([player.upload, player.clear], handlers.clear, None, layout.of_a_video, queue=False, **PRIVATE)
     opened = [player, layout.session, timeline, layout.closer]
     emptied.then(handlers.open, [player, timeline], opened, **PRIVATE, **FILE_QUEUE)
     fields = [field for panel in layout.panels.values() for field in panel.fields]

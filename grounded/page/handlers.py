@@ -69,8 +69,13 @@ class Layout:
         """What every question is asked with."""
         return [self.player, self.session, self.timeline]
 
+    @property
+    def of_a_video(self) -> list[Any]:
+        """The components that a new video on the stage changes; see `emptied`."""
+        return [self.timeline, self.session, self.closer, *(panel.reply for panel in self.panels.values())]
+
     def emptied(self) -> Updates:
-        """Return what a new video on the stage changes."""
+        """Return the values of `of_a_video` for a video about which nothing was asked yet."""
         return {
             self.timeline: Timeline.empty | {"film": time.time_ns() // 1_000_000},
             self.session: Session(),
