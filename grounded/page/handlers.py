@@ -193,10 +193,11 @@ class TaskHandlers:
     def show_example(self, request: gr.Request, path: Any, number: int) -> Updates:
         """Fill the fields with an example's question, and put its video on the stage unless it is there."""
         offer = self.offers[number]
-        updates: Updates = dict(zip(self.panel.fields, offer.fields, strict=False))
+        updates: Updates = {self.page.layout.player: gr.skip()}  # Gradio wants one value at least
+        updates |= dict(zip(self.panel.fields, offer.fields, strict=False))
         if path and have_same_content(path, offer.path):
             return updates
-        return self.page.clear(request) | {self.page.layout.player: str(offer.path)} | updates
+        return self.page.clear(request) | updates | {self.page.layout.player: str(offer.path)}
 
     def _answer(
         self,

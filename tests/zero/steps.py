@@ -243,7 +243,7 @@ def fine_until_the_quota_ends(tour: Tour) -> str:
     """A quota that ends in the middle of windows leaves what was found, and says so."""
     film = long_film(10, tour.folder / "ten minutes")
     visitor = Visitor(tour.space, "ends")
-    tour.scheduler.most_grants[visitor.token] = 2
+    tour.scheduler.most_grants[visitor.token] = 1
     answer = visitor.ask(film, *FINE)
     assert "ended early" in answer["note"], f"the note is {answer['note']!r}"
     assert answer["moments"], "nothing is left of what was found"
