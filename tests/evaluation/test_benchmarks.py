@@ -11,9 +11,9 @@ import pytest
 
 from grounded.errors import ConfigError, DataError
 from grounded.evaluation.benchmarks import BENCHMARKS, find, mvbench, world
-from grounded.evaluation.items import Item, Prediction, Rules
-from grounded.evaluation.predictions import answer
-from grounded.evaluation.score import check, read_annotations, score_files
+from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
+from grounded.evaluation.predictions import make_prediction
+from grounded.evaluation.scoring import check_rules, read_annotations, score_files
 from grounded.types import Moment
 from tests.evaluation.shared import need
 
@@ -22,7 +22,7 @@ from tests.evaluation.shared import need
 def test_every_benchmark_says_where_its_data_is_and_under_which_licence(name: str) -> None:
     known = BENCHMARKS[name]
     assert known.name == name and known.title and known.source and known.licence
-    assert known.conventions[0] == "ours" and known.splits
+    assert next(iter(known.conventions)) == "ours" and known.splits
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -160,14 +160,16 @@ def test_a_parquet_file_without_pyarrow_says_what_to_install(tmp_path: Path, mon
         read_annotations(find("videomme"), tmp_path)
 
 
-def _choices(count: int, group: str = "short") -> list[Item]:
+def _choices(count: int, group: str = "short") -> list[BenchmarkItem]:
     options = ("One", "Two", "Three", "Four")
-    return [Item(f"q{i}", f"v{i}", "choose", "?", options=options, answer="B", group=group) for i in range(count)]
+    return [
+        BenchmarkItem(f"q{i}", f"v{i}", "choose", "?", options=options, answer="B", group=group) for i in range(count)
+    ]
 
 
-def _values(name: str, items: list[Item], texts: list[str | None], convention: str) -> dict[str, float]:
-    found = {i.key: answer(i, text) for i, text in zip(items, texts, strict=True) if text is not None}
-    scores = find(name).score(items, found, Rules(convention, samples=0))
+def _values(name: str, items: list[BenchmarkItem], texts: list[str | None], convention: str) -> dict[str, float]:
+    found = {i.key: make_prediction(i, text) for i, text in zip(items, texts, strict=True) if text is not None}
+    scores = find(name).score(items, found, ScoringRules(convention, samples=0))
     return {metric.name: metric.value for metric in scores.metrics}
 
 
@@ -194,17 +196,17 @@ def test_videomme_prints_the_score_with_and_without_unparsable_answers() -> None
 
 def test_the_strict_rule_reads_the_words_and_not_the_letter_that_somebody_read_from_them() -> None:
     item = _choices(1)[0]
-    said = answer(item, "B man walks", choice="B")  # a loose reader took the first letter
-    scores = find("mvbench").score([item], {"q0": said}, Rules(samples=0))
+    said = make_prediction(item, "B man walks", choice="B")  # a loose reader took the first letter
+    scores = find("mvbench").score([item], {"q0": said}, ScoringRules(samples=0))
     assert scores.value("accuracy") == 100.0 and scores.value("accuracy (strict)") == 0.0
 
 
 def test_a_chosen_letter_without_text_counts_under_every_rule() -> None:
     items = _choices(1)
-    found = {"q0": answer(items[0], choice="B")}
+    found = {"q0": make_prediction(items[0], choice="B")}
     for name in ("mvbench", "videomme"):
         for convention in find(name).conventions:
-            assert find(name).score(items, found, Rules(convention, samples=0)).metrics[0].value == 100.0
+            assert find(name).score(items, found, ScoringRules(convention, samples=0)).metrics[0].value == 100.0
 
 
 WORLD = [
@@ -220,7 +222,7 @@ WORLD = [
 ]
 
 
-def _world(folder: Path) -> list[Item]:
+def _world(folder: Path) -> list[BenchmarkItem]:
     lines = []
     for number, (task, kind, fields) in enumerate(WORLD):
         question = "Question: What?\nOptions:\n(A) x\n(B) y" if task in ("choose", "grounded") else "as it was asked"
@@ -239,7 +241,7 @@ def test_the_world_is_read_as_its_own_command_writes_it(tmp_path: Path) -> None:
     items = _world(tmp_path)
     assert {item.task for item in items} == {"ground", "refer", "choose", "evidence", "ask", "caption"}
     assert all(item.file == "world_1.mp4" for item in items)
-    assert items[0].question == "a red circle spins" and items[4].asked == (1.0, 3.0)
+    assert items[0].question == "a red circle spins" and items[4].time_range == (1.0, 3.0)
     assert items[5].question == "What?" and items[5].answer == "B" and items[6].task == "evidence"
     assert [moment.text for moment in items[8].moments] == ["a red circle spins", "a circle grows"]
 
@@ -256,8 +258,8 @@ def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: P
             if item.task == "refer"
             else f"It is {item.answer}."
         )
-        found[item.key] = answer(item, text, item.moments, letter)
-    scores = find("world").score(items, found, Rules(samples=0))
+        found[item.key] = make_prediction(item, text, item.moments, letter)
+    scores = find("world").score(items, found, ScoringRules(samples=0))
     assert {metric.name: metric.value for metric in scores.metrics} == {
         name: 100.0
         for name in (
@@ -277,20 +279,22 @@ def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: P
         )  # fmt: skip
     }
     nothing = {item.key: Prediction(item.key, error="unreadable") for item in items}
-    assert {m.value for m in find("world").score(items, nothing, Rules(samples=0)).metrics} == {0.0}
+    assert {m.value for m in find("world").score(items, nothing, ScoringRules(samples=0)).metrics} == {0.0}
 
 
 def test_the_world_counts_events_with_wrong_words_and_moments_that_are_not_there(tmp_path: Path) -> None:
     items = _world(tmp_path)
     caption, repeated, absent = items[8], items[2], items[3]
     found = {
-        caption.key: answer(caption, moments=[Moment(1, 3, text="A red circle spins."), Moment(4, 8, text="a star")]),
-        repeated.key: answer(repeated, moments=[Moment(1, 3)]),
-        absent.key: answer(absent, moments=[Moment(0, 1)]),
+        caption.key: make_prediction(
+            caption, moments=[Moment(1, 3, text="A red circle spins."), Moment(4, 8, text="a star")]
+        ),
+        repeated.key: make_prediction(repeated, moments=[Moment(1, 3)]),
+        absent.key: make_prediction(absent, moments=[Moment(0, 1)]),
     }
     refer = items[4]
-    found[refer.key] = answer(refer, "A red circle spins, and a star grows.")
-    scores = find("world").score([caption, repeated, absent, refer], found, Rules(samples=0))
+    found[refer.key] = make_prediction(refer, "A red circle spins, and a star grows.")
+    scores = find("world").score([caption, repeated, absent, refer], found, ScoringRules(samples=0))
     assert scores.value("refer") == 0.0
     assert scores.value("caption F1") == 50.0
     assert scores.value("repeated event F1") == pytest.approx(200 / 3)
@@ -302,10 +306,12 @@ def test_an_unknown_benchmark_is_an_error_that_lists_the_known_ones() -> None:
         find("msrvtt")
 
 
-@pytest.mark.parametrize("rules", [Rules(references="most"), Rules(missing="ignore"), Rules("authors")])
-def test_rules_that_cannot_be_followed_are_refused_before_the_run(rules: Rules) -> None:
+@pytest.mark.parametrize(
+    "rules", [ScoringRules(references="most"), ScoringRules(missing="ignore"), ScoringRules("authors")]
+)
+def test_rules_that_cannot_be_followed_are_refused_before_the_run(rules: ScoringRules) -> None:
     with pytest.raises(ConfigError):
-        check(find("mvbench"), rules)
+        check_rules(find("mvbench"), rules)
 
 
 def test_scoring_predictions_of_another_benchmark_is_an_error(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 
 from grounded.errors import DataError
 from grounded.evaluation.benchmarks import activitynet_captions, find
-from grounded.evaluation.items import Item, Prediction, Rules
+from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
 from grounded.evaluation.metrics import captions, language
-from grounded.evaluation.metrics.language import Language
-from grounded.evaluation.predictions import answer
-from grounded.evaluation.score import check, score_files
+from grounded.evaluation.metrics.language import LanguageScorers
+from grounded.evaluation.predictions import make_prediction
+from grounded.evaluation.scoring import check_rules, score_files
 from grounded.types import Moment
 from tests.evaluation.shared import need, needs_java
 
@@ -27,8 +27,8 @@ Events = dict[str, list[Moment]]
 
 
 @pytest.fixture(scope="module")
-def scorers() -> Iterator[Language]:
-    with Language() as started:
+def scorers() -> Iterator[LanguageScorers]:
+    with LanguageScorers() as started:
         yield started
 
 
@@ -57,7 +57,7 @@ def _predicted() -> Events:
     ],
 )
 def test_60_videos_have_the_official_meteor_and_cider(
-    scorers: Language, references: tuple[str, ...], expected: list[str]
+    scorers: LanguageScorers, references: tuple[str, ...], expected: list[str]
 ) -> None:
     found = captions.score_captions(_predicted(), _annotated(*references), scorers)
     figures = (found.meteor, found.cider, found.recall, found.precision)
@@ -65,7 +65,7 @@ def test_60_videos_have_the_official_meteor_and_cider(
 
 
 @needs_java
-def test_the_garbage_of_2018_gives_the_meteor_of_2018(scorers: Language) -> None:
+def test_the_garbage_of_2018_gives_the_meteor_of_2018(scorers: LanguageScorers) -> None:
     found = captions.score_captions(_predicted(), _annotated("val2"), scorers, garbage=captions.GARBAGE_2018)
     assert f"{100 * found.meteor.mean():.4f}" == "3.9924"
     assert f"{100 * found.cider.mean():.4f}" == "11.5164"
@@ -82,14 +82,14 @@ def test_the_garbage_of_2018_gives_the_meteor_of_2018(scorers: Language) -> None
     ],
 )
 def test_60_videos_have_the_official_soda(
-    scorers: Language, references: tuple[str, ...], several: str, expected: list[str]
+    scorers: LanguageScorers, references: tuple[str, ...], several: str, expected: list[str]
 ) -> None:
     _, scores = captions.score_soda(_predicted(), _annotated(*references), scorers, several)
     assert [f"{100 * value:.4f}" for value in scores.mean(axis=0)] == expected
 
 
 @needs_java
-def test_the_mean_of_two_annotators_is_that_of_their_two_scores(scorers: Language) -> None:
+def test_the_mean_of_two_annotators_is_that_of_their_two_scores(scorers: LanguageScorers) -> None:
     predicted = _predicted()
     alone = [captions.score_soda(predicted, _annotated(name), scorers)[1].mean(axis=0) for name in ("val1", "val2")]
     _, together = captions.score_soda(predicted, _annotated("val1", "val2"), scorers, "mean")
@@ -97,7 +97,7 @@ def test_the_mean_of_two_annotators_is_that_of_their_two_scores(scorers: Languag
 
 
 @needs_java
-def test_every_pair_has_the_official_tokens_meteor_and_cider(scorers: Language) -> None:
+def test_every_pair_has_the_official_tokens_meteor_and_cider(scorers: LanguageScorers) -> None:
     vectors = json.loads(need("activitynet_captions", "meteor_vectors.json").read_text())
     pairs = [(pair["hyp"], pair["ref"]) for pair in vectors["pairs"]]
     scorers.prepare(text for pair in pairs for text in pair)
@@ -113,7 +113,7 @@ def test_every_pair_has_the_official_tokens_meteor_and_cider(scorers: Language) 
 
 
 @needs_java
-def test_odd_texts_neither_stop_meteor_nor_shift_the_lines(scorers: Language) -> None:
+def test_odd_texts_neither_stop_meteor_nor_shift_the_lines(scorers: LanguageScorers) -> None:
     texts = ["", "…", "a\nb\u2028c\rd", "one ||| two ||| three", "EVAL ||| x", "a dog"]
     scorers.prepare(texts)
     assert scorers.tokens("a\nb\u2028c\rd") == "a b c d"
@@ -209,15 +209,20 @@ class SameWords:
 
 @pytest.mark.parametrize(
     ("rules", "missing", "unreadable"),
-    [(Rules(), 0.0, 0.0), (Rules(missing="skip"), None, 0.0), (Rules("vtimellm"), None, 0.0)],
+    [(ScoringRules(), 0.0, 0.0), (ScoringRules(missing="skip"), None, 0.0), (ScoringRules("vtimellm"), None, 0.0)],
 )
 def test_a_missing_video_counts_0_or_is_skipped_and_an_unreadable_one_always_counts(
-    monkeypatch: pytest.MonkeyPatch, rules: Rules, missing: float | None, unreadable: float
+    monkeypatch: pytest.MonkeyPatch, rules: ScoringRules, missing: float | None, unreadable: float
 ) -> None:
-    monkeypatch.setattr(activitynet_captions, "Language", SameWords)
+    monkeypatch.setattr(activitynet_captions, "LanguageScorers", SameWords)
     event = Moment(0, 10, text="a man climbs a wall")
-    items = [Item(name, name, "caption", "captions", 20.0, (event,)) for name in ("said", "missing", "unreadable")]
-    found = {"said": answer(items[0], moments=[event]), "unreadable": Prediction("unreadable", error="damaged")}
+    items = [
+        BenchmarkItem(name, name, "caption", "captions", 20.0, (event,)) for name in ("said", "missing", "unreadable")
+    ]
+    found = {
+        "said": make_prediction(items[0], moments=[event]),
+        "unreadable": Prediction("unreadable", error="damaged"),
+    }
     counted = [100.0, *([] if missing is None else [missing]), unreadable]
     scores = CAPTIONS.score(items, found, rules)
     for name in ("METEOR", "CIDEr", "SODA_c", "Recall", "Precision"):
@@ -227,9 +232,9 @@ def test_a_missing_video_counts_0_or_is_skipped_and_an_unreadable_one_always_cou
 
 @needs_java
 def test_the_official_submission_has_the_official_scores_and_intervals(
-    monkeypatch: pytest.MonkeyPatch, scorers: Language
+    monkeypatch: pytest.MonkeyPatch, scorers: LanguageScorers
 ) -> None:
-    monkeypatch.setattr(activitynet_captions, "Language", lambda: nullcontext(scorers))
+    monkeypatch.setattr(activitynet_captions, "LanguageScorers", lambda: nullcontext(scorers))
     folder = need("activitynet_captions", "sub60_val2.json").parent
     scores = score_files(CAPTIONS, [folder / "sub60_bmt_val1.json"], folder / "sub60_val2.json")
     assert [f"{scores.value(name):.4f}" for name in ("SODA_c", "METEOR", "CIDEr")] == ["3.7771", "4.6171", "11.5164"]
@@ -241,10 +246,10 @@ def test_the_official_submission_has_the_official_scores_and_intervals(
 def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language.shutil, "which", lambda name: None)
     with pytest.raises(DataError, match=r"need Java, and there is no 'java' on the PATH: install a Java runtime"):
-        check(CAPTIONS, Rules())
+        check_rules(CAPTIONS, ScoringRules())
 
 
 def test_a_java_that_does_not_run_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language.shutil, "which", lambda name: "/bin/false")
     with pytest.raises(DataError, match="/bin/false does not run"):
-        check(CAPTIONS, Rules())
+        check_rules(CAPTIONS, ScoringRules())

@@ -12,8 +12,8 @@ from grounded.errors import DataError
 from grounded.evaluation import predictions
 from grounded.evaluation.benchmarks import find, mvbench
 from grounded.evaluation.formats import seconds_in_text
-from grounded.evaluation.items import Item, Prediction, Rules
-from grounded.evaluation.score import score_files
+from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
+from grounded.evaluation.scoring import score_files
 from grounded.types import Answer, Moment, Option
 
 LINES = ["AAAAA 0.0 10.0##a person opens the door.", "AAAAA 5.0 15.0##Somebody sits  down.", "BBBBB 1.0 4.0##a cat."]
@@ -27,12 +27,12 @@ def annotation(tmp_path: Path) -> Path:
     return path
 
 
-def _ours(path: Path, items: list[Item]) -> None:
-    found = {item.key: predictions.answer(item, moments=[Moment(*ANSWERED[item.key])]) for item in items}
+def _ours(path: Path, items: list[BenchmarkItem]) -> None:
+    found = {item.key: predictions.make_prediction(item, moments=[Moment(*ANSWERED[item.key])]) for item in items}
     predictions.write(path, items, found)
 
 
-def _authors(path: Path, items: list[Item]) -> None:
+def _authors(path: Path, items: list[BenchmarkItem]) -> None:
     entries = []
     for item in reversed(items):  # the order does not matter where the sentences differ
         start, end = (round(10 * seconds) for seconds in ANSWERED[item.key])
@@ -41,29 +41,29 @@ def _authors(path: Path, items: list[Item]) -> None:
     path.write_text(json.dumps(entries))
 
 
-def _lmms_eval(path: Path, items: list[Item]) -> None:
+def _lmms_eval(path: Path, items: list[BenchmarkItem]) -> None:
     said = {"AAAAA/1": "It happens in 0.0 - 10.0 seconds.", "AAAAA/2": "From 5 to 10 seconds", "BBBBB/3": "24.0-21"}
     path.write_text(json.dumps({f"{i.video}.mp4>>>{i.question.rstrip('.')}>>>[0.0, 1.0]": said[i.key] for i in items}))
 
 
-def _lines(path: Path, items: list[Item]) -> None:
+def _lines(path: Path, items: list[BenchmarkItem]) -> None:
     path.write_text("".join("{} {} {}##{}\n".format(i.video, *ANSWERED[i.key], i.question) for i in items))
 
 
 @pytest.mark.parametrize("write", [_ours, _authors, _lmms_eval, _lines])
 def test_the_same_answers_score_the_same_in_every_format(
-    write: Callable[[Path, list[Item]], None], annotation: Path, tmp_path: Path
+    write: Callable[[Path, list[BenchmarkItem]], None], annotation: Path, tmp_path: Path
 ) -> None:
     charades = find("charades-sta")
     path = tmp_path / "answers"
     write(path, list(charades.read(annotation, "test").items))
-    scores = score_files(charades, [path], annotation, rules=Rules(samples=0))
+    scores = score_files(charades, [path], annotation, rules=ScoringRules(samples=0))
     assert [case.score for case in scores.cases] == pytest.approx([1.0, 0.5, 0.0])
     assert scores.value("R1@0.5") == pytest.approx(200 / 3) and not scores.missing
 
 
 def test_our_lines_keep_all_of_an_answer(tmp_path: Path) -> None:
-    item = Item("k", "v", "choose", "Which?", options=("x", "y"))
+    item = BenchmarkItem("k", "v", "choose", "Which?", options=("x", "y"))
     options = (Option("A", "x", 0.25), Option("B", "y", 0.75))
     said = Answer("choose", "Which?", "(B) y", "Answer: (B) y", 12.5, (Moment(1.0, 2.5, 0.5, "z"),), options, "B", 0.1)
     found = {"k": Prediction("k", said, saliency=(0.5, 1.0))}
@@ -85,7 +85,7 @@ def test_a_part_of_a_killed_run_can_be_scored(annotation: Path, tmp_path: Path) 
     charades, path = find("charades-sta"), tmp_path / "part-0.jsonl"
     _ours(path, list(charades.read(annotation, "test").items))
     path.write_text(path.read_text()[:-30])
-    scores = score_files(charades, [path], annotation, rules=Rules(samples=0))
+    scores = score_files(charades, [path], annotation, rules=ScoringRules(samples=0))
     assert scores.missing == ("BBBBB/3",) and scores.value("mIoU") == pytest.approx(50.0)
 
 
@@ -108,7 +108,7 @@ def test_vtimellms_log_is_read_in_hundredths_of_the_video(tmp_path: Path) -> Non
     captioning = {"video_id": "v_a", "task": "captioning", "query_id": 0, "answer": "[]"}
     log = tmp_path / "log.txt"
     log.write_text("\n".join(json.dumps(entry) for entry in [captioning, *entries]))
-    scores = score_files(find("activitynet"), [log], tmp_path, rules=Rules("vtimellm", samples=0))
+    scores = score_files(find("activitynet"), [log], tmp_path, rules=ScoringRules("vtimellm", samples=0))
     assert [case.score for case in scores.cases] == [1.0, 0.0]
 
 
@@ -120,7 +120,7 @@ def test_mvbenchs_results_are_matched_by_their_order_and_checked(tmp_path: Path)
     results = [{"pred": "(A) x", "gt": "(A) x"}, {"pred": "(A) x", "gt": "(B) y"}, {"pred": "", "gt": "(A) x"}]
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"acc_dict": {"Moving Count": [2, 3]}, "res_list": results}))
-    scores = score_files(find("mvbench"), [path], tmp_path, rules=Rules("official", samples=0))
+    scores = score_files(find("mvbench"), [path], tmp_path, rules=ScoringRules("official", samples=0))
     assert scores.value("accuracy") == pytest.approx(200 / 3)  # the published rule takes the empty answer
     results[0]["gt"] = "(B) y"
     path.write_text(json.dumps({"acc_dict": {"Moving Count": [2, 3]}, "res_list": results}))
@@ -143,7 +143,7 @@ def test_a_qvhighlights_submission_with_a_time_that_is_no_number_loses_that_wind
     (tmp_path / "highlight_val_release.jsonl").write_text(json.dumps(entry))
     path = tmp_path / "submission.jsonl"
     path.write_text('{"qid": 7, "pred_relevant_windows": [[NaN, 10, 0.9], [0, 10, 0.8]]}')
-    scores = score_files(find("qvhighlights"), [path], tmp_path, rules=Rules(samples=0))
+    scores = score_files(find("qvhighlights"), [path], tmp_path, rules=ScoringRules(samples=0))
     assert scores.value("mAP") == scores.value("R1@0.7") == 100.0
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from grounded.errors import ConfigError, DataError
 from grounded.evaluation.benchmarks import find
-from grounded.evaluation.items import Item, Prediction, Rules, Scores
+from grounded.evaluation.items import BenchmarkItem, Prediction, Scores, ScoringRules
 from grounded.evaluation.metrics.grounding import CONVENTIONS, score, union_iou
-from grounded.evaluation.predictions import answer
-from grounded.evaluation.score import score_files
+from grounded.evaluation.predictions import make_prediction
+from grounded.evaluation.scoring import score_files
 from grounded.types import Moment, iou
 from tests.evaluation.shared import need
 
@@ -23,7 +23,7 @@ CHARADES = find("charades-sta")
 def _charades(convention: str) -> Scores:
     predictions = need("charades_sta", "grounded_videollm_dev_predictions.json")
     annotation = need("charades_sta", "charades_sta_test_rebuilt.txt")
-    return score_files(CHARADES, [predictions], annotation, rules=Rules(convention, samples=200))
+    return score_files(CHARADES, [predictions], annotation, rules=ScoringRules(convention, samples=200))
 
 
 def _printed(scores: Scores) -> list[str]:
@@ -122,15 +122,15 @@ def test_vtimellm_rounds_the_iou_to_two_decimals_before_it_compares() -> None:
     assert score(CONVENTIONS["ours"], (0.0, 10.0), Moment(0.0, 4.96)) < 0.5
 
 
-def _item(number: int, video: str = "v") -> Item:
-    return Item(f"{video}/{number}", video, "ground", "a query", moments=(Moment(0.0, 10.0),))
+def _item(number: int, video: str = "v") -> BenchmarkItem:
+    return BenchmarkItem(f"{video}/{number}", video, "ground", "a query", moments=(Moment(0.0, 10.0),))
 
 
 def test_missing_and_unreadable_videos_count_as_0_and_are_listed() -> None:
     items = [_item(0), _item(1), _item(2, "w"), _item(3, "x")]
-    found = {items[0].key: answer(items[0], moments=[Moment(0.0, 10.0)])}
+    found = {items[0].key: make_prediction(items[0], moments=[Moment(0.0, 10.0)])}
     found[items[2].key] = Prediction(items[2].key, error="the file is damaged")
-    scores = CHARADES.score(items, found, Rules(samples=0))
+    scores = CHARADES.score(items, found, ScoringRules(samples=0))
     assert scores.value("mIoU") == 25.0
     assert scores.errors == {"w/2": "the file is damaged"}
     assert scores.missing == ("v/1", "x/3")
@@ -139,11 +139,11 @@ def test_missing_and_unreadable_videos_count_as_0_and_are_listed() -> None:
 
 def test_the_authors_convention_asks_for_durations_that_nobody_gave() -> None:
     item = _item(0)
-    found = {item.key: answer(item, moments=[Moment(0.0, 10.0)])}
+    found = {item.key: make_prediction(item, moments=[Moment(0.0, 10.0)])}
     with pytest.raises(DataError, match="needs the duration of video 'v'"):
-        CHARADES.score([item], found, Rules("authors"))
+        CHARADES.score([item], found, ScoringRules("authors"))
 
 
 def test_an_unknown_convention_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ours, authors, vtimellm, lmms-eval; not 'mine'"):
-        CHARADES.score([_item(0)], {}, Rules("mine"))
+        CHARADES.score([_item(0)], {}, ScoringRules("mine"))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from grounded.evaluation.benchmarks import find
-from grounded.evaluation.items import Rules
+from grounded.evaluation.items import ScoringRules
 from grounded.evaluation.metrics import highlights
-from grounded.evaluation.score import score_files
+from grounded.evaluation.scoring import score_files
 from tests.evaluation.shared import need
 
 QVHIGHLIGHTS = find("qvhighlights")
@@ -45,7 +45,7 @@ def _published() -> dict[str, float]:
 def test_moment_detrs_sample_predictions_give_all_104_published_numbers() -> None:
     annotation = need("qvhighlights", "highlight_val_release.jsonl")
     predictions = need("qvhighlights", "sample_val_preds.jsonl")
-    scores = score_files(QVHIGHLIGHTS, [predictions], annotation, rules=Rules(samples=0))
+    scores = score_files(QVHIGHLIGHTS, [predictions], annotation, rules=ScoringRules(samples=0))
     published = _published()
     assert len(published) == 104
     found = {key: f"{scores.value(name):.2f}" for key, (name, _) in published.items()}

@@ -11,9 +11,10 @@ import pytest
 
 from grounded.errors import DataError
 from grounded.evaluation.benchmarks import find, nextgqa
-from grounded.evaluation.items import Rules
+from grounded.evaluation.items import ScoringRules
 from grounded.evaluation.metrics.grounded_qa import overlaps
-from grounded.evaluation.score import score_files
+from grounded.evaluation.scoring import score_files
+from grounded.types import Moment
 from tests.evaluation.shared import EVALDATA, OURS, unpacked
 
 NEXTGQA = find("nextgqa")
@@ -66,7 +67,7 @@ def test_simple_answers_score_as_the_official_evaluator_prints(row: str, tmp_pat
     expected = json.loads((OURS / "nextgqa_official_scores.json").read_text())[row].split()
     annotation, results = _files(tmp_path, split, answer)
     for convention in ("ours", "official"):
-        scores = score_files(NEXTGQA, results, annotation, split, Rules(convention, samples=0))
+        scores = score_files(NEXTGQA, results, annotation, split, ScoringRules(convention, samples=0))
         assert [f"{scores.value(name):.1f}" for name in COLUMNS] == expected
     if split == "test":
         assert f"{scores.value('Acc@QA'):.4f}" == "19.4850"
@@ -76,7 +77,7 @@ def test_the_seeded_predictions_score_as_the_official_evaluator_prints(tmp_path:
     annotation, result = tmp_path / "gsub_test.json", tmp_path / "predictions.json"
     annotation.write_text(json.dumps(unpacked("nextgqa_gsub_test")))
     result.write_text(json.dumps(unpacked("nextgqa_predictions")))
-    scores = score_files(NEXTGQA, [result], annotation, rules=Rules(samples=200))
+    scores = score_files(NEXTGQA, [result], annotation, rules=ScoringRules(samples=200))
     printed = [f"{scores.value(name):.1f}" for name in COLUMNS]
     assert printed == ["21.0", "32.2", "40.1", "29.6", "22.4", "31.5", "18.3"]
     assert f"{scores.value('Acc@QA'):.4f}" == "71.6730"
@@ -100,7 +101,8 @@ def test_the_seeded_predictions_score_as_the_official_evaluator_prints(tmp_path:
     ],
 )
 def test_iop_and_iou_are_each_the_best_over_the_segments(predicted: tuple | None, expected: tuple) -> None:
-    assert overlaps(predicted, [(0.0, 10.0), (20.0, 30.0)]) == pytest.approx(expected)
+    segments = [Moment(0.0, 10.0), Moment(20.0, 30.0)]
+    assert overlaps(None if predicted is None else Moment(*predicted), segments) == pytest.approx(expected)
 
 
 def test_questions_without_a_prediction_count_0_in_ours_and_are_left_out_officially(tmp_path: Path) -> None:
@@ -108,8 +110,8 @@ def test_questions_without_a_prediction_count_0_in_ours_and_are_left_out_officia
     ground = json.loads(results[0].read_text())
     kept = dict(list(ground.items())[: len(ground) // 2])
     results[0].write_text(json.dumps(kept))
-    ours = score_files(NEXTGQA, results[:1], annotation, rules=Rules(samples=0))
-    official = score_files(NEXTGQA, results[:1], annotation, rules=Rules("official", samples=0))
+    ours = score_files(NEXTGQA, results[:1], annotation, rules=ScoringRules(samples=0))
+    official = score_files(NEXTGQA, results[:1], annotation, rules=ScoringRules("official", samples=0))
     assert official.value("mIoP") == 100.0 and len(official.cases) == len(kept)
     assert ours.value("mIoP") == pytest.approx(100 * len(kept) / 5553) and len(ours.missing) == 5553 - len(kept)
     assert "Acc@GQA" not in {metric.name for metric in ours.metrics}  # nobody said which options are right

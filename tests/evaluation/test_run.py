@@ -20,13 +20,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from grounded.command import program
-from grounded.errors import ConfigError, DataError, VideoError
-from grounded.evaluation import cli, videos
-from grounded.evaluation import run as run_module
+from grounded.errors import DataError, FileError, VideoError
+from grounded.evaluation import answering, cli, videos
 from grounded.evaluation.benchmarks import find
-from grounded.evaluation.items import Item, Prediction, Rules
-from grounded.evaluation.run import Share, collect, run, viewings
-from grounded.evaluation.score import score_files, to_dict
+from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
+from grounded.evaluation.run import ProcessShare, collect, group_by_video, run
+from grounded.evaluation.scoring import score_files, to_dict
 from grounded.types import Clip, Moment
 from tests.evaluation.fake import FakeModel
 from tests.evaluation.shared import ROOT
@@ -42,9 +41,9 @@ def _folder(root: Path, names: Sequence[str], bad: Sequence[str] = ()) -> Path:
     return folder
 
 
-def _queries(video: str, count: int) -> list[Item]:
+def _queries(video: str, count: int) -> list[BenchmarkItem]:
     moment = (Moment(0.0, 5.0),)
-    return [Item(f"{video}/{i}", video, "ground", f"query {i}", moments=moment) for i in range(count)]
+    return [BenchmarkItem(f"{video}/{i}", video, "ground", f"query {i}", moments=moment) for i in range(count)]
 
 
 def test_each_video_is_watched_once_and_asked_in_batches(tmp_path: Path) -> None:
@@ -64,12 +63,12 @@ def test_a_benchmark_of_ranked_moments_asks_for_them(tmp_path: Path) -> None:
 def test_every_task_is_asked_in_its_own_way_and_a_choice_without_evidence_is_grounded(tmp_path: Path) -> None:
     folder, model = _folder(tmp_path, ["a"]), FakeModel()
     items = [
-        Item("1", "a", "choose", "which?", options=("x", "y")),
-        Item("2", "a", "refer", "what?", asked=(1.0, 2.0)),
-        Item("3", "a", "caption", "captions"),
-        Item("4", "a", "ask", "why?"),
-        Item("5", "a", "evidence", "where?", options=("x", "y")),
-        Item("6", "a", "ground", "when?"),
+        BenchmarkItem("1", "a", "choose", "which?", options=("x", "y")),
+        BenchmarkItem("2", "a", "refer", "what?", time_range=(1.0, 2.0)),
+        BenchmarkItem("3", "a", "caption", "captions"),
+        BenchmarkItem("4", "a", "ask", "why?"),
+        BenchmarkItem("5", "a", "evidence", "where?", options=("x", "y")),
+        BenchmarkItem("6", "a", "ground", "when?"),
     ]
     found = run(model, items, folder, tmp_path / "out", SETTINGS)
     assert model.calls == ["watch a.mp4", "choose", "refer", "caption", "ask", "choose", "ground 1", "ground 1"]
@@ -85,13 +84,16 @@ def test_unreadable_and_missing_videos_are_answered_with_the_reason(tmp_path: Pa
     errors = {key: said.error for key, said in found.items() if said.error}
     no_file = "there is no file for the video 'c'"
     assert errors == {"b/0": "b.mp4 is damaged", "b/1": "b.mp4 is damaged", "c/0": no_file}
-    scores = find("charades-sta").score(items, found, Rules())
+    scores = find("charades-sta").score(items, found, ScoringRules())
     assert scores.errors == errors and len(scores.cases) == 4
 
 
 def test_one_question_that_cannot_be_asked_does_not_take_its_batch_with_it(tmp_path: Path) -> None:
     folder, model = _folder(tmp_path, ["a"]), FakeModel()
-    items = _queries("a", 3) + [Item("bad", "a", "ground", "unspeakable"), Item("bad too", "a", "ask", "unspeakable")]
+    items = _queries("a", 3) + [
+        BenchmarkItem("bad", "a", "ground", "unspeakable"),
+        BenchmarkItem("bad too", "a", "ask", "unspeakable"),
+    ]
     found = run(model, items, folder, tmp_path / "out", SETTINGS)
     assert {key for key, said in found.items() if said.error} == {"bad", "bad too"}
     assert found["bad"].error == "that cannot be asked"
@@ -110,7 +112,7 @@ def test_a_run_that_is_through_asks_nothing_again(tmp_path: Path) -> None:
 
 def test_wherever_the_last_line_is_torn_only_what_is_lost_is_asked_again(tmp_path: Path) -> None:
     folder, out = _folder(tmp_path, ["a", "b"]), tmp_path / "out"
-    items = [*_queries("a", 2), *_queries("b", 1), Item("b/last", "b", "ground", "où est né Éloi ?")]
+    items = [*_queries("a", 2), *_queries("b", 1), BenchmarkItem("b/last", "b", "ground", "où est né Éloi ?")]
     whole = run(FakeModel(), items, folder, out, SETTINGS)
     part = out / "part-0.jsonl"
     content = part.read_bytes()
@@ -131,7 +133,7 @@ def test_two_shares_answer_every_video_once_and_give_the_same_file_as_one(tmp_pa
     run(FakeModel(), items, folder, tmp_path / "one", SETTINGS)
     models = [FakeModel(), FakeModel()]
     for index in (1, 0):  # the main process ends last, as waiting makes it
-        run(models[index], items, folder, tmp_path / "two", SETTINGS, share=Share(index, 2))
+        run(models[index], items, folder, tmp_path / "two", SETTINGS, share=ProcessShare(index, 2))
     watched = [[call for call in model.calls if call.startswith("watch")] for model in models]
     assert sorted(watched[0] + watched[1]) == [f"watch {name}.mp4" for name in names]
     assert abs(len(watched[0]) - len(watched[1])) == 1
@@ -142,7 +144,7 @@ def test_a_run_of_three_processes_is_continued_by_one(tmp_path: Path) -> None:
     names = [f"v{i}" for i in range(6)]
     folder, items = _folder(tmp_path, names), [item for i in range(6) for item in _queries(f"v{i}", 2)]
     whole = run(FakeModel(), items, folder, tmp_path / "whole", SETTINGS)
-    run(FakeModel(), items, folder, tmp_path / "out", SETTINGS, share=Share(2, 3))
+    run(FakeModel(), items, folder, tmp_path / "out", SETTINGS, share=ProcessShare(2, 3))
     model = FakeModel()
     assert run(model, items, folder, tmp_path / "out", SETTINGS) == whole
     assert [call for call in model.calls if call.startswith("watch")] == [f"watch v{i}.mp4" for i in (0, 1, 3, 4)]
@@ -151,23 +153,23 @@ def test_a_run_of_three_processes_is_continued_by_one(tmp_path: Path) -> None:
 def test_a_folder_that_holds_another_run_is_not_continued(tmp_path: Path) -> None:
     folder = _folder(tmp_path, ["a"])
     run(FakeModel(), _queries("a", 1), folder, tmp_path / "out", SETTINGS)
-    with pytest.raises(ConfigError, match="holds another run .model: 'fake' there, 'other' now."):
+    with pytest.raises(FileError, match="belongs to another run .model: 'fake' there, 'other' now."):
         run(FakeModel(), _queries("a", 1), folder, tmp_path / "out", SETTINGS | {"model": "other"})
 
 
 def test_a_folder_of_videos_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is no folder of videos"):
+    with pytest.raises(DataError, match="nowhere is not a folder of videos"):
         run(FakeModel(), _queries("a", 1), tmp_path / "nowhere", tmp_path / "out", SETTINGS)
 
 
 def test_parts_of_one_video_are_looked_at_apart() -> None:
     items = [
-        Item("1", "a", "choose", "?", part=(0.0, 5.0)),
-        Item("2", "a", "choose", "?", part=(5.0, 9.0)),
-        Item("3", "a", "choose", "?", part=(0.0, 5.0)),
-        Item("4", "b", "choose", "?"),
+        BenchmarkItem("1", "a", "choose", "?", part=(0.0, 5.0)),
+        BenchmarkItem("2", "a", "choose", "?", part=(5.0, 9.0)),
+        BenchmarkItem("3", "a", "choose", "?", part=(0.0, 5.0)),
+        BenchmarkItem("4", "b", "choose", "?"),
     ]
-    assert [[item.key for item in group] for group in viewings(items)] == [["1", "3"], ["2"], ["4"]]
+    assert [[item.key for item in group] for group in group_by_video(items)] == [["1", "3"], ["2"], ["4"]]
 
 
 def test_a_part_of_a_video_file_is_sampled_in_its_range_and_cut_at_its_end(
@@ -179,10 +181,11 @@ def test_a_part_of_a_video_file_is_sampled_in_its_range_and_cut_at_its_end(
         asked.append((path.name, frames, start, end))
         return Clip(np.zeros((8, 3, 4, 4), np.uint8), np.arange(8.0), 9.0, np.arange(8))
 
-    monkeypatch.setattr(run_module.video_file, "probe", lambda path: SimpleNamespace(duration=9.0))
-    monkeypatch.setattr(run_module.video_file, "sample", sample)
+    monkeypatch.setattr(answering.video_file, "probe", lambda path: SimpleNamespace(duration=9.0))
+    monkeypatch.setattr(answering.video_file, "sample", sample)
     items = [
-        Item(str(i), "a", "choose", "?", options=("x", "y"), part=(s, s + 5.0)) for i, s in enumerate((2.0, 6.0, 9.5))
+        BenchmarkItem(str(i), "a", "choose", "?", options=("x", "y"), part=(s, s + 5.0))
+        for i, s in enumerate((2.0, 6.0, 9.5))
     ]
     found = run(FakeModel(), items, _folder(tmp_path, ["a"]), tmp_path / "out", SETTINGS)
     assert asked == [("a.mp4", 8, 2.0, 7.0), ("a.mp4", 8, 6.0, 9.0)]
@@ -197,7 +200,7 @@ def _frames(folder: Path, count: int) -> None:
 
 def test_a_folder_of_frames_is_a_clip_whose_part_alone_is_shown(tmp_path: Path) -> None:
     _frames(tmp_path / "videos/tvqa/frames_fps3_hq/castle", 30)
-    item = Item(
+    item = BenchmarkItem(
         "1",
         "castle",
         "choose",
@@ -228,17 +231,17 @@ def test_videos_are_found_where_they_should_be_or_anywhere_below_if_the_name_is_
     for name in ("x/one.mp4", "y/deep/er/two_1.0_2.5.webm", "y/twice.mp4", "z/twice.mkv", "three.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    folder = videos.Folder(tmp_path)
+    folder = videos.VideoFolder(tmp_path)
 
     def found(video: str, file: str = "") -> str | None:
-        path = folder.find(Item("k", video, "ground", "?", file=file))
+        path = folder.find(BenchmarkItem("k", video, "ground", "?", file=file))
         return None if path is None else str(path.relative_to(tmp_path))
 
     assert found("one") == "x/one.mp4" and found("one.avi") == "x/one.mp4"
     assert found("two_1.0_2.5") == "y/deep/er/two_1.0_2.5.webm"
     assert found("twice") is None and found("twice", "z/twice.mkv") == "z/twice.mkv"
     assert found("three") is None and found("nothing") is None
-    items = [Item(str(i), name, "ground", "?") for i, name in enumerate(["one", "four", "four", "five"])]
+    items = [BenchmarkItem(str(i), name, "ground", "?") for i, name in enumerate(["one", "four", "four", "five"])]
     assert videos.missing(tmp_path, items) == ["four", "five"]
 
 
@@ -321,7 +324,7 @@ def test_a_run_ends_with_a_table_and_a_report_that_name_what_is_missing(
     [
         (["--convention", "mine"], "knows the conventions ours, authors, vtimellm, lmms-eval; not 'mine'"),
         (["--split", "train"], "has the splits test; not 'train'"),
-        (["--videos", "nowhere"], "nowhere is no folder of videos"),
+        (["--videos", "nowhere"], "nowhere is not a folder of videos"),
         (["--annotations", "nowhere"], "nowhere cannot be read"),
     ],
 )

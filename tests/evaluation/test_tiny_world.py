@@ -20,8 +20,9 @@ import grounded
 from grounded.command import program
 from grounded.errors import WeightsError
 from grounded.evaluation import cli
-from grounded.evaluation.items import Item
-from grounded.evaluation.run import answers, viewings
+from grounded.evaluation.answering import answer_items
+from grounded.evaluation.items import BenchmarkItem
+from grounded.evaluation.run import group_by_video
 from grounded.tiny.world.cli import write_dataset
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS
 from tests.evaluation.shared import ROOT
@@ -94,13 +95,15 @@ def test_ten_questions_on_a_video_are_at_least_five_times_faster_than_one_by_one
     model: Any, world: Path
 ) -> None:
     paths = {path.stem: path for path in sorted((world / "videos").glob("*.mp4"))}
-    items = [Item(f"{v}/{i}", v, "ground", f"the shape number {i} moves") for v in paths for i in range(QUESTIONS)]
+    items = [
+        BenchmarkItem(f"{v}/{i}", v, "ground", f"the shape number {i} moves") for v in paths for i in range(QUESTIONS)
+    ]
     model.watch(next(iter(paths.values()))).ground(["a first question"])  # what only the first call ever pays
     found, naive = [], []
     together, one_by_one = [], []  # seconds a video, seconds a question: medians, for other work disturbs both
-    for group in viewings(items) * 3:
+    for group in group_by_video(items) * 3:
         started = time.perf_counter()
-        found += answers(model, paths[group[0].video], group)
+        found += answer_items(model, paths[group[0].video], group)
         together.append(time.perf_counter() - started)
     for item in items:
         started = time.perf_counter()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataError
 from ...types import Moment
-from .. import formats, scoring
-from ..items import Annotations, Benchmark, Item, Prediction, Rules, Scores
-from ..metrics.grounding import CONVENTIONS
+from .. import formats
+from ..items import Annotations, Benchmark, BenchmarkItem
+from . import common
 
-NAME = "charades-sta"
 QUERIES, VIDEOS = 3_720, 1_334
 FILE = "charades_sta_test.txt"
 
@@ -35,26 +33,21 @@ def read(path: Path, split: str = "test") -> Annotations:
             raise DataError(f"{source}, line {number} is not 'VID start end##sentence': {line[:80]!r}")
         video, start, end, sentence = match.groups()
         moment = Moment(float(start), float(end))
-        items.append(Item(f"{video}/{number}", video, "ground", sentence.strip(), moments=(moment,)))
-    notes = scoring.count_note("queries", len(items), QUERIES)
-    notes += scoring.count_note("videos", len({item.video for item in items}), VIDEOS)
+        items.append(BenchmarkItem(f"{video}/{number}", video, "ground", sentence.strip(), moments=(moment,)))
+    notes = common.count_note("queries", len(items), QUERIES)
+    notes += common.count_note("videos", len({item.video for item in items}), VIDEOS)
     return Annotations(tuple(items), notes)
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """R1@IoU and mIoU."""
-    return scoring.score_grounding(NAME, items, predictions, rules)
-
-
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="charades-sta",
     title="Charades-STA",
     source="annotation charades_sta_test.txt: github.com/jiyanggao/TALL; videos Charades_v1_480:"
     " prior.allenai.org/projects/charades",
     licence="AI2 Charades licence, not for commercial use; the annotation names none",
-    conventions=tuple(CONVENTIONS),
+    conventions=common.GROUNDING_CONVENTIONS,
     read=read,
-    score=score,
+    measure=common.measure_grounding,
     formats=(formats.authors, formats.lmms_eval, formats.timed_lines),
     published={
         "Phi3.5-3.8B": {"R1@0.3": 54.2, "R1@0.5": 36.4, "R1@0.7": 19.7, "mIoU": 36.8},

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,20 @@ import numpy as np
 
 from ...errors import DataError
 from ...types import Moment
-from .. import scoring
-from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
+from ..items import (
+    Annotations,
+    AnsweredItem,
+    Benchmark,
+    BenchmarkItem,
+    Measurement,
+    PredictionFile,
+    PredictionSet,
+    ScoringRules,
+)
 from ..metrics import grounded_qa
-from ..predictions import answer
+from ..predictions import PredictionCollector, moments_from
+from . import common
 
-NAME = "nextgqa"
 QUESTIONS = {"test": 5_553, "val": 3_358}
 LETTERS = string.ascii_uppercase[:5]
 CONVENTIONS = {
@@ -52,7 +59,7 @@ def read(path: Path, split: str = "test") -> Annotations:
         row = table.get((video, number), {})
         options = tuple(row[f"a{i}"] for i in range(5)) if row else ()
         items.append(
-            Item(
+            BenchmarkItem(
                 key=f"{video}_{number}",
                 video=video,
                 task="evidence",
@@ -66,7 +73,7 @@ def read(path: Path, split: str = "test") -> Annotations:
             )
         )
     if split in QUESTIONS:
-        notes += scoring.count_note("questions", len(items), QUESTIONS[split])
+        notes += common.count_note("questions", len(items), QUESTIONS[split])
     return Annotations(tuple(items), notes)
 
 
@@ -76,13 +83,13 @@ def _questions(path: Path) -> tuple[dict[tuple[str, str], dict[str, str]], tuple
     needed = {"video_id", "qid", "question", "answer", *(f"a{i}" for i in range(5))}
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
-        lacking = needed - set(rows.fieldnames or ())
-        if lacking:
-            raise DataError(f"{path} lacks the columns {', '.join(sorted(lacking))}")
+        missing = needed - set(rows.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}")
         table = {(row["video_id"], row["qid"]): row for row in rows}
-    odd = [key for key, row in table.items() if row["answer"] not in [row[f"a{i}"] for i in range(5)]]
-    if odd:
-        raise DataError(f"{path}: the answer of question {'_'.join(odd[0])} is none of its options")
+    unknown = [key for key, row in table.items() if row["answer"] not in [row[f"a{i}"] for i in range(5)]]
+    if unknown:
+        raise DataError(f"{path}: the answer of question {'_'.join(unknown[0])} is none of its options")
     return table, ()
 
 
@@ -96,9 +103,9 @@ def _video_files(path: Path) -> dict[str, str]:
         raise DataError(f"{path} is not a JSON object of video names: {error}") from error
 
 
-def official(document: Document, items: Sequence[Item]) -> Submission | None:
+def official(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The official result files: moments {"VID_QID": [start, end]}, choices {"VID_QID": {"answer", "prediction"}}."""
-    content = document.content
+    content = file.content
     if not isinstance(content, dict):
         return None
     if set(content) == {"ground", "qa"}:  # both in one file
@@ -108,16 +115,13 @@ def official(document: Document, items: Sequence[Item]) -> Submission | None:
         choices = {key: value for key, value in content.items() if isinstance(value, dict)}
     if not _are_moments(moments) or not _are_choices(choices) or not (moments or choices):
         return None
-    by_key = {item.key: item for item in items}
-    keys = dict.fromkeys([*moments, *choices])
-    found = {}
-    for key in keys:
-        item = by_key.get(key, Item(key, key, "evidence", ""))
-        span = [Moment(float(moments[key][0]), float(moments[key][-1]))] if key in moments else []
+    by_key, collector = {item.key: item for item in items}, PredictionCollector("NExT-GQA results")
+    for key in dict.fromkeys([*moments, *choices]):
+        item = by_key.get(key, BenchmarkItem(key, key, "evidence", ""))
+        spans = [(moments[key][0], moments[key][-1])] if key in moments else []
         letter = LETTERS[choices[key]["prediction"]] if key in choices else None
-        found[key] = answer(item, moments=span, choice=letter)
-    right = {key: LETTERS[choice["answer"]] for key, choice in choices.items() if "answer" in choice}
-    return Submission("NExT-GQA results", found, right=right)
+        collector.add(item, moments=moments_from(spans), choice=letter)
+    return collector.result({key: LETTERS[entry["answer"]] for key, entry in choices.items() if "answer" in entry})
 
 
 def _are_moments(entries: Any) -> bool:
@@ -128,50 +132,36 @@ def _are_choices(entries: Any) -> bool:
     return isinstance(entries, dict) and all(isinstance(e, dict) and "prediction" in e for e in entries.values())
 
 
-def with_answers(items: Sequence[Item], right: Mapping[str, str]) -> list[Item]:
-    """Return the items, those without a right answer with that of the prediction files."""
-    return [dataclasses.replace(i, answer=right[i.key]) if not i.answer and i.key in right else i for i in items]
-
-
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """Acc@GQA and Acc@QA (where right answers are known), and mIoP and mIoU with their shares at .3 and .5."""
-    convention = scoring.convention_of(rules, tuple(CONVENTIONS), NAME)
-    asked = [(item, predictions.get(item.key)) for item in items]
-    if convention == "official":
-        asked = [(item, said) for item, said in asked if scoring.first_moment(said) is not None]
-    if not asked:
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure Acc@GQA and Acc@QA (where right answers are known), mIoP and mIoU, and their shares at .3 and .5."""
+    official = rules.convention == "official"
+    kept = [case for case in cases if case.first_moment is not None or not official]
+    if not kept:
         raise DataError("no question has a predicted moment")
-    overlaps = []
-    for item, said in asked:
-        moment = scoring.first_moment(said)
-        segments = [(m.start, m.end) for m in item.moments]
-        overlaps.append(grounded_qa.overlaps(None if moment is None else (moment.start, moment.end), segments))
-    iop, iou = np.array(overlaps).T
-    right = np.array([bool(item.answer) and scoring.strictly_right(item, said) for item, said in asked])
-    proved = right & (iop >= grounded_qa.PROOF)
-    videos = [item.video for item, _ in asked]
-    columns = {"Acc@GQA": proved, "Acc@QA": right} if any(item.answer for item, _ in asked) else {}
+    iop, iou = np.array([grounded_qa.overlaps(case.first_moment, case.item.moments) for case in kept]).T
+    right = np.array([bool(case.item.answer) and common.strictly_right(case) for case in kept])
+    columns = {}
+    if any(case.item.answer for case in kept):
+        columns = {"Acc@GQA": right & (iop >= grounded_qa.PROOF), "Acc@QA": right}
     columns |= {"mIoP": iop, "mIoU": iou}
     columns |= {f"IoP@{t:g}": iop >= t for t in grounded_qa.THRESHOLDS}
     columns |= {f"IoU@{t:g}": iou >= t for t in grounded_qa.THRESHOLDS}
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=CONVENTIONS[convention],
-        metrics=tuple(scoring.means(columns, videos, rules)),
+    scores = {case.item.key: float(score) for case, score in zip(kept, iou * right, strict=True)}
+    return Measurement(
+        metrics=common.means(columns, common.videos_of(kept), rules),
+        scores=[scores.get(case.item.key) for case in cases],
         score_name="IoU of right answers",
-        cases=tuple(Case(item, said, float(v)) for (item, said), v in zip(asked, iou * right, strict=True)),
     )
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="nextgqa",
     title="NExT-GQA",
     source="annotation datasets/nextgqa: github.com/doc-doc/NExT-GQA; videos: the NExT-QA videos linked there (VidOR)",
     licence="annotation MIT; videos YFCC-100M, Creative Commons by their owners",
-    conventions=tuple(CONVENTIONS),
+    conventions=CONVENTIONS,
     read=read,
-    score=score,
+    measure=measure,
     splits=tuple(QUESTIONS),
     formats=(official,),
     published={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +13,13 @@ import numpy as np
 
 from ...errors import DataError
 from ...types import Moment
-from .. import scoring
-from ..items import Annotations, Benchmark, Case, Item, Metric, Prediction, Rules, Scores
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, Metric, ScoringRules
 from ..metrics import world
+from . import common
 
-NAME = "world"
 FILE = "questions.jsonl"
+KINDS = ("one", "part", "repeated")  # of the queries whose moment is in the video
 TASKS = ("ground", "refer", "choose", "caption", "ask", "evidence")
-
-Counts = tuple[int, int, int]  # matches, predicted, annotated
 
 _CAPTION = re.compile(r"From <[\d.]+> to <[\d.]+>, (.+)")
 _CHOICE = re.compile(r"Question: (.*)\nOptions:\n", re.DOTALL)
@@ -37,11 +36,11 @@ def read(path: Path, split: str = "test") -> Annotations:
     return Annotations(items, () if items else (f"{source} holds no question",))
 
 
-def _item(entry: Mapping[str, Any]) -> Item:
+def _item(entry: Mapping[str, Any]) -> BenchmarkItem:
     first = entry["turns"][0]
     texts = _CAPTION.findall(first["answer"]) if entry["task"] == "caption" else [""] * len(entry["moments"])
     choice = _CHOICE.match(first["question"])
-    return Item(
+    return BenchmarkItem(
         key=entry["question_id"],
         video=entry["video_id"],
         task="evidence" if entry["task"] == "grounded" else entry["task"],
@@ -55,47 +54,37 @@ def _item(entry: Mapping[str, Any]) -> Item:
         answer=entry["letter"] or entry["answer"],
         group=f"{entry['task']} {entry['kind']}",
         tags=(entry["wording"], *(["similar"] if entry["similar"] else [])),
-        asked=tuple(entry["span"]) if entry["span"] else None,
+        time_range=tuple(entry["span"]) if entry["span"] else None,
         file=f"{entry['video_id']}.mp4",
     )
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """A figure for each task; the time figures count IoU in seconds."""
-    convention = scoring.convention_of(rules, ("ours",), NAME)
-    cases = tuple(Case(item, p, _score(item, p)) for item in items for p in [predictions.get(item.key)])
-    groups = {
-        "one": [case for case in cases if case.item.group == "ground one"],
-        "part": [case for case in cases if case.item.group == "ground part"],
-        "repeated": [case for case in cases if case.item.group == "ground repeated"],
-    } | {task: [case for case in cases if case.item.task == task] for task in TASKS}
-    one = groups["one"]
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure a figure for each task; the time figures count IoU in seconds."""
+    scores = [_score(case) for case in cases]
+    cases = [dataclasses.replace(case, score=score) for case, score in zip(cases, scores, strict=True)]
+    kinds = {kind: [case for case in cases if case.item.group == f"ground {kind}"] for kind in KINDS}
+    tasks = {task: [case for case in cases if case.item.task == task] for task in TASKS}
+    one = kinds["one"]
     metrics = [
-        *_grounding(one, rules),
+        *(common.grounding_metrics([case.score for case in one], common.videos_of(one), rules) if one else ()),
         *_mean("mIoU, similar", [case for case in one if "similar" in case.item.tags], rules),
-        *_mean("mIoU, part", groups["part"], rules),
+        *_mean("mIoU, part", kinds["part"], rules),
         *_mean("mIoU, held-out words", [case for case in one if "held_out" in case.item.tags], rules),
-        *_counted("repeated event F1", groups["repeated"], world.count_moments, rules),
-        *_absence(groups["ground"], rules),
-        *_mean("refer", groups["refer"], rules),
-        *_mean("choose", groups["choose"], rules),
-        *_counted("caption F1", groups["caption"], world.count_captions, rules),
-        *_mean("ask", groups["ask"], rules),
-        *_mean("grounded answer", groups["evidence"], rules),
+        *_f1("repeated event F1", kinds["repeated"], world.count_moments, rules),
+        *_absence(tasks["ground"], rules),
+        *_mean("refer", tasks["refer"], rules),
+        *_mean("choose", tasks["choose"], rules),
+        *_f1("caption F1", tasks["caption"], world.count_captions, rules),
+        *_mean("ask", tasks["ask"], rules),
+        *_mean("grounded answer", tasks["evidence"], rules),
     ]
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=f"IoU in seconds; words must be exact; an event is found from IoU {world.HIT_IOU} on",
-        metrics=tuple(metrics),
-        cases=cases,
-        score_name="score",
-    )
+    return Measurement(metrics, scores, score_name="score")
 
 
-def _score(item: Item, prediction: Prediction | None) -> float:
+def _score(answered: AnsweredItem) -> float:
     """Return how good one answer is, in [0, 1]."""
-    answer = prediction.answer if prediction is not None else None
+    item, answer = answered.item, answered.answer
     if answer is None:
         return 0.0
     match item.task:
@@ -104,62 +93,48 @@ def _score(item: Item, prediction: Prediction | None) -> float:
         case "ground" if len(item.moments) == 1:
             return world.first_moment_iou(answer.moments, item.moments)
         case "ground":
-            return _f1(world.count_moments(answer.moments, item.moments))
+            return world.f1_of_one(world.count_moments(answer.moments, item.moments))
         case "caption":
-            return _f1(world.count_captions(answer.moments, item.moments))
+            return world.f1_of_one(world.count_captions(answer.moments, item.moments))
         case "choose":
-            return float(scoring.strictly_right(item, prediction))
+            return float(common.strictly_right(answered))
         case "evidence":
             proof = world.first_moment_iou(answer.moments, item.moments) >= world.HIT_IOU
-            return float(proof and scoring.strictly_right(item, prediction))
+            return float(proof and common.strictly_right(answered))
         case "refer":
             return float(world.same_words(answer.text, item.answer))
     return float(world.contains_words(answer.text, item.answer))
 
 
-def _f1(counts: Counts) -> float:
-    return float(world.f1(np.array(counts, dtype=float))[0]) if any(counts[1:]) else 1.0
+def _mean(name: str, cases: Sequence[AnsweredItem], rules: ScoringRules) -> list[Metric]:
+    columns = {name: [case.score for case in cases]}
+    return common.means(columns, common.videos_of(cases), rules) if cases else []
 
 
-def _videos(cases: Sequence[Case]) -> list[str]:
-    return [case.item.video for case in cases]
-
-
-def _mean(name: str, cases: Sequence[Case], rules: Rules) -> list[Metric]:
-    return scoring.means({name: [case.score for case in cases]}, _videos(cases), rules) if cases else []
-
-
-def _grounding(cases: Sequence[Case], rules: Rules) -> list[Metric]:
-    return scoring.grounding_figures([case.score for case in cases], _videos(cases), rules) if cases else []
-
-
-def _counted(name: str, cases: Sequence[Case], count: Callable[..., Counts], rules: Rules) -> list[Metric]:
+def _f1(
+    name: str, cases: Sequence[AnsweredItem], count: Callable[..., tuple[int, int, int]], rules: ScoringRules
+) -> list[Metric]:
     if not cases:
         return []
-    columns = list(np.array([count(_moments(case), case.item.moments) for case in cases], dtype=float).T)
-    return scoring.metrics_of([name], columns, _videos(cases), rules, world.f1)
+    counts = np.array([count(case.moments, case.item.moments) for case in cases], dtype=float)
+    return common.metrics_of([name], list(counts.T), common.videos_of(cases), rules, world.f1)
 
 
-def _moments(case: Case) -> tuple[Moment, ...]:
-    return case.prediction.answer.moments if case.prediction is not None and case.prediction.answer is not None else ()
-
-
-def _absence(cases: Sequence[Case], rules: Rules) -> list[Metric]:
+def _absence(cases: Sequence[AnsweredItem], rules: ScoringRules) -> list[Metric]:
     """Return the balanced accuracy of "not in the video", where some queries are in their videos and some are not."""
     if len({bool(case.item.moments) for case in cases}) < 2:
         return []
-    answers = [case.prediction.answer if case.prediction is not None else None for case in cases]
-    counts = [world.count_absence(a, not case.item.moments) for case, a in zip(cases, answers, strict=True)]
-    columns = list(np.array(counts, dtype=float).T)
-    return scoring.metrics_of(["not in the video"], columns, _videos(cases), rules, world.balanced_accuracy)
+    counts = np.array([world.count_absence(case.answer, not case.item.moments) for case in cases], dtype=float)
+    videos = common.videos_of(cases)
+    return common.metrics_of(["not in the video"], list(counts.T), videos, rules, world.balanced_accuracy)
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="world",
     title="Synthetic world",
     source="made by: python -m grounded world --out FOLDER; annotation FOLDER/questions.jsonl, videos FOLDER/videos",
     licence="that of this project",
-    conventions=("ours",),
+    conventions={"ours": f"IoU in seconds; words must be exact; an event is found from IoU {world.HIT_IOU} on"},
     read=read,
-    score=score,
+    measure=measure,
 )

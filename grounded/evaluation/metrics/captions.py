@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...types import Moment
-from .language import Language
+from .language import LanguageScorers
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 GARBAGE = "qzxvkwjpfghm"  # one word that resembles none: the published evaluation draws 10 to 20 letters at random
@@ -56,7 +56,7 @@ class CaptionScores:
 def score_captions(
     predictions: Mapping[str, Events],
     references: Mapping[str, Sequence[Events]],
-    language: Language,
+    language: LanguageScorers,
     thresholds: Sequence[float] = THRESHOLDS,
     skip_missing: bool = False,
     garbage: str = GARBAGE,
@@ -77,11 +77,15 @@ def score_captions(
             if pairs:
                 meteor[row, column] = language.meteor(pairs)
                 cider[row, column] = language.cider(pairs)
-                recall[row, column], precision[row, column] = found_events(events, references[video], threshold)
+                recall[row, column], precision[row, column] = event_recall_and_precision(
+                    events, references[video], threshold
+                )
     return CaptionScores(videos, meteor, cider, recall, precision)
 
 
-def found_events(predicted: Events, references: Sequence[Events], threshold: float) -> tuple[float, float]:
+def event_recall_and_precision(
+    predicted: Events, references: Sequence[Events], threshold: float
+) -> tuple[float, float]:
     """Return (recall, precision): the share of events that some other event meets with IoU above ``threshold``.
 
     Each the best over the annotators. Above, not at least: the published evaluation is stricter here than for language.
@@ -126,7 +130,7 @@ def soda_scores(gains: np.ndarray) -> tuple[float, float, float]:
 def score_soda(
     predictions: Mapping[str, Events],
     references: Mapping[str, Sequence[Events]],
-    language: Language,
+    language: LanguageScorers,
     several: str = "merged",
     skip_missing: bool = False,
 ) -> tuple[tuple[str, ...], np.ndarray]:
@@ -147,13 +151,13 @@ def score_soda(
             annotators = [[event for events in annotators for event in events]]
         if several != "best":
             annotators = [sorted(events, key=lambda event: event.start) for events in annotators]
-        found = np.array([soda_scores(_gains(events, annotated, language)) for annotated in annotators])
-        if found.size:
-            scores[row] = found.mean(axis=0) if several == "mean" else found[found[:, 2].argmax()]
+        each = np.array([soda_scores(_gains(events, annotated, language)) for annotated in annotators])
+        if each.size:
+            scores[row] = each.mean(axis=0) if several == "mean" else each[each[:, 2].argmax()]
     return videos, scores
 
 
-def _gains(predicted: Events, annotated: Events, language: Language) -> np.ndarray:
+def _gains(predicted: Events, annotated: Events, language: LanguageScorers) -> np.ndarray:
     if not predicted or not annotated:
         return np.zeros((len(annotated), len(predicted)))
     overlaps = np.array([[event_iou(p, r) for p in predicted] for r in annotated])

@@ -99,5 +99,5 @@ def score(
         answered = [moment.start, moment.end]
     if convention.swap:
         answered.sort()
-    found = iou(answered, annotated)
-    return found if convention.decimals is None else round(found, convention.decimals)
+    overlap = iou(answered, annotated)
+    return overlap if convention.decimals is None else round(overlap, convention.decimals)

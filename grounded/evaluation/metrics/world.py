@@ -70,6 +70,11 @@ def f1(counts: np.ndarray) -> np.ndarray:
     return 2 * ratio(np.stack([counts[..., 0], counts[..., 1] + counts[..., 2]], axis=-1))
 
 
+def f1_of_one(counts: tuple[int, int, int]) -> float:
+    """Return F1 of one answer; 1 where nothing is there and nothing was predicted."""
+    return float(f1(np.array(counts, dtype=float))[0]) if any(counts) else 1.0
+
+
 def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     """Return the mean (..., 1) of the two shares right, of what is there and what is not; from `count_absence` sums."""
     return (ratio(counts[..., :2]) + ratio(counts[..., 2:])) / 2
