@@ -6,9 +6,10 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from .. import time_tokens
-from .items import BenchmarkItem, PredictionFile, PredictionSet
+from .items import BenchmarkItem, PredictionSet
 from .predictions import PredictionCollector, moments_from, records
 
 
@@ -30,9 +31,9 @@ def _plain(sentence: str) -> str:
     return " ".join(sentence.lower().split()).rstrip(" .")
 
 
-def authors(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def authors(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """Grounded-VideoLLM's JSON: a list of {vid, query, pred_text with temporal tokens, duration in seconds}."""
-    entries = records(file, "vid", "query", "pred_text", "duration")
+    entries = records(content, "vid", "query", "pred_text", "duration")
     if entries is None:
         return None
     finder, collector = ItemFinder(items), PredictionCollector("Grounded-VideoLLM JSON")
@@ -44,9 +45,8 @@ def authors(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionS
     return collector.result()
 
 
-def lmms_eval(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def lmms_eval(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """lmms-eval's JSON: an object of "video>>>sentence>>>[start, end]" to the answer's text, times in seconds."""
-    content = file.content
     if not isinstance(content, dict) or not content or any(key.count(">>>") != 2 for key in content):
         return None
     finder, collector = ItemFinder(items), PredictionCollector("lmms-eval JSON")
@@ -57,9 +57,9 @@ def lmms_eval(file: PredictionFile, items: Sequence[BenchmarkItem]) -> Predictio
     return collector.result()
 
 
-def vtimellm_log(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def vtimellm_log(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """VTimeLLM's log: JSON Lines of {video_id, task, answer, info: {sentence_id}}, times in hundredths of the video."""
-    entries = records(file, "video_id", "task", "answer")
+    entries = records(content, "video_id", "task", "answer")
     if entries is None:
         return None
     by_number: dict[tuple[str, int], BenchmarkItem] = {}
@@ -79,12 +79,12 @@ def vtimellm_log(file: PredictionFile, items: Sequence[BenchmarkItem]) -> Predic
     return collector.result()
 
 
-def timed_lines(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def timed_lines(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """Lines in Charades-STA's own form, with predicted times: "VID start end##sentence"."""
-    if not isinstance(file.content, str) or "##" not in file.content:
+    if not isinstance(content, str) or "##" not in content:
         return None
     finder, collector = ItemFinder(items), PredictionCollector("Charades-STA lines")
-    for line in filter(str.strip, file.content.splitlines()):
+    for line in filter(str.strip, content.splitlines()):
         times, _, sentence = line.partition("##")
         video, start, end = times.split()
         collector.add(finder.find(video, sentence), moments=moments_from([(start, end)]))

@@ -101,14 +101,6 @@ class Annotations:
 
 
 @dataclass(frozen=True)
-class PredictionFile:
-    """The content of a prediction file: a JSON value (of JSON Lines the list), or else its text."""
-
-    path: Path
-    content: Any
-
-
-@dataclass(frozen=True)
 class PredictionSet:
     """Predictions read from files: by item key, with the ``format`` they were in.
 
@@ -121,8 +113,8 @@ class PredictionSet:
     right: Mapping[str, str] = field(default_factory=dict)
 
 
-# Returns None where the file is in another format.
-FormatReader = Callable[[PredictionFile, Sequence[BenchmarkItem]], PredictionSet | None]
+# Takes the content of a file, which is a JSON value or else text, and returns None where that is in another format.
+FormatReader = Callable[[Any, Sequence[BenchmarkItem]], PredictionSet | None]
 
 
 @dataclass(frozen=True)

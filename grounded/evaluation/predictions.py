@@ -6,13 +6,14 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .. import files, time_tokens
 from ..errors import DataError
 from ..types import Answer, Moment
-from .items import Benchmark, BenchmarkItem, Prediction, PredictionFile, PredictionSet
+from .items import Benchmark, BenchmarkItem, Prediction, PredictionSet
 
 OURS = "grounded JSON Lines"
 
@@ -82,8 +83,8 @@ def _json_lines(path: Path, text: str) -> list[Any]:
     return values
 
 
-def load(path: Path) -> PredictionFile:
-    """Read a file as JSON, JSON Lines (a list of values) or text, whichever it is.
+def load(path: Path) -> Any:
+    """Return the content of a file: a JSON value, the list of values of JSON Lines, or text.
 
     Raises:
         DataError: the file cannot be read, or is empty.
@@ -94,27 +95,23 @@ def load(path: Path) -> PredictionFile:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not text.strip():
         raise DataError(f"{path} is empty")
-    try:
-        return PredictionFile(path, json.loads(text))
-    except json.JSONDecodeError:
-        pass
-    try:
-        return PredictionFile(path, _json_lines(path, text) or text)
-    except DataError:
-        return PredictionFile(path, text)
+    with suppress(json.JSONDecodeError):
+        return json.loads(text)
+    with suppress(DataError):
+        return _json_lines(path, text) or text
+    return text
 
 
-def records(file: PredictionFile, *fields: str) -> list[dict[str, Any]] | None:
-    """Return the file as a list of objects that all have ``fields``, or None if it is something else.
+def records(content: Any, *fields: str) -> list[dict[str, Any]] | None:
+    """Return the content of a file as a list of objects that all have ``fields``, or None if it is something else.
 
     One object alone is a list of one: a JSON Lines file of one line looks like it.
     """
-    content = [file.content] if isinstance(file.content, dict) else file.content
-    if not isinstance(content, list) or not content:
+    entries = [content] if isinstance(content, dict) else content
+    if not isinstance(entries, list) or not entries:
         return None
-    if any(not isinstance(entry, dict) or any(name not in entry for name in fields) for entry in content):
-        return None
-    return content
+    all_there = all(isinstance(entry, dict) and entry.keys() >= set(fields) for entry in entries)
+    return entries if all_there else None
 
 
 def read(paths: Sequence[Path], benchmark: Benchmark, items: Sequence[BenchmarkItem]) -> PredictionSet:
@@ -123,7 +120,7 @@ def read(paths: Sequence[Path], benchmark: Benchmark, items: Sequence[BenchmarkI
     Raises:
         DataError: a file is in no known format, or names no question of the benchmark.
     """
-    parts = [_read_one(load(path), benchmark, items) for path in paths]
+    parts = [_read_one(path, benchmark, items) for path in paths]
     predictions: dict[str, Prediction] = {}
     for part in parts:
         for key, prediction in part.predictions.items():
@@ -144,21 +141,22 @@ def read(paths: Sequence[Path], benchmark: Benchmark, items: Sequence[BenchmarkI
     )
 
 
-def _read_one(file: PredictionFile, benchmark: Benchmark, items: Sequence[BenchmarkItem]) -> PredictionSet:
-    ours = records(file, "key", "task")
+def _read_one(path: Path, benchmark: Benchmark, items: Sequence[BenchmarkItem]) -> PredictionSet:
+    content = load(path)
+    ours = records(content, "key", "task")
     if ours is not None:
         return PredictionSet(OURS, {str(record["key"]): from_record(record) for record in ours})
     for reader in benchmark.formats:
         try:
-            predictions = reader(file, items)
-        except DataError:
-            raise
+            predictions = reader(content, items)
+        except DataError as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise DataError(f"{file.path} begins like a prediction file, but cannot be read: {error!r}") from error
+            raise DataError(f"{path} begins like a prediction file, but cannot be read: {error!r}") from error
         if predictions is not None:
             return predictions
     known = [OURS, *(str(reader.__doc__).split("\n")[0].rstrip(".") for reader in benchmark.formats)]
-    raise DataError(f"{file.path} is in no format known for {benchmark.title}; known are: " + "; ".join(known))
+    raise DataError(f"{path} is in no format known for {benchmark.title}; known are: " + "; ".join(known))
 
 
 def _merge(first: Prediction | None, second: Prediction) -> Prediction:

@@ -10,7 +10,7 @@ import math
 import re
 import string
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from .items import AnsweredItem, Benchmark, Metric, Scores
 WORST = 20
 MAX_LISTED = 200  # unanswered questions
 MAX_ROWS = 60  # of a chart
-MAX_MOMENTS = 10  # in words; the timeline shows all
 
 _MOMENT_EDGES = (0, 2, 5, 10, 20, 40, 80, math.inf)  # seconds
 _VIDEO_EDGES = (0, 15, 30, 60, 120, 240, 600, math.inf)
@@ -108,7 +107,8 @@ def page(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
         _head(scores, benchmark, model),
         charts=_charts(scores),
         unanswered=[*scores.errors.items(), *((key, "no prediction") for key in scores.missing)],
-        worst=[_worst_case(case) for case in worst_cases(scores)],
+        worst=[(case, *_timeline(case)) for case in worst_cases(scores)],
+        letters=string.ascii_uppercase,
     )
 
 
@@ -198,47 +198,16 @@ def worst_cases(scores: Scores, count: int = WORST) -> list[AnsweredItem]:
     return list(worst.values())[:count]
 
 
-def _worst_case(case: AnsweredItem) -> dict[str, Any]:
-    """Return what the page shows of a case: ``lines`` of (class, text), and ``lanes`` as `_lanes` makes them."""
-    item, lanes = case.item, _lanes(case)
-    return {
-        "question": item.question if item.task != "caption" else "",
-        "video": item.video,
-        "score": case.score,
-        "lines": [*_annotated_lines(case), *_answer_lines(case)],
-        "lanes": lanes if item.moments or case.moments else [],
-        "end": max([case.duration or 0.0, *(moment.end for _, _, moments in lanes for moment in moments)]),
-    }
-
-
-def _annotated_lines(case: AnsweredItem) -> Iterator[tuple[str, str]]:
-    """Yield the options with their probabilities, or the right text, and the annotated moments."""
-    item, answer = case.item, case.answer
-    probabilities = {option.letter: option.score for option in answer.options} if answer else {}
-    for letter, option in zip(string.ascii_uppercase, item.options, strict=False):
-        mark = "right" if letter == item.answer else "wrong" if answer and letter == answer.choice else ""
-        probability = probabilities.get(letter)
-        yield mark, f"({letter}) {option}" + ("" if probability is None else f" {probability:.0%}")
-    if item.answer and not item.options:
-        yield "right", item.answer
-    yield from (("right", _in_words(moment)) for moment in item.moments)
-
-
-def _answer_lines(case: AnsweredItem) -> Iterator[tuple[str, str]]:
-    if case.answer is not None and case.answer.text:
-        yield "wrong", case.answer.text
-    else:
-        yield from (("wrong", _in_words(moment)) for moment in case.moments[:MAX_MOMENTS])
-
-
-def _lanes(case: AnsweredItem) -> list[tuple[str, str, list[Moment]]]:
-    """Return (label, class, moments) of annotators and answer; moments that overlap have lanes of their own."""
+def _timeline(case: AnsweredItem) -> tuple[list[tuple[str, str, list[Moment]]], float]:
+    """Return lanes of (label, class, moments) of annotators and answer, and the second at which they end."""
     rows = [("annotated", "truth", moments) for moments in (case.item.moments, *case.item.more_references)]
-    return [
+    rows.append(("answered", "answer", case.moments))
+    lanes = [
         (label if number == 0 else "", kind, lane)
-        for label, kind, moments in [*rows, ("answered", "answer", case.moments)]
+        for label, kind, moments in rows
         for number, lane in enumerate(split_overlapping(moments))
     ]
+    return lanes, max([case.duration or 0.0, *(moment.end for _, _, moments in rows for moment in moments)])
 
 
 def split_overlapping(moments: Sequence[Moment]) -> list[list[Moment]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...prompts import CAPTION
 from ..items import (
@@ -12,7 +13,6 @@ from ..items import (
     Benchmark,
     BenchmarkItem,
     Measurement,
-    PredictionFile,
     PredictionSet,
     ScoringRules,
 )
@@ -44,9 +44,8 @@ def read(path: Path, split: str = "val_2") -> Annotations:
     return Annotations(tuple(items), notes)
 
 
-def official(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The challenge's JSON: {"results": {video: [{"sentence", "timestamp": [start, end]}]}}."""
-    content = file.content
     if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
         return None
     by_video, collector = {item.video: item for item in items}, PredictionCollector("ActivityNet Captions results")

@@ -98,6 +98,25 @@ def measure_grounding(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Mea
     return Measurement(grounding_metrics(ious, videos, rules), ious, "IoU", baselines)
 
 
+def measure_choice(
+    cases: Sequence[AnsweredItem],
+    rules: ScoringRules,
+    right: np.ndarray,
+    counted: np.ndarray,
+    more: Sequence[Metric] = (),
+) -> Measurement:
+    """Measure accuracy: by the convention's rule over the ``counted`` questions, ``more``, strictly, and by group."""
+    videos = videos_of(cases)
+    strict = np.array([strictly_right(case) for case in cases])
+    metrics = [
+        *metrics_of(["accuracy"], [right * counted, counted], videos, rules),
+        *more,
+        *means({"accuracy (strict)": strict}, videos, rules),
+        *means_by_group(right, cases, rules),
+    ]
+    return Measurement(metrics, strict.tolist())
+
+
 def strictly_right(case: AnsweredItem) -> bool:
     """Say whether an answer names the right option: its words by `strict_letter`; without words, the letter chosen."""
     if case.answer is None:

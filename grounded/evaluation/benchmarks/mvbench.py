@@ -18,7 +18,6 @@ from ..items import (
     Benchmark,
     BenchmarkItem,
     Measurement,
-    PredictionFile,
     PredictionSet,
     ScoringRules,
 )
@@ -112,22 +111,21 @@ def _item(task: str, number: int, entry: Mapping[str, Any]) -> BenchmarkItem:
     )
 
 
-def official(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The published evaluation's JSON: {"acc_dict": {task: …}, "res_list": [{"pred", "gt"}]}, in its tasks' order."""
-    content = file.content
     if not isinstance(content, dict) or not isinstance(content.get("res_list"), list) or "acc_dict" not in content:
         return None
     tasks, results = list(content["acc_dict"]), content["res_list"]
     ordered = [item for task in tasks for item in items if item.group == task]
     if len(ordered) != len(results):
         raise DataError(
-            f"{file.path} holds {len(results)} results for the tasks {', '.join(tasks)}, and the annotation"
-            f" {len(ordered)} questions; its results can only be told apart by their order"
+            f"there are {len(results)} results for the tasks {', '.join(tasks)}, and {len(ordered)} questions; results"
+            " can only be told apart by their order"
         )
     collector = PredictionCollector("MVBench results")
     for item, result in zip(ordered, results, strict=True):
         if not str(result["gt"]).startswith(f"({item.answer})"):
-            raise DataError(f"{file.path}: the answer to {item.key} should be {item.answer}, not {result['gt']!r}")
+            raise DataError(f"the answer to {item.key} should be {item.answer}, not {result['gt']!r}")
         collector.add(item, str(result["pred"]))
     return collector.result()
 
@@ -138,14 +136,7 @@ def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
     counted = np.ones(len(cases))
     if rules.convention == "lmms-eval":
         counted = np.array([bool(common.written_choice(case)) for case in cases], dtype=float)
-    strict = np.array([common.strictly_right(case) for case in cases])
-    videos = common.videos_of(cases)
-    metrics = [
-        *common.metrics_of(["accuracy"], [right * counted, counted], videos, rules),
-        *common.means({"accuracy (strict)": strict}, videos, rules),
-        *common.means_by_group(right, cases, rules),
-    ]
-    return Measurement(metrics, strict.tolist())
+    return common.measure_choice(cases, rules, right, counted)
 
 
 def _right(case: AnsweredItem, convention: str) -> bool:

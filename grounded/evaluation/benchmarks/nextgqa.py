@@ -19,7 +19,6 @@ from ..items import (
     Benchmark,
     BenchmarkItem,
     Measurement,
-    PredictionFile,
     PredictionSet,
     ScoringRules,
 )
@@ -103,9 +102,8 @@ def _video_files(path: Path) -> dict[str, str]:
         raise DataError(f"{path} is not a JSON object of video names: {error}") from error
 
 
-def official(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The official result files: moments {"VID_QID": [start, end]}, choices {"VID_QID": {"answer", "prediction"}}."""
-    content = file.content
     if not isinstance(content, dict):
         return None
     if set(content) == {"ground", "qa"}:  # both in one file

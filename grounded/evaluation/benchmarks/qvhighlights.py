@@ -19,7 +19,6 @@ from ..items import (
     BenchmarkItem,
     Measurement,
     Metric,
-    PredictionFile,
     PredictionSet,
     ScoringRules,
 )
@@ -64,9 +63,9 @@ def _item(entry: Mapping[str, Any]) -> BenchmarkItem:
     )
 
 
-def submission(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def submission(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The submission's JSON Lines: {qid, pred_relevant_windows: [[start, end, score]], pred_saliency_scores}."""
-    entries = records(file, "qid", "pred_relevant_windows")
+    entries = records(content, "qid", "pred_relevant_windows")
     if entries is None:
         return None
     by_key, collector = {item.key: item for item in items}, PredictionCollector("QVHighlights submission")

@@ -20,7 +20,6 @@ from ..items import (
     Benchmark,
     BenchmarkItem,
     Measurement,
-    PredictionFile,
     PredictionSet,
     ScoringRules,
 )
@@ -88,9 +87,9 @@ def _item(entry: Mapping[str, Any]) -> BenchmarkItem:
     )
 
 
-def official(file: PredictionFile, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The result template: a JSON list of videos whose questions have a "response"."""
-    entries = records(file, "questions")
+    entries = records(content, "questions")
     if entries is None:
         return None
     by_key, collector = {item.key: item for item in items}, PredictionCollector("Video-MME results")
@@ -105,15 +104,12 @@ def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
     right = np.array([letter == case.item.answer for letter, case in zip(letters, cases, strict=True)])
     answered = np.array([bool(letter) for letter in letters], dtype=float)
     counted = answered if rules.convention.startswith("official") else np.ones(len(cases))
-    strict = np.array([common.strictly_right(case) for case in cases])
     videos = common.videos_of(cases)
-    metrics = [
-        *common.metrics_of(["accuracy"], [right, counted], videos, rules),
+    more = [
         *common.metrics_of(["accuracy (answered)"], [right, answered], videos, rules),
-        *common.means({"accuracy (all)": right, "accuracy (strict)": strict}, videos, rules),
-        *common.means_by_group(right, cases, rules),
+        *common.means({"accuracy (all)": right}, videos, rules),
     ]
-    return Measurement(metrics, strict.tolist())
+    return common.measure_choice(cases, rules, right, counted, more)
 
 
 def _letter(case: AnsweredItem, convention: str) -> str:

@@ -17,7 +17,6 @@ from .language import LanguageScorers
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 GARBAGE = "qzxvkwjpfghm"  # one word that resembles none: the published evaluation draws 10 to 20 letters at random
-GARBAGE_2018 = "abc123!@#"  # of the evaluation before 9d4045a; several tokens, so METEOR comes out lower
 
 Events = Sequence[Moment]
 
@@ -30,15 +29,15 @@ def event_iou(first: Moment, second: Moment) -> float:
     return common / (min(hull, total) + 1e-8)
 
 
-def pairs_at(predicted: Events, references: Sequence[Events], threshold: float, garbage: str = GARBAGE) -> list[tuple]:
+def pairs_at(predicted: Events, references: Sequence[Events], threshold: float) -> list[tuple]:
     """Return (prediction, reference) texts: each prediction with every reference event of at least this IoU.
 
-    The events of all annotators are pooled. A prediction that meets none is paired with ``garbage``.
+    The events of all annotators are pooled. A prediction that meets none is paired with `GARBAGE`.
     """
     pairs = []
     for event in predicted:
         met = [r.text for events in references for r in events if event_iou(event, r) >= threshold]
-        pairs += [(event.text, text) for text in met or [garbage]]
+        pairs += [(event.text, text) for text in met or [GARBAGE]]
     return pairs
 
 
@@ -57,9 +56,7 @@ def score_captions(
     predictions: Mapping[str, Events],
     references: Mapping[str, Sequence[Events]],
     language: LanguageScorers,
-    thresholds: Sequence[float] = THRESHOLDS,
     skip_missing: bool = False,
-    garbage: str = GARBAGE,
 ) -> CaptionScores:
     """Score captions against one or more annotators.
 
@@ -67,13 +64,13 @@ def score_captions(
     that was not predicted counts 0, or is left out (``skip_missing``); one without captions counts 0.
     """
     videos = tuple(v for v in references if v in predictions or not skip_missing)
-    language.prepare([garbage, *_texts(predictions, references)])
-    shape = (len(videos), len(thresholds))
+    language.prepare([GARBAGE, *_texts(predictions, references)])
+    shape = (len(videos), len(THRESHOLDS))
     meteor, cider, recall, precision = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for row, video in enumerate(videos):
         events = predictions.get(video, ())
-        for column, threshold in enumerate(thresholds):
-            pairs = pairs_at(events, references[video], threshold, garbage)
+        for column, threshold in enumerate(THRESHOLDS):
+            pairs = pairs_at(events, references[video], threshold)
             if pairs:
                 meteor[row, column] = language.meteor(pairs)
                 cider[row, column] = language.cider(pairs)
@@ -98,31 +95,21 @@ def event_recall_and_precision(
     return float(best[0]), float(best[1])
 
 
-def soda_alignment(gains: np.ndarray) -> tuple[float, list[tuple[int, int]]]:
-    """Return the greatest sum of ``gains`` (references, predictions) over pairs in the same order, and these pairs."""
+def soda_alignment(gains: np.ndarray) -> float:
+    """Return the greatest sum of ``gains`` (references, predictions) over pairs in the same order."""
     rows, columns = gains.shape
     best = np.zeros((rows + 1, columns + 1))
     for i in range(rows):
         for j in range(columns):
             best[i + 1, j + 1] = max(best[i, j + 1], best[i + 1, j], best[i, j] + gains[i, j])
-    pairs = []
-    i, j = rows, columns
-    while i and j:
-        if best[i, j] == best[i - 1, j]:
-            i -= 1
-        elif best[i, j] == best[i, j - 1]:
-            j -= 1
-        else:
-            i, j = i - 1, j - 1
-            pairs.append((i, j))
-    return float(best[rows, columns]), pairs[::-1]
+    return float(best[rows, columns])
 
 
 def soda_scores(gains: np.ndarray) -> tuple[float, float, float]:
     """Return (precision, recall, F1) of one video from its ``gains`` (references, predictions): IoU × METEOR."""
     if not gains.size:
         return 0.0, 0.0, 0.0
-    total, _ = soda_alignment(gains)
+    total = soda_alignment(gains)
     precision, recall = total / gains.shape[1], total / gains.shape[0]
     return precision, recall, 2 * precision * recall / (precision + recall) if total > 0 else 0.0
 
