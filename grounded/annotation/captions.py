@@ -12,8 +12,8 @@ from typing import Any
 from .. import video as video_file
 from ..errors import DataError
 from ..evaluation.benchmarks import activitynet, qvhighlights
-from ..evaluation.items import BenchmarkItem
-from ..evaluation.videos import VideoFolder
+from ..evaluation.items import Item
+from ..evaluation.videos import Folder
 from ..types import Moment
 from .items import Captioned
 
@@ -33,11 +33,11 @@ def read(path: Path, form: str, videos: Path | None = None) -> tuple[tuple[Capti
     """
     if form not in FORMATS:
         raise DataError(f"{form!r} is no format of captions; there are {', '.join(FORMATS)}")
-    folder = VideoFolder(videos) if videos is not None else None
+    folder = Folder(videos) if videos is not None else None
     raw, notes = FORMATS[form](path)
     found, empty, guessed = [], 0, 0
     for key, known, events, file in raw:
-        place = folder.find(BenchmarkItem(key, key, "ground", "", file=file)) if folder else None
+        place = folder.find(Item(key, key, "ground", "", file=file)) if folder else None
         measured = video_file.probe(place).duration if place is not None and known is None else known
         guessed += measured is None
         duration = _checked(key, measured if measured is not None else max((e.end for e in events), default=0.0))
@@ -69,7 +69,7 @@ def _checked(key: str, duration: float) -> float:
     return duration
 
 
-def _sentences(items: Iterable[BenchmarkItem]) -> tuple[list[Raw], tuple[str, ...]]:
+def _sentences(items: Iterable[Item]) -> tuple[list[Raw], tuple[str, ...]]:
     """Return the sentences of a benchmark's items; one shown at several moments has no one proof and is left out."""
     durations: dict[str, float | None] = {}
     events: dict[str, list[Moment]] = {}

@@ -9,13 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-import pytest
-from typer.testing import CliRunner
-
-from grounded.command import program
-from grounded.evaluation import cli, report
-from grounded.evaluation.benchmarks import BENCHMARKS, find
-from grounded.evaluation.items import AnsweredItem, BenchmarkItem, Metric, Prediction, Scores, ScoringRules
+from grounded.evaluation import report
+from grounded.evaluation.benchmarks import find
+from grounded.evaluation.items import AnsweredItem, BenchmarkItem, Metric, Prediction, Scores
 from grounded.evaluation.predictions import make_prediction
 from grounded.evaluation.scoring import write_report
 from grounded.types import Answer, Moment, Option
@@ -166,25 +162,6 @@ def test_counts_and_failures_stand_beside_the_numbers() -> None:
     assert "1 have no prediction and count as not answered." in lines
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_published_scores_are_named_as_ours_so_that_they_stand_in_the_same_row(name: str) -> None:
-    known = BENCHMARKS[name]
-    expected = {
-        "charades-sta": 4, "activitynet": 4, "activitynet-captions": 2, "nextgqa": 3, "mvbench": 1, "videomme": 1,
-    }  # fmt: skip
-    assert {len(column) for column in known.published.values()} == ({expected[name]} if name in expected else set())
-    item = BenchmarkItem("a", "a", "ground", "q", 9.0, (Moment(0, 5),), options=("x", "y"), answer="A", group="g")
-    if known.needs_java:
-        return
-    metrics = {
-        metric.name
-        for metric in known.score(
-            [item], {"a": make_prediction(item, "A", [Moment(0, 5)], "A")}, ScoringRules()
-        ).metrics
-    }
-    assert all(set(column) <= metrics for column in known.published.values())
-
-
 def _timeline_of(moments: tuple[Moment, ...], events: tuple[Moment, ...] = (), task: str = "ground") -> list[Element]:
     """Return the rectangles in the timeline of an answer about a video of ten seconds."""
     item = BenchmarkItem("k", "v", task, "q", 10.0, events)
@@ -219,28 +196,3 @@ def test_the_report_is_three_files(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "new/folder/scores.json").read_text())
     assert content["metrics"]["R1@0.5"] == {"value": 27.8226, "low": 25.94, "high": 29.76}
     assert content["missing"] == ["missing"] and content["errors"] == {"broken": EVIL}
-
-
-def _score_command(*arguments: str) -> tuple[int, str, str]:
-    app = program(cli.score)
-    done = CliRunner().invoke(app, list(arguments))
-    return done.exit_code, done.stdout, done.stderr
-
-
-def test_the_command_scores_a_file_prints_the_table_and_writes_the_report(tmp_path: Path) -> None:
-    (tmp_path / "charades_sta_test.txt").write_text("AAAAA 0.0 10.0##a person\nBBBBB 0.0 10.0##a dog\n")
-    (tmp_path / "mine.txt").write_text("AAAAA 0 10##a person\n")
-    arguments = ["charades-sta", "--annotations", str(tmp_path), "--predictions", str(tmp_path / "mine.txt")]
-    code, out, _ = _score_command(*arguments, "--report", str(tmp_path / "report"))
-    assert code == 0 and re.search(r"mIoU +50\.000", out) and "1 have no prediction" in out
-    assert (tmp_path / "report/report.html").exists()
-    code, out, _ = _score_command(*arguments, "--json", "--convention", "vtimellm")
-    assert code == 0 and json.loads(out)["convention"] == "vtimellm"
-    code, _, err = _score_command(*arguments, "--convention", "mine")
-    assert code == 1 and err.startswith("error: Charades-STA knows the conventions")
-
-
-def test_the_benchmarks_are_listed_with_their_licences() -> None:
-    app = program(cli.benchmarks)
-    out = CliRunner().invoke(app, []).stdout
-    assert all(known.licence in out and known.source in out for known in BENCHMARKS.values())

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
-from grounded.errors import DataError
-from grounded.evaluation.benchmarks import activitynet_captions, find
-from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
-from grounded.evaluation.metrics import captions, language
+from grounded.evaluation.metrics import captions
 from grounded.evaluation.metrics.language import LanguageScorers
-from grounded.evaluation.predictions import make_prediction
-from grounded.evaluation.scoring import check_rules, score_files
 from grounded.types import Moment
 from tests.evaluation.shared import need, needs_java
 
-CAPTIONS = find("activitynet-captions")
-
 Events = dict[str, list[Moment]]
-
-
-@pytest.fixture(scope="module")
-def scorers() -> Iterator[LanguageScorers]:
-    with LanguageScorers() as started:
-        yield started
 
 
 def _annotated(*names: str) -> dict[str, list[list[Moment]]]:
@@ -99,33 +84,6 @@ def test_the_mean_of_two_annotators_is_that_of_their_two_scores(scorers: Languag
     np.testing.assert_allclose(together.mean(axis=0), np.mean(alone, axis=0))
 
 
-@needs_java
-def test_every_pair_has_the_official_tokens_meteor_and_cider(scorers: LanguageScorers) -> None:
-    vectors = json.loads(need("activitynet_captions", "meteor_vectors.json").read_text())
-    pairs = [(pair["hyp"], pair["ref"]) for pair in vectors["pairs"]]
-    scorers.prepare(text for pair in pairs for text in pair)
-    for pair in vectors["pairs"]:
-        assert scorers.tokens(pair["hyp"]) == pair["hyp_tok"]
-        assert scorers.tokens(pair["ref"]) == pair["ref_tok"]
-    swapped = [(reference, hypothesis) for hypothesis, reference in pairs]
-    assert scorers.meteor_each(pairs) == pytest.approx([p["meteor_hyp_vs_ref"] for p in vectors["pairs"]])
-    assert scorers.meteor_each(swapped) == pytest.approx([p["meteor_swapped_as_SODA"] for p in vectors["pairs"]])
-    assert scorers.meteor(pairs) == pytest.approx(vectors["meteor_aggregate"])
-    assert scorers.meteor(swapped) == pytest.approx(vectors["meteor_aggregate_swapped"])
-    assert scorers.cider(pairs) == pytest.approx(vectors["cider"])
-
-
-@needs_java
-def test_odd_texts_neither_stop_meteor_nor_shift_the_lines(scorers: LanguageScorers) -> None:
-    texts = ["", "…", "a\nb\u2028c\rd", "one ||| two ||| three", "EVAL ||| x", "a dog"]
-    scorers.prepare(texts)
-    assert scorers.tokens("a\nb\u2028c\rd") == "a b c d"
-    assert scorers.tokens("a dog") == "a dog"
-    scores = scorers.meteor_each([(text, "a dog") for text in texts] + [("a dog", text) for text in texts])
-    assert scores[0] == scores[6] == 0.0 and scores[5] == scores[11] == 1.0
-    assert all(0 <= score <= 1 for score in scores)
-
-
 def _vectors() -> list[dict[str, Any]]:
     return json.loads(need("activitynet_captions", "soda_c_matrices_12videos.json").read_text())["videos"]
 
@@ -185,70 +143,3 @@ def test_a_caption_that_meets_no_event_is_paired_with_garbage() -> None:
 def test_iou_exactly_at_the_threshold_misses_because_of_the_published_epsilon() -> None:
     assert captions.event_iou(Moment(0, 10), Moment(0, 5)) < 0.5
     assert captions.event_iou(Moment(0, 0), Moment(0, 0)) == 0.0
-
-
-class SameWords:
-    """Scorers that need no Java: METEOR and CIDEr are the share of pairs with the same words."""
-
-    def __enter__(self) -> SameWords:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def prepare(self, texts: Iterable[str]) -> None: ...
-
-    def meteor_each(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        return [float(hypothesis == reference) for hypothesis, reference in pairs]
-
-    def meteor(self, pairs: Sequence[tuple[str, str]]) -> float:
-        return float(np.mean(self.meteor_each(pairs)))
-
-    cider = meteor
-
-
-@pytest.mark.parametrize(
-    ("rules", "missing", "unreadable"),
-    [(ScoringRules(), 0.0, 0.0), (ScoringRules(missing="skip"), None, 0.0), (ScoringRules("vtimellm"), None, 0.0)],
-)
-def test_a_missing_video_counts_0_or_is_skipped_and_an_unreadable_one_always_counts(
-    monkeypatch: pytest.MonkeyPatch, rules: ScoringRules, missing: float | None, unreadable: float
-) -> None:
-    monkeypatch.setattr(activitynet_captions, "LanguageScorers", SameWords)
-    event = Moment(0, 10, text="a man climbs a wall")
-    items = [
-        BenchmarkItem(name, name, "caption", "captions", 20.0, (event,)) for name in ("said", "missing", "unreadable")
-    ]
-    found = {
-        "said": make_prediction(items[0], moments=[event]),
-        "unreadable": Prediction("unreadable", error="damaged"),
-    }
-    counted = [100.0, *([] if missing is None else [missing]), unreadable]
-    scores = CAPTIONS.score(items, found, rules)
-    for name in ("METEOR", "CIDEr", "SODA_c", "Recall", "Precision"):
-        assert scores.value(name) == pytest.approx(np.mean(counted))
-    assert scores.errors == {"unreadable": "damaged"} and scores.missing == ("missing",)
-
-
-@needs_java
-def test_the_official_submission_has_the_official_scores_and_intervals(
-    monkeypatch: pytest.MonkeyPatch, scorers: LanguageScorers
-) -> None:
-    monkeypatch.setattr(activitynet_captions, "LanguageScorers", lambda: nullcontext(scorers))
-    folder = need("activitynet_captions", "sub60_val2.json").parent
-    scores = score_files(CAPTIONS, [folder / "sub60_bmt_val1.json"], folder / "sub60_val2.json")
-    assert [f"{scores.value(name):.4f}" for name in ("SODA_c", "METEOR", "CIDEr")] == ["3.7771", "4.6171", "11.5164"]
-    assert "the predictions are ActivityNet Captions results" in scores.notes
-    meteor = scores.metrics[1]
-    assert meteor.low is not None and meteor.high is not None and meteor.low < meteor.value < meteor.high
-
-
-def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language.shutil, "which", lambda name: None)
-    with pytest.raises(DataError, match=r"need Java, and there is no 'java' on the PATH: install a Java runtime"):
-        check_rules(CAPTIONS, ScoringRules())
-
-
-def test_a_java_that_does_not_run_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language.shutil, "which", lambda name: "/bin/false")
-    with pytest.raises(DataError, match="/bin/false does not run"):
-        check_rules(CAPTIONS, ScoringRules())

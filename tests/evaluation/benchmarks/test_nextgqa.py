@@ -12,15 +12,17 @@ import pytest
 from grounded.errors import DataError
 from grounded.evaluation.benchmarks import find, nextgqa
 from grounded.evaluation.items import ScoringRules
-from grounded.evaluation.metrics.grounded_qa import overlaps
 from grounded.evaluation.scoring import score_files
-from grounded.types import Moment
 from tests.evaluation.shared import EVALDATA, OURS, unpacked
 
 NEXTGQA = find("nextgqa")
+
+
 COLUMNS = ("Acc@GQA", "mIoP", "IoP@0.3", "IoP@0.5", "mIoU", "IoU@0.3", "IoU@0.5")  # as the official evaluator prints
 
+
 Ground = dict[str, dict[str, Any]]
+
 
 ANSWERS = {
     "whole": lambda duration, segments: [0, duration],
@@ -85,24 +87,6 @@ def test_the_seeded_predictions_score_as_the_official_evaluator_prints(tmp_path:
     assert len(scores.cases) == 5553
     low, value, high = scores.metrics[0].low, scores.metrics[0].value, scores.metrics[0].high
     assert low is not None and high is not None and low < value < high
-
-
-@pytest.mark.parametrize(
-    ("predicted", "expected"),
-    [
-        ((5.0, 5.0), (1.0, 0.0)),  # an instant inside a segment
-        ((10.0, 10.0), (1.0, 0.0)),  # its edge is inside
-        ((15.0, 15.0), (0.0, 0.0)),
-        ((8.0, 2.0), (0.0, 0.0)),  # runs backwards
-        ((0.0, 10.0), (1.0, 1.0)),
-        ((0.0, 30.0), (1 / 3, 1 / 3)),
-        ((5.0, 25.0), (0.25, 0.2)),  # 5 of 20 s in either segment; hull 25 and 25
-        (None, (0.0, 0.0)),
-    ],
-)
-def test_iop_and_iou_are_each_the_best_over_the_segments(predicted: tuple | None, expected: tuple) -> None:
-    segments = [Moment(0.0, 10.0), Moment(20.0, 30.0)]
-    assert overlaps(None if predicted is None else Moment(*predicted), segments) == pytest.approx(expected)
 
 
 def test_questions_without_a_prediction_count_0_in_ours_and_are_left_out_officially(tmp_path: Path) -> None:

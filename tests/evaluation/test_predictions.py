@@ -1,0 +1,66 @@
+"""Prediction files: our own lines, and files that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grounded.errors import DataError
+from grounded.evaluation import predictions
+from grounded.evaluation.benchmarks import find
+from grounded.evaluation.items import BenchmarkItem, Prediction
+from grounded.evaluation.scoring import score_files
+from grounded.types import Answer, Moment, Option
+
+
+def test_our_lines_keep_all_of_an_answer(tmp_path: Path) -> None:
+    item = BenchmarkItem("k", "v", "choose", "Which?", options=("x", "y"))
+    options = (Option("A", "x", 0.25), Option("B", "y", 0.75))
+    said = Answer("choose", "Which?", "(B) y", "Answer: (B) y", 12.5, (Moment(1.0, 2.5, 0.5, "z"),), options, "B", 0.1)
+    found = {"k": Prediction("k", said, saliency=(0.5, 1.0))}
+    predictions.write(tmp_path / "p.jsonl", [item], found)
+    assert predictions.read_lines(tmp_path / "p.jsonl") == found
+
+
+def test_of_two_lines_on_one_question_the_later_counts_and_a_cut_last_line_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    line = '{"key": "k", "video": "v", "task": "ground", "error": "%s"}\n'
+    path.write_text(line % "first" + line % "second" + '{"key": "cut", "vid')
+    assert predictions.read_lines(path) == {"k": Prediction("k", error="second")}
+    path.write_text(line % "first" + '{"key": "cut", "vid\n' + line % "second")
+    with pytest.raises(DataError, match="line 2 is not JSON"):
+        predictions.read_lines(path)
+
+
+@pytest.mark.parametrize("answer", ['{"task": "ground"}', '{"moments": 3}', "[]", '{"nothing": 1}'])
+def test_a_line_with_another_answer_than_ours_is_an_error(answer: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(f'{{"key": "k", "task": "ground", "answer": {answer}}}\n')
+    with pytest.raises(DataError, match="a prediction line cannot be read"):
+        predictions.read_lines(path)
+
+
+def test_a_file_in_no_known_format_is_an_error_that_lists_the_known_ones(annotation: Path, tmp_path: Path) -> None:
+    for content in ("[1, 2]", '{"a": 1}', "some text", "[]", '[{"a": 1}]'):
+        path = tmp_path / "strange"
+        path.write_text(content)
+        with pytest.raises(DataError, match="is in no format known for Charades-STA; known are: grounded JSON Lines"):
+            score_files(find("charades-sta"), [path], annotation)
+
+
+def test_a_file_of_a_known_format_with_damage_inside_says_so(annotation: Path, tmp_path: Path) -> None:
+    path = tmp_path / "damaged"
+    path.write_text("AAAAA 1.0##a person opens the door.\n")
+    with pytest.raises(DataError, match="begins like a prediction file, but cannot be read"):
+        score_files(find("charades-sta"), [path], annotation)
+    path.write_text("")
+    with pytest.raises(DataError, match="is empty"):
+        score_files(find("charades-sta"), [path], annotation)
+
+
+def test_predictions_of_questions_that_are_not_asked_are_noted(annotation: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("AAAAA 0 10##a person opens the door.\nCCCCC 0 10##a dog.\n")
+    scores = score_files(find("charades-sta"), [path], annotation)
+    assert "1 predictions name no question of the benchmark" in scores.notes and len(scores.missing) == 2
