@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,37 @@ def test_our_lines_keep_all_of_an_answer(tmp_path: Path) -> None:
     found = {"k": Prediction("k", said, saliency=(0.5, 1.0))}
     predictions.write(tmp_path / "p.jsonl", [item], found)
     assert predictions.read_lines(tmp_path / "p.jsonl") == found
+
+
+def test_a_line_leaves_out_what_is_empty_or_differs_from_run_to_run() -> None:
+    item = BenchmarkItem("k", "v", "ground", "when?")
+    answer = Answer(
+        "ground", "when?", "", "<1>", 9.0, (Moment(0.0, 1.0),), absent=0.0, curve=(0.5,),
+        model="m", step=0.1, seconds=3.0, watch_seconds=2.0, cached=True,
+    )  # fmt: skip
+    assert predictions.to_record(Prediction("k", answer), item)["answer"] == {
+        "task": "ground",
+        "question": "when?",
+        "raw": "<1>",
+        "duration": 9.0,
+        "moments": [{"start": 0.0, "end": 1.0}],
+        "absent": 0.0,
+    }
+
+
+def test_a_line_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    earlier = {
+        "task": "ground", "question": "q", "text": "t", "raw": "r", "duration": 9.0, "looks": 4, "options": [],
+        "moments": [{"start": 1.0, "end": 2.0, "score": None, "text": ""}], "choice": None, "absent": None,
+    }  # fmt: skip
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"key": "k", "video": "v", "task": "ground", "answer": earlier}) + "\n")
+    assert predictions.read_lines(path)["k"].answer == Answer("ground", "q", "t", "r", 9.0, (Moment(1.0, 2.0),))
+
+
+@pytest.mark.parametrize("span", [(float("nan"), 1.0), (0.0, float("inf")), (0.0, 1.0, float("nan"))])
+def test_a_span_with_a_number_that_is_none_is_left_out(span: tuple[float, ...]) -> None:
+    assert predictions.moments_from([span, (1, 2, 0.5, "text")]) == (Moment(1.0, 2.0, 0.5, "text"),)
 
 
 def test_of_two_lines_on_one_question_the_later_counts_and_a_cut_last_line_is_passed_over(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError
 from ...types import Moment
 from .. import formats
 from ..items import Annotations, Benchmark, BenchmarkItem
@@ -31,10 +30,8 @@ def load(path: Path, split: str) -> tuple[dict[str, AnnotatedVideo], tuple[str, 
     The format is ``{video: {"duration", "timestamps", "sentences"}}``, in seconds.
     """
     source = path / f"{split}.json" if path.is_dir() else path
-    try:
+    with common.reading(source, "an annotation of ActivityNet Captions"):
         videos = {name: _video(entry) for name, entry in json.loads(source.read_text(encoding="utf-8")).items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{source} is not an annotation of ActivityNet Captions: {error!r}") from error
     counts = (len(videos), sum(len(video.events) for video in videos.values()))
     if counts in COUNTS.values():
         return videos, ()

@@ -7,15 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...prompts import CAPTION
-from ..items import (
-    Annotations,
-    AnsweredItem,
-    Benchmark,
-    BenchmarkItem,
-    Measurement,
-    PredictionSet,
-    ScoringRules,
-)
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import captions
 from ..metrics.language import LanguageScorers
 from ..predictions import PredictionCollector, moments_from

@@ -20,10 +20,8 @@ _LINE = re.compile(r"(\S+) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)##(.+)")
 def read(path: Path, split: str = "test") -> Annotations:
     """Read the lines "VID start end##sentence" (seconds) of charades_sta_test.txt, or of a folder that holds it."""
     source = path / FILE if path.is_dir() else path
-    try:
+    with common.reading(source, "the annotation of Charades-STA"):
         lines = source.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{source} cannot be read: {error}") from error
     items = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

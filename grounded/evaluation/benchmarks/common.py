@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,19 @@ from ..metrics import choice, grounding
 from ..metrics.intervals import Statistic, bootstrap, ratio
 
 GROUNDING_CONVENTIONS = {name: convention.about for name, convention in grounding.CONVENTIONS.items()}
+
+
+@contextmanager
+def reading(source: Path, what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read and understood into one DataError that names it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{source} cannot be read: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"{source} is not {what}: {error!r}") from error
 
 
 def metrics_of(

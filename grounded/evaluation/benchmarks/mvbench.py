@@ -12,15 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..items import (
-    Annotations,
-    AnsweredItem,
-    Benchmark,
-    BenchmarkItem,
-    Measurement,
-    PredictionSet,
-    ScoringRules,
-)
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import choice
 from ..predictions import PredictionCollector
 from . import common
@@ -81,11 +73,9 @@ def read(path: Path, split: str = "test") -> Annotations:
     notes: tuple[str, ...] = ()
     for task in tasks:
         source = folder / file_of(task)
-        try:
+        with common.reading(source, "a task file of MVBench"):
             entries = json.loads(source.read_text(encoding="utf-8"))
             task_items = [_item(task, number, entry) for number, entry in enumerate(entries)]
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{source} is not a task file of MVBench: {error!r}") from error
         notes += common.count_note(f"questions of {task}", len(task_items), PER_TASK)
         items += task_items
     absent = [task for task in FOLDERS if task not in tasks]

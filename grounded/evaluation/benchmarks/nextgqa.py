@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...types import Moment
-from ..items import (
-    Annotations,
-    AnsweredItem,
-    Benchmark,
-    BenchmarkItem,
-    Measurement,
-    PredictionSet,
-    ScoringRules,
-)
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import grounded_qa
 from ..predictions import PredictionCollector, moments_from
 from . import common
@@ -37,43 +29,44 @@ CONVENTIONS = {
 def read(path: Path, split: str = "test") -> Annotations:
     """Read gsub_test.json (or gsub_val.json) and, beside it, test.csv with the questions and options.
 
-    Without the CSV the moments alone are known: enough to score predictions that carry the right answers.
+    Without the CSV the moments alone are known: enough to score predictions that carry the right answers. NExT-QA's
+    map of video names says where the videos lie, if it is there too.
     """
     source = path / f"gsub_{split}.json" if path.is_dir() else path
     split = source.stem.removeprefix("gsub_")
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-        entries = [
-            (video, str(number), float(entry["duration"]), segments)
-            for video, entry in content.items()
-            for number, segments in entry["location"].items()
-        ]
-        moments = [tuple(Moment(float(start), float(end)) for start, end in entry[3]) for entry in entries]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{source} is not NExT-GQA's gsub JSON: {error!r}") from error
-    table, notes = _questions(source.with_name(f"{split}.csv"))
-    files = _video_files(source.with_name("map_vid_vidorID.json"))
-    items = []
-    for (video, number, duration, _), segments in zip(entries, moments, strict=True):
-        row = table.get((video, number), {})
-        options = tuple(row[f"a{i}"] for i in range(5)) if row else ()
-        items.append(
-            BenchmarkItem(
-                key=f"{video}_{number}",
-                video=video,
-                task="evidence",
-                question=row.get("question", ""),
-                duration=duration,
-                moments=segments,
-                options=options,
-                answer=LETTERS[options.index(row["answer"])] if row else "",
-                group=row.get("type", ""),
-                file=files.get(video, ""),
-            )
+    questions, notes = _questions(source.with_name(f"{split}.csv"))
+    map_file = source.with_name("map_vid_vidorID.json")
+    with common.reading(map_file, "a JSON object of video names"):
+        names = json.loads(map_file.read_text(encoding="utf-8")) if map_file.exists() else {}
+        files = {video: f"{name}.mp4" for video, name in names.items()}
+    with common.reading(source, "NExT-GQA's gsub JSON"):
+        items = tuple(
+            _item(video, number, entry, questions.get((video, number), {}), files.get(video, ""))
+            for video, entry in json.loads(source.read_text(encoding="utf-8")).items()
+            for number in entry["location"]
         )
     if split in QUESTIONS:
         notes += common.count_note("questions", len(items), QUESTIONS[split])
-    return Annotations(tuple(items), notes)
+    return Annotations(items, notes)
+
+
+def _item(video: str, number: str, entry: Mapping[str, Any], row: Mapping[str, str], file: str) -> BenchmarkItem:
+    """Make the item of a question from the video's entry in the JSON and the question's row in the CSV."""
+    options = tuple(row[f"a{i}"] for i in range(5)) if row else ()
+    if row and row["answer"] not in options:
+        raise DataError(f"the answer of question {video}_{number} is none of its options")
+    return BenchmarkItem(
+        key=f"{video}_{number}",
+        video=video,
+        task="evidence",
+        question=row.get("question", ""),
+        duration=float(entry["duration"]),
+        moments=tuple(Moment(float(start), float(end)) for start, end in entry["location"][number]),
+        options=options,
+        answer=LETTERS[options.index(row["answer"])] if row else "",
+        group=row.get("type", ""),
+        file=file,
+    )
 
 
 def _questions(path: Path) -> tuple[dict[tuple[str, str], dict[str, str]], tuple[str, ...]]:
@@ -85,21 +78,7 @@ def _questions(path: Path) -> tuple[dict[tuple[str, str], dict[str, str]], tuple
         missing = needed - set(rows.fieldnames or ())
         if missing:
             raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-        table = {(row["video_id"], row["qid"]): row for row in rows}
-    unknown = [key for key, row in table.items() if row["answer"] not in [row[f"a{i}"] for i in range(5)]]
-    if unknown:
-        raise DataError(f"{path}: the answer of question {'_'.join(unknown[0])} is none of its options")
-    return table, ()
-
-
-def _video_files(path: Path) -> dict[str, str]:
-    """Return the path of each video below the folder of videos, where NExT-QA's map lies beside the moments."""
-    if not path.exists():
-        return {}
-    try:
-        return {str(video): f"{name}.mp4" for video, name in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not a JSON object of video names: {error}") from error
+        return {(row["video_id"], row["qid"]): row for row in rows}, ()
 
 
 def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
 from ...types import Moment
 from .. import formats
 from ..items import (
@@ -34,16 +33,9 @@ HEADLINE = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75")  # of all lengths;
 def read(path: Path, split: str = "val") -> Annotations:
     """Read highlight_val_release.jsonl, or a folder that holds it."""
     source = path / FILE if path.is_dir() else path
-    try:
-        entries = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{source} cannot be read as JSON Lines: {error}") from error
-    try:
-        items = tuple(_item(entry) for entry in entries)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(
-            f"{source} is not QVHighlights' annotation ({error!r}); the test split has no published moments"
-        ) from error
+    with common.reading(source, "the annotation of QVHighlights (whose test split has no published moments)"):
+        lines = source.read_text(encoding="utf-8").splitlines()
+        items = tuple(_item(json.loads(line)) for line in lines if line.strip())
     return Annotations(items, common.count_note("queries", len(items), QUERIES))
 
 

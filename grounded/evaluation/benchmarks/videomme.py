@@ -14,15 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..items import (
-    Annotations,
-    AnsweredItem,
-    Benchmark,
-    BenchmarkItem,
-    Measurement,
-    PredictionSet,
-    ScoringRules,
-)
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import choice
 from ..predictions import PredictionCollector, load, records
 from . import common
@@ -39,17 +31,10 @@ _PARQUET = "test-00000-of-00001.parquet"
 
 def read(path: Path, split: str = "test") -> Annotations:
     """Read the hub's parquet file (needs pyarrow), or the repository's JSON of videos with questions."""
-    source = path
-    if path.is_dir():
-        source = next(
-            (p for p in (path / _PARQUET, path / "videomme" / _PARQUET) if p.exists()), path / "videomme.json"
-        )
-    try:
+    places = [path / _PARQUET, path / "videomme" / _PARQUET, path / "videomme.json"] if path.is_dir() else [path]
+    source = next((place for place in places if place.exists()), places[-1])
+    with common.reading(source, "the annotation of Video-MME"):
         items = tuple(_item(entry) for entry in _entries(source))
-    except DataError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{source} is not Video-MME's annotation: {error!r}") from error
     notes = common.count_note("questions", len(items), QUESTIONS)
     return Annotations(items, notes + common.count_note("videos", len({item.video for item in items}), VIDEOS))
 

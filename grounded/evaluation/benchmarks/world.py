@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
 from ...types import Moment
 from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, Metric, ScoringRules
 from ..metrics import world
@@ -28,11 +27,9 @@ _CHOICE = re.compile(r"Question: (.*)\nOptions:\n", re.DOTALL)
 def read(path: Path, split: str = "test") -> Annotations:
     """Read questions.jsonl as `python -m grounded world` writes it, or a folder that holds it."""
     source = path / FILE if path.is_dir() else path
-    try:
+    with common.reading(source, f"the world's {FILE}"):
         lines = source.read_text(encoding="utf-8").splitlines()
         items = tuple(_item(json.loads(line)) for line in lines if line.strip())
-    except (OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"{source} is not the world's {FILE}: {error!r}") from error
     return Annotations(items, () if items else (f"{source} holds no question",))
 
 
