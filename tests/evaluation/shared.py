@@ -6,7 +6,7 @@ import gzip
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def choice_items(count: int, group: str = "short") -> list[BenchmarkItem]:
 
 
 def metric_values(name: str, items: list[BenchmarkItem], texts: list[str | None], convention: str) -> dict[str, float]:
-    found = {i.key: make_prediction(i, text) for i, text in zip(items, texts, strict=True) if text is not None}
-    scores = find(name).score(items, found, ScoringRules(convention, samples=0))
+    answers = {i.key: make_prediction(i, text) for i, text in zip(items, texts, strict=True) if text is not None}
+    scores = find(name).score(items, answers, ScoringRules(convention, samples=0))
     return {metric.name: metric.value for metric in scores.metrics}
 
 
@@ -78,3 +78,22 @@ def write_frames(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
     for i in range(1, count + 1):
         Image.fromarray(np.full((6, 8, 3), i, dtype=np.uint8)).save(folder / f"{i}.png")
+
+
+class SameWords:
+    """Scorers that need no Java: METEOR and CIDEr are the share of pairs with the same words."""
+
+    def __enter__(self) -> SameWords:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def prepare(self, texts: Iterable[str]) -> None: ...
+
+    def meteor_each(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return [float(hypothesis == reference) for hypothesis, reference in pairs]
+
+    def meteor(self, pairs: Sequence[tuple[str, str]]) -> float:
+        return float(np.mean(self.meteor_each(pairs)))
+
+    cider = meteor

@@ -125,7 +125,7 @@ def test_a_run_ends_with_a_table_and_a_report_that_name_what_is_missing(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
         (["--convention", "mine"], "knows the conventions ours, authors, vtimellm, lmms-eval; not 'mine'"),
         (["--split", "train"], "has the splits test; not 'train'"),
@@ -134,10 +134,10 @@ def test_a_run_ends_with_a_table_and_a_report_that_name_what_is_missing(
     ],
 )
 def test_what_cannot_work_is_one_sentence_and_exit_code_1(
-    change: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "grounded.engine.grounder", None)  # no model is loaded before the rest is right
     app = program(cli.evaluate)
     done = CliRunner().invoke(app, [*_benchmark(tmp_path, 1), "--out", str(tmp_path / "out"), *change])
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and sentence in done.stderr and done.stderr.count("\n") == 1

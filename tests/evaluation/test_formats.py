@@ -19,8 +19,8 @@ ANSWERED = {"AAAAA/1": (0.0, 10.0), "AAAAA/2": (5.0, 10.0), "BBBBB/3": (21.0, 24
 
 
 def _ours(path: Path, items: list[BenchmarkItem]) -> None:
-    found = {item.key: predictions.make_prediction(item, moments=[Moment(*ANSWERED[item.key])]) for item in items}
-    predictions.write(path, items, found)
+    answers = {item.key: predictions.make_prediction(item, moments=[Moment(*ANSWERED[item.key])]) for item in items}
+    predictions.write(path, items, answers)
 
 
 def _authors(path: Path, items: list[BenchmarkItem]) -> None:
@@ -33,8 +33,12 @@ def _authors(path: Path, items: list[BenchmarkItem]) -> None:
 
 
 def _lmms_eval(path: Path, items: list[BenchmarkItem]) -> None:
-    said = {"AAAAA/1": "It happens in 0.0 - 10.0 seconds.", "AAAAA/2": "From 5 to 10 seconds", "BBBBB/3": "24.0-21"}
-    path.write_text(json.dumps({f"{i.video}.mp4>>>{i.question.rstrip('.')}>>>[0.0, 1.0]": said[i.key] for i in items}))
+    texts = {
+        "AAAAA/1": "It happens in 0.0 - 10.0 seconds.",
+        "AAAAA/2": "From 5 to 10 seconds",
+        "BBBBB/3": "24.0-21",
+    }
+    path.write_text(json.dumps({f"{i.video}.mp4>>>{i.question.rstrip('.')}>>>[0.0, 1.0]": texts[i.key] for i in items}))
 
 
 def _lines(path: Path, items: list[BenchmarkItem]) -> None:

@@ -18,10 +18,12 @@ from grounded.types import Answer, Moment, Option
 def test_our_lines_keep_all_of_an_answer(tmp_path: Path) -> None:
     item = BenchmarkItem("k", "v", "choose", "Which?", options=("x", "y"))
     options = (Option("A", "x", 0.25), Option("B", "y", 0.75))
-    said = Answer("choose", "Which?", "(B) y", "Answer: (B) y", 12.5, (Moment(1.0, 2.5, 0.5, "z"),), options, "B", 0.1)
-    found = {"k": Prediction("k", said, saliency=(0.5, 1.0))}
-    predictions.write(tmp_path / "p.jsonl", [item], found)
-    assert predictions.read_lines(tmp_path / "p.jsonl") == found
+    prediction = Answer(
+        "choose", "Which?", "(B) y", "Answer: (B) y", 12.5, (Moment(1.0, 2.5, 0.5, "z"),), options, "B", 0.1
+    )
+    answers = {"k": Prediction("k", prediction, saliency=(0.5, 1.0))}
+    predictions.write(tmp_path / "p.jsonl", [item], answers)
+    assert predictions.read_lines(tmp_path / "p.jsonl") == answers
 
 
 def test_a_line_leaves_out_what_is_empty_or_differs_from_run_to_run() -> None:

@@ -56,8 +56,8 @@ def _cases() -> list[AnsweredItem]:
         item = BenchmarkItem(
             f"{EVIL}{number}", f"{EVIL}{number % 10}", "ground", EVIL, 60.0, (Moment(number, number + 4.0),), group=EVIL
         )
-        said = make_prediction(item, f"From <{number}> {EVIL}", [Moment(number + 1.0, number + 5.0, 0.5, EVIL)])
-        cases.append(AnsweredItem(item, said, (number % 10) / 10))
+        given = make_prediction(item, f"From <{number}> {EVIL}", [Moment(number + 1.0, number + 5.0, 0.5, EVIL)])
+        cases.append(AnsweredItem(item, given, (number % 10) / 10))
     options = ("x", EVIL)
     choice = BenchmarkItem("choice", "c", "choose", EVIL, options=options, answer="A", group="other")
     chosen = Answer(
@@ -65,8 +65,8 @@ def _cases() -> list[AnsweredItem]:
     )
     cases.append(AnsweredItem(choice, Prediction("choice", chosen), 0.0))
     events = (Moment(0, 5, text=EVIL), Moment(2, 9, text=EVIL))
-    asked = BenchmarkItem("asked", "d", "ask", EVIL, answer=EVIL)
-    cases.append(AnsweredItem(asked, make_prediction(asked, EVIL), 0.0))
+    requests = BenchmarkItem("asked", "d", "ask", EVIL, answer=EVIL)
+    cases.append(AnsweredItem(requests, make_prediction(requests, EVIL), 0.0))
     caption = BenchmarkItem("caption", "e", "caption", "captions", 20.0, events, (events[:1],))
     cases.append(AnsweredItem(caption, make_prediction(caption, moments=[*events, *events]), 0.1))
     broken = BenchmarkItem("broken", "f", "ground", EVIL, moments=(Moment(0, 1),))

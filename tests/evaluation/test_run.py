@@ -17,19 +17,19 @@ from tests.evaluation.shared import SETTINGS, queries, write_videos
 def test_each_video_is_watched_once_and_asked_in_batches(tmp_path: Path) -> None:
     folder, model = write_videos(tmp_path, ["a", "b"]), FakeModel()
     mixed = [item for pair in zip(queries("a", 20), queries("b", 20), strict=True) for item in pair]
-    found = run(model, mixed, folder, tmp_path / "out", SETTINGS, batch=16)
+    answers = run(model, mixed, folder, tmp_path / "out", SETTINGS, batch=16)
     assert model.calls == ["watch a.mp4", "ground 16", "ground 4", "watch b.mp4", "ground 16", "ground 4"]
-    assert list(found) == [item.key for item in mixed]
+    assert list(answers) == [item.key for item in mixed]
 
 
 def test_unreadable_and_missing_videos_are_answered_with_the_reason(tmp_path: Path) -> None:
     folder, model = write_videos(tmp_path, ["a", "b"], bad=["b"]), FakeModel()
     items = queries("a", 1) + queries("b", 2) + queries("c", 1)
-    found = run(model, items, folder, tmp_path / "out", SETTINGS)
-    errors = {key: said.error for key, said in found.items() if said.error}
+    answers = run(model, items, folder, tmp_path / "out", SETTINGS)
+    errors = {key: prediction.error for key, prediction in answers.items() if prediction.error}
     no_file = "there is no file for the video 'c'"
     assert errors == {"b/0": "b.mp4 is damaged", "b/1": "b.mp4 is damaged", "c/0": no_file}
-    scores = find("charades-sta").score(items, found, ScoringRules())
+    scores = find("charades-sta").score(items, answers, ScoringRules())
     assert scores.errors == errors and len(scores.cases) == 4
 
 
@@ -106,7 +106,7 @@ def test_parts_of_one_video_are_looked_at_apart() -> None:
     assert [[item.key for item in group] for group in group_by_video(items)] == [["1", "3"], ["2"], ["4"]]
 
 
-def test_an_error_is_a_prediction_too(tmp_path: Path) -> None:
+def test_an_answer_counts_before_an_error_whichever_file_holds_it(tmp_path: Path) -> None:
     (tmp_path / "part-0.jsonl").write_text('{"key": "a", "video": "a", "task": "ground", "error": "x"}\n')
     (tmp_path / "part-1.jsonl").write_text('{"key": "a", "video": "a", "task": "ground"}\n')
     assert collect(tmp_path) == {"a": Prediction("a")}

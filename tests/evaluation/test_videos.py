@@ -27,13 +27,13 @@ def test_videos_are_found_where_they_should_be_or_anywhere_below_if_the_name_is_
         (tmp_path / name).write_bytes(b"")
     folder = videos.VideoFolder(tmp_path)
 
-    def found(video: str, file: str = "") -> str | None:
+    def answers(video: str, file: str = "") -> str | None:
         path = folder.find(BenchmarkItem("k", video, "ground", "?", file=file))
         return None if path is None else str(path.relative_to(tmp_path))
 
-    assert found("one") == "x/one.mp4" and found("one.avi") == "x/one.mp4"
-    assert found("two_1.0_2.5") == "y/deep/er/two_1.0_2.5.webm"
-    assert found("twice") is None and found("twice", "z/twice.mkv") == "z/twice.mkv"
-    assert found("three") is None and found("nothing") is None
+    assert answers("one") == "x/one.mp4" and answers("one.avi") == "x/one.mp4"
+    assert answers("two_1.0_2.5") == "y/deep/er/two_1.0_2.5.webm"
+    assert answers("twice") is None and answers("twice", "z/twice.mkv") == "z/twice.mkv"
+    assert answers("three") is None and answers("nothing") is None
     items = [BenchmarkItem(str(i), name, "ground", "?") for i, name in enumerate(["one", "four", "four", "five"])]
     assert videos.missing(tmp_path, items) == ["four", "five"]

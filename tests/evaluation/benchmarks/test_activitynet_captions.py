@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from grounded.evaluation.metrics.language import LanguageScorers
 from grounded.evaluation.predictions import make_prediction
 from grounded.evaluation.scoring import read_annotations, score_files
 from grounded.types import Moment
-from tests.evaluation.shared import need, needs_java
+from tests.evaluation.shared import SameWords, need, needs_java
 
 
 def test_activitynet_captions_takes_one_annotator_or_both(tmp_path: Path) -> None:
@@ -33,25 +32,6 @@ def test_activitynet_captions_takes_one_annotator_or_both(tmp_path: Path) -> Non
 CAPTIONS = find("activitynet-captions")
 
 
-class SameWords:
-    """Scorers that need no Java: METEOR and CIDEr are the share of pairs with the same words."""
-
-    def __enter__(self) -> SameWords:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def prepare(self, texts: Iterable[str]) -> None: ...
-
-    def meteor_each(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        return [float(hypothesis == reference) for hypothesis, reference in pairs]
-
-    def meteor(self, pairs: Sequence[tuple[str, str]]) -> float:
-        return float(np.mean(self.meteor_each(pairs)))
-
-    cider = meteor
-
-
 @pytest.mark.parametrize(
     ("rules", "missing", "unreadable"),
     [(ScoringRules(), 0.0, 0.0), (ScoringRules(missing="skip"), None, 0.0), (ScoringRules("vtimellm"), None, 0.0)],
@@ -64,12 +44,12 @@ def test_a_missing_video_counts_0_or_is_skipped_and_an_unreadable_one_always_cou
     items = [
         BenchmarkItem(name, name, "caption", "captions", 20.0, (event,)) for name in ("said", "missing", "unreadable")
     ]
-    found = {
+    answers = {
         "said": make_prediction(items[0], moments=[event]),
         "unreadable": Prediction("unreadable", error="damaged"),
     }
     counted = [100.0, *([] if missing is None else [missing]), unreadable]
-    scores = CAPTIONS.score(items, found, rules)
+    scores = CAPTIONS.score(items, answers, rules)
     for name in ("METEOR", "CIDEr", "SODA_c", "Recall", "Precision"):
         assert scores.value(name) == pytest.approx(np.mean(counted))
     assert scores.errors == {"unreadable": "damaged"} and scores.missing == ("missing",)

@@ -19,9 +19,9 @@ def _item(number: int, video: str = "v") -> BenchmarkItem:
 
 def test_missing_and_unreadable_videos_count_as_0_and_are_listed() -> None:
     items = [_item(0), _item(1), _item(2, "w"), _item(3, "x")]
-    found = {items[0].key: make_prediction(items[0], moments=[Moment(0.0, 10.0)])}
-    found[items[2].key] = Prediction(items[2].key, error="the file is damaged")
-    scores = find("charades-sta").score(items, found, ScoringRules(samples=0))
+    answers = {items[0].key: make_prediction(items[0], moments=[Moment(0.0, 10.0)])}
+    answers[items[2].key] = Prediction(items[2].key, error="the file is damaged")
+    scores = find("charades-sta").score(items, answers, ScoringRules(samples=0))
     assert scores.value("mIoU") == 25.0
     assert scores.errors == {"w/2": "the file is damaged"}
     assert scores.missing == ("v/1", "x/3")
@@ -30,9 +30,9 @@ def test_missing_and_unreadable_videos_count_as_0_and_are_listed() -> None:
 
 def test_the_authors_convention_asks_for_durations_that_nobody_gave() -> None:
     item = _item(0)
-    found = {item.key: make_prediction(item, moments=[Moment(0.0, 10.0)])}
+    answers = {item.key: make_prediction(item, moments=[Moment(0.0, 10.0)])}
     with pytest.raises(DataError, match="needs the duration of video 'v'"):
-        find("charades-sta").score([item], found, ScoringRules("authors"))
+        find("charades-sta").score([item], answers, ScoringRules("authors"))
 
 
 def test_an_unknown_convention_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_mvbench_prints_the_published_rule_and_a_strict_one() -> None:
 
 def test_the_strict_rule_reads_the_words_and_not_the_letter_that_somebody_read_from_them() -> None:
     item = choice_items(1)[0]
-    said = make_prediction(item, "B man walks", choice="B")  # a loose reader took the first letter
-    scores = find("mvbench").score([item], {"q0": said}, ScoringRules(samples=0))
+    prediction = make_prediction(item, "B man walks", choice="B")  # a loose reader took the first letter
+    scores = find("mvbench").score([item], {"q0": prediction}, ScoringRules(samples=0))
     assert scores.value("accuracy") == 100.0 and scores.value("accuracy (strict)") == 0.0
 
 

@@ -57,8 +57,8 @@ def test_moment_detrs_sample_predictions_give_all_104_published_numbers() -> Non
     scores = score_files(QVHIGHLIGHTS, [predictions], annotation, rules=ScoringRules(samples=0))
     published = _published()
     assert len(published) == 104
-    found = {key: f"{scores.value(name):.2f}" for key, (name, _) in published.items()}
-    assert found == {key: f"{value:.2f}" for key, (_, value) in published.items()}
+    printed = {key: f"{scores.value(name):.2f}" for key, (name, _) in published.items()}
+    assert printed == {key: f"{value:.2f}" for key, (_, value) in published.items()}
 
 
 def test_a_qvhighlights_submission_with_a_time_that_is_no_number_loses_that_window_alone(tmp_path: Path) -> None:

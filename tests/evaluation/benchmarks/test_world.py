@@ -29,10 +29,10 @@ def _world(folder: Path) -> list[BenchmarkItem]:
     lines = []
     for number, (task, kind, fields) in enumerate(WORLD):
         question = "Question: What?\nOptions:\n(A) x\n(B) y" if task in ("choose", "grounded") else "as it was asked"
-        said = "From <1.0> to <3.0>, a red circle spins\nFrom <4.0> to <8.0>, a circle grows"
+        events = "From <1.0> to <3.0>, a red circle spins\nFrom <4.0> to <8.0>, a circle grows"
         record = {
             "question_id": f"world_1_{number:03d}", "video_id": "world_1", "duration": 10.0, "task": task, "kind": kind,
-            "wording": "training", "turns": [{"question": question, "grounding": True, "answer": said}], "query": "",
+            "wording": "training", "turns": [{"question": question, "grounding": True, "answer": events}], "query": "",
             "span": None, "options": [], "letter": None, "answer": "", "similar": False,
         }  # fmt: skip
         lines.append(json.dumps(record | fields))
@@ -51,7 +51,7 @@ def test_the_world_is_read_as_its_own_command_writes_it(tmp_path: Path) -> None:
 
 def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: Path) -> None:
     items = _world(tmp_path)
-    found = {}
+    answers = {}
     for item in items:
         letter = item.answer if item.options else None
         text = (
@@ -61,8 +61,8 @@ def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: P
             if item.task == "refer"
             else f"It is {item.answer}."
         )
-        found[item.key] = make_prediction(item, text, item.moments, letter)
-    scores = find("world").score(items, found, ScoringRules(samples=0))
+        answers[item.key] = make_prediction(item, text, item.moments, letter)
+    scores = find("world").score(items, answers, ScoringRules(samples=0))
     assert {metric.name: metric.value for metric in scores.metrics} == {
         name: 100.0
         for name in (
@@ -88,7 +88,7 @@ def test_perfect_answers_about_the_world_score_100_and_none_at_all_0(tmp_path: P
 def test_the_world_counts_events_with_wrong_words_and_moments_that_are_not_there(tmp_path: Path) -> None:
     items = _world(tmp_path)
     caption, repeated, absent = items[8], items[2], items[3]
-    found = {
+    answers = {
         caption.key: make_prediction(
             caption, moments=[Moment(1, 3, text="A red circle spins."), Moment(4, 8, text="a star")]
         ),
@@ -96,8 +96,8 @@ def test_the_world_counts_events_with_wrong_words_and_moments_that_are_not_there
         absent.key: make_prediction(absent, moments=[Moment(0, 1)]),
     }
     refer = items[4]
-    found[refer.key] = make_prediction(refer, "A red circle spins, and a star grows.")
-    scores = find("world").score([caption, repeated, absent, refer], found, ScoringRules(samples=0))
+    answers[refer.key] = make_prediction(refer, "A red circle spins, and a star grows.")
+    scores = find("world").score([caption, repeated, absent, refer], answers, ScoringRules(samples=0))
     assert scores.value("refer") == 0.0
     assert scores.value("caption F1") == 50.0
     assert scores.value("repeated event F1") == pytest.approx(200 / 3)

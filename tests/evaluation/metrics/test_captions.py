@@ -18,13 +18,13 @@ Events = dict[str, list[Moment]]
 
 
 def _annotated(*names: str) -> dict[str, list[list[Moment]]]:
-    found: dict[str, list[list[Moment]]] = {}
+    annotated: dict[str, list[list[Moment]]] = {}
     for name in names:
         content = json.loads(need("activitynet_captions", f"sub60_{name}.json").read_text())
         for video, entry in content.items():
             spans = zip(entry["timestamps"], entry["sentences"], strict=True)
-            found.setdefault(video, []).append([Moment(*span, text=text) for span, text in spans])  # type: ignore[misc]
-    return found
+            annotated.setdefault(video, []).append([Moment(*span, text=text) for span, text in spans])  # type: ignore[misc]
+    return annotated
 
 
 def _predicted() -> Events:
@@ -44,8 +44,8 @@ def _predicted() -> Events:
 def test_60_videos_have_the_official_meteor_and_cider(
     scorers: LanguageScorers, references: tuple[str, ...], expected: list[str]
 ) -> None:
-    found = captions.score_captions(_predicted(), _annotated(*references), scorers)
-    figures = (found.meteor, found.cider, found.recall, found.precision)
+    scores = captions.score_captions(_predicted(), _annotated(*references), scorers)
+    figures = (scores.meteor, scores.cider, scores.recall, scores.precision)
     assert [f"{100 * figure.mean():.4f}" for figure in figures] == expected
 
 
@@ -54,9 +54,9 @@ def test_the_garbage_of_2018_gives_the_meteor_of_2018(
     scorers: LanguageScorers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(captions, "GARBAGE", "abc123!@#")  # before densevid_eval 9d4045a: several tokens
-    found = captions.score_captions(_predicted(), _annotated("val2"), scorers)
-    assert f"{100 * found.meteor.mean():.4f}" == "3.9924"
-    assert f"{100 * found.cider.mean():.4f}" == "11.5164"
+    scores = captions.score_captions(_predicted(), _annotated("val2"), scorers)
+    assert f"{100 * scores.meteor.mean():.4f}" == "3.9924"
+    assert f"{100 * scores.cider.mean():.4f}" == "11.5164"
 
 
 @needs_java
