@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .annotation import cli as annotation
-from .command import Commands, Keeping, options, progress
+from .command import CachedModelOptions, Commands, options, progress
 from .evaluation import cli as evaluation
 from .tiny import cli as tiny
 from .tiny.world import cli as world
@@ -18,7 +20,7 @@ from .training import cli as training
 
 if TYPE_CHECKING:
     from .engine.encoded_video import EncodedVideo
-    from .types import Answer
+    from .types import Answer, OnProgress
 
 app = typer.Typer(
     cls=Commands,
@@ -39,29 +41,27 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
-@app.command()
 @options
 def ground(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     query: Annotated[str, typer.Argument(help="What to look for, in words.")],
     fine: Annotated[
-        bool, typer.Option("--fine", help="Look closer at parts of a long video: slower, and finds what is short.")
+        bool, typer.Option("--fine", help="Search a long video part by part: slower, and finds what is short.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
     with progress(as_json) as show:
-        answer = _watch(loading, video, show).ground(query, fine=fine, on_progress=show)
+        answer = _watch(loading, video, show, {"query": query}).ground(query, fine=fine, on_progress=show)
     _print(answer, as_json)
     if answer.windows:
-        typer.echo(f"{answer.windows} closer looks", err=True)
+        typer.echo(f"{answer.windows} parts of the video were searched", err=True)
 
 
-@app.command()
 @options
 def refer(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     start: Annotated[str, typer.Argument(help="Where the range begins: seconds (12.5) or 0:12.")],
     end: Annotated[str, typer.Argument(help="Where it ends.")],
@@ -71,57 +71,59 @@ def refer(
     from .time_tokens import parse_seconds
 
     with progress(as_json) as show:
-        first, last = parse_seconds(start), parse_seconds(end)
-        answer = _watch(loading, video, show).refer(first, last)
+        span = parse_seconds(start), parse_seconds(end)
+        answer = _watch(loading, video, show, span=span).refer(*span)
     _print(answer, as_json)
 
 
-@app.command()
 @options
 def choose(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     question: Annotated[str, typer.Argument(help="The question.")],
     options: Annotated[list[str], typer.Argument(help="Two options or more.")],
     as_json: AsJson = False,
 ) -> None:
     """Choose one of several answers."""
+    texts = {"question": question} | {f"option {number}": option for number, option in enumerate(options, 1)}
     with progress(as_json) as show:
-        answer = _watch(loading, video, show).choose(question, options)
+        answer = _watch(loading, video, show, texts).choose(question, options)
     _print(answer, as_json)
 
 
-@app.command()
 @options
-def caption(
-    loading: Keeping,
-    video: Video,
-    as_json: AsJson = False,
-) -> None:
+def caption(loading: CachedModelOptions, video: Video, as_json: AsJson = False) -> None:
     """List the events of the whole video."""
     with progress(as_json) as show:
         answer = _watch(loading, video, show).caption()
     _print(answer, as_json)
 
 
-@app.command()
 @options
 def ask(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     questions: Annotated[list[str], typer.Argument(help="One question, or several turns of a conversation.")],
     as_json: AsJson = False,
 ) -> None:
     """Ask anything about a video."""
     with progress(as_json) as show:
-        conversation = _watch(loading, video, show).conversation()
+        texts = {f"question {number}": question for number, question in enumerate(questions, 1)}
+        conversation = _watch(loading, video, show, texts).conversation()
     for question in questions:
-        with progress(as_json):
-            answer = conversation.ask(question)
-        _print(answer, as_json)
+        _print(conversation.ask(question), as_json)
 
 
-@app.command()
+def page(arguments: Annotated[list[str] | None, typer.Argument(help="As `python app.py --help` says.")] = None) -> None:
+    """Open the page."""
+    import runpy
+
+    here = Path(__file__).parent
+    app_file = next(path for path in (here / "app.py", here.parent / "app.py") if path.is_file())
+    sys.argv = [str(app_file), *(arguments or [])]
+    runpy.run_path(str(app_file), run_name="__main__")
+
+
 def convert(
     llm: Annotated[str, typer.Option(help="phi3.5 or llama3.")],
     to: Annotated[Path, typer.Option(help="The folder to write.")],
@@ -138,7 +140,17 @@ def convert(
     typer.echo(f"{to} holds {llm}, ready for --model {to}")
 
 
-@app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(help="The folder of a converted model.")],
+    hub_id: Annotated[str, typer.Argument(help="Where to put it on the hub: OWNER/NAME.", metavar="OWNER/NAME")],
+    private: Annotated[bool, typer.Option(help="Let nobody else see it, if it is new.")] = False,
+) -> None:
+    """Put a converted model on the hub, so that it loads without converting (--model OWNER/NAME)."""
+    from . import weights
+
+    typer.echo(weights.upload(folder, hub_id, private))
+
+
 def info(
     path: Annotated[Path, typer.Argument(help="A video file, or the folder of a converted model.")],
     as_json: AsJson = False,
@@ -154,17 +166,27 @@ def info(
         typer.echo(f"{name:<{width}}  {value}")
 
 
-def _watch(loading: Keeping, video: Path, show: Any) -> EncodedVideo:
-    show("loading the model", 0.0)
+def _watch(
+    loading: CachedModelOptions,
+    video: Path,
+    show: OnProgress,
+    texts: Mapping[str, str] | None = None,
+    span: tuple[float, float] | None = None,
+) -> EncodedVideo:
+    """Watch a video; what can be wrong with the file, a range or a text is found before the model is loaded."""
+    from . import prompts, time_tokens
     from .engine.disk_cache import DiskCache
+    from .video import probe
 
-    shelf = DiskCache(loading.keep) if loading.keep else None
-    grounder = loading.load()
-
-    def look() -> EncodedVideo:
-        return grounder.watch(video, on_progress=show)
-
-    return shelf.watch(grounder, video, look) if shelf else look()
+    for what, text in (texts or {}).items():
+        prompts.safe(text, (), what)
+    show("reading the file", 0.0)
+    duration = probe(video).duration
+    if span is not None:
+        time_tokens.check_range(*span, duration)
+    cache = DiskCache(loading.cache) if loading.cache else None
+    show("loading the model", 0.0)
+    return loading.load().watch(video, cache=cache, on_progress=show)
 
 
 def _video_facts(path: Path) -> dict[str, Any]:
@@ -207,18 +229,29 @@ def _print(answer: Answer, as_json: bool) -> None:
         typer.echo(answer.text)
 
 
-for command in (
-    training.train,
-    training.release,
-    tiny.train_tiny,
-    tiny.evaluate_tiny,
-    annotation.annotate,
-    evaluation.evaluate,
-    evaluation.score,
-    evaluation.benchmarks,
-    world.world,
-):
-    app.command()(command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "ground": ground,
+    "refer": refer,
+    "choose": choose,
+    "caption": caption,
+    "ask": ask,
+    "page": page,
+    "info": info,
+    "convert": convert,
+    "upload": upload,
+    "release": training.release,
+    "train": training.train,
+    "train-tiny": tiny.train_tiny,
+    "evaluate-tiny": tiny.evaluate_tiny,
+    "world": world.world,
+    "evaluate": evaluation.evaluate,
+    "score": evaluation.score,
+    "benchmarks": evaluation.benchmarks,
+    "annotate": annotation.annotate,
+}
+for name, command in COMMANDS.items():
+    passes_on = {"ignore_unknown_options": True, "help_option_names": []} if command is page else {}
+    app.command(name, context_settings=passes_on)(command)
 
 if __name__ == "__main__":
     app(prog_name="python -m grounded")

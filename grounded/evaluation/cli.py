@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..command import Loading, options, progress
+from ..command import ModelOptions, options, progress
 
 if TYPE_CHECKING:
     from .items import Benchmark, BenchmarkItem, Scores, ScoringRules
@@ -51,7 +51,7 @@ class ScoringOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(Loading, ScoringOptions):
+class RunOptions(ModelOptions, ScoringOptions):
     """How a run asks its questions."""
 
     batch: Annotated[int, typer.Option(min=1, help="Queries on one video that are answered together.")] = 16
@@ -148,7 +148,7 @@ def _warn_of_missing(items: Sequence[BenchmarkItem], folder: Path) -> None:
         )
 
 
-def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: Loading) -> dict[str, Any]:
+def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: ModelOptions) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
     from .. import __version__
 

@@ -61,7 +61,7 @@ class FakeModel:
     """Reads any file that does not begin with "bad"; ``calls`` tells what was done, in order."""
 
     def __init__(self, pause: float = 0.0) -> None:
-        self.config = SimpleNamespace(frames=8)
+        self.family = SimpleNamespace(frames=8)
         self.calls: list[str] = []
         self.pause = pause
 
@@ -72,8 +72,8 @@ class FakeModel:
             raise VideoError(f"{path.name} is damaged")
         return FakeEncodedVideo(content, self.calls, self.pause)
 
-    def look(self, clip: Clip) -> FakeEncodedVideo:
-        self.calls.append(f"look {clip.indices.tolist()}")
+    def encode_clip(self, clip: Clip) -> FakeEncodedVideo:
+        self.calls.append(f"encode_clip {clip.indices.tolist()}")
         return FakeEncodedVideo(clip.frames.tobytes(), self.calls, self.pause)
 
 

@@ -85,7 +85,7 @@ def test_a_folder_of_frames_is_a_clip_whose_part_alone_is_shown(tmp_path: Path) 
     )
     model = FakeModel()
     answers = run(model, [item], tmp_path / "videos", tmp_path / "out", SETTINGS)
-    assert model.calls == ["look [6, 7, 9, 10, 12, 13, 15, 16]", "choose"] and not answers["1"].error
+    assert model.calls == ["encode_clip [6, 7, 9, 10, 12, 13, 15, 16]", "choose"] and not answers["1"].error
     clip = videos.clip_of_frames(tmp_path / "videos/tvqa/frames_fps3_hq/castle", 3.0, 8, (2.0, 6.0))
     assert clip.frames.shape == (8, 3, 6, 8) and clip.frames[:, 0, 0, 0].tolist() == [7, 8, 10, 11, 13, 14, 16, 17]
     assert clip.duration == 10.0 and clip.times[0] == 2.0

@@ -105,7 +105,7 @@ def test_ten_questions_on_a_video_cost_one_encoding_and_one_prefix_and_are_answe
     ]
     alone = [model.watch(paths[item.video]).ground(item.question) for item in items]
     calls: list[str] = []
-    for owner, name in ((model, "encode"), (decoding, "read_prefix"), (decoding, "generate")):
+    for owner, name in ((model.family, "encode"), (decoding, "read_prefix"), (decoding, "generate")):
         original = getattr(owner, name)
 
         def counted(*args: Any, name: str = name, original: Any = original, **options: Any) -> Any:
