@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,42 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all; errors as in `written_whole`."""
     write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_lines(path: Path, values: Iterable[Any]) -> None:
+    """Write a JSON Lines file whole or not at all; errors as in `written_whole`."""
+    write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
+
+
+def continue_lines(path: Path) -> list[Any]:
+    """Return the values of a JSON Lines file, none where there is no file, and leave it so that lines can be appended.
+
+    A last line that a killed run left torn is cut off the file; one that lacks the end of line alone gets it.
+
+    Raises:
+        FileError: the file cannot be read or written.
+        ValueError: another line is not JSON.
+    """
+    try:
+        if not path.exists():
+            return []
+        content = path.read_bytes()
+        lines = content[: content.rfind(b"\n") + 1]
+        values = [json.loads(line) for line in lines.split(b"\n") if line.strip()]
+        last = content[len(lines) :]
+        if not last:
+            return values
+        with path.open("r+b") as file:
+            try:
+                values.append(json.loads(last))
+            except ValueError:
+                file.truncate(len(lines))
+            else:
+                file.seek(0, os.SEEK_END)
+                file.write(b"\n")
+        return values
+    except OSError as error:
+        raise FileError(f"{path} cannot be continued: {error.strerror or error}") from error
 
 
 def make_folder(folder: Path) -> Path:
