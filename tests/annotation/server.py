@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
                 server.at_once -= 1
 
     def _answer(self, body: dict, user: str, times: int) -> None:
-        kind = body["response_format"]["json_schema"]["name"]
+        kind = body["response_format"]["json_schema"]["name"] if "response_format" in body else "question"
         if kind == "blind":
             return self._say(json.dumps({"letter": _guess(user, body["seed"])}))
         if kind == "judge":

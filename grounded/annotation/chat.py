@@ -1,19 +1,22 @@
-"""What the language model is asked, and what its replies say. The wordings are the files in the folder ``prompts``."""
+"""What the language model is asked, and what its replies say. The prompts are the files in the folder ``prompts``."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar, cast
 
-from .. import prompts as chat
+from pydantic import AfterValidator, FiniteFloat, StrictBool, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from .. import prompts
 from ..errors import ConfigError, GroundedError
-from .items import Item, Source
+from .questions import GroundedQuestion, Source
+
+T = TypeVar("T")
 
 PROMPTS = Path(__file__).parent / "prompts"
 _USER = "--- user ---"  # parts a prompt file into what the system says and what the user says
@@ -21,17 +24,17 @@ _USER = "--- user ---"  # parts a prompt file into what the system says and what
 REFUSED = "the model refuses"
 CUT_OFF = "the reply is cut off"
 NOT_JSON = "the reply is not JSON"
-WRONG_SHAPE = "the reply has not the fields asked for"
+WRONG_FIELDS = "the reply lacks the fields that were asked for"
 _REFUSAL = re.compile(r"^\W*(?:(?:i'm|i am) (?:very )?sorry|sorry|i can(?:not|['’]t)|as an ai)\b", re.IGNORECASE)
 
 
-class Unusable(GroundedError):
-    """A reply that nothing can be made of; its text is one of the reasons of this module."""
+class UnusableReply(GroundedError):
+    """Nothing can be made of a reply; the text is one of the reasons above."""
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What the endpoint returned, and the tokens that it counted."""
+class ChatReply:
+    """What the endpoint returned: text, why it ended, a refusal, and the tokens that it counted."""
 
     text: str
     finish: str = ""
@@ -42,7 +45,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Call:
-    """One thing to ask: ``kind`` is question, judge or blind, ``key`` the source's, ``round`` tells repeats apart."""
+    """One thing to ask; ``kind`` is question, judge or blind, ``key`` the source's, ``round`` tells repeats apart."""
 
     kind: str
     key: str
@@ -52,21 +55,35 @@ class Call:
     round: int = 0
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True)
 class Draft:
     """A question as the model wrote it; times in seconds."""
 
     question: str
     answer: str
-    start: float
-    end: float
+    start: FiniteFloat  # "12.5" is a time too
+    end: FiniteFloat
 
 
-class Wordings:
-    """The prompt files of a folder, filled in.
+@pydantic_dataclass(frozen=True)
+class Verdict:
+    """What the judge says of a question."""
+
+    good: StrictBool
+
+
+@pydantic_dataclass(frozen=True)
+class Guess:
+    """The letter that is guessed without the video, "" where the model will not guess."""
+
+    letter: Annotated[str, AfterValidator(lambda text: text.strip(" ().").upper())]
+
+
+class PromptFiles:
+    """The prompt files of a folder, from which calls are made.
 
     Raises:
-        ConfigError: a file is missing, has no user part, or names a value that there is not.
+        ConfigError: a file is missing, has no user part, or names an unknown value.
     """
 
     def __init__(self, folder: Path = PROMPTS) -> None:
@@ -74,10 +91,10 @@ class Wordings:
 
     def question(self, source: Source, language: str) -> Call:
         """Ask for a question about the event, or the two events, of a source."""
-        wanted = " and ".join(f"event {number + 1}" for number in source.numbers)
-        values = {**_captions(source), "wanted": f"{wanted}.", "language": language}
-        number = {"type": "number"}
-        fields = {"question": {"type": "string"}, "answer": {"type": "string"}, "start": number, "end": number}
+        events = " and ".join(f"event {number + 1}" for number in source.numbers)
+        values = {**_captions(source), "wanted": f"{events}.", "language": language}
+        text, number = {"type": "string"}, {"type": "number"}
+        fields = {"question": text, "answer": text, "start": number, "end": number}
         return self._call("question", source.key, values, fields)
 
     def judge(self, source: Source, draft: Draft) -> Call:
@@ -86,11 +103,11 @@ class Wordings:
         values = {**_captions(source), "question": draft.question, "answer": draft.answer, **times}
         return self._call("judge", source.key, values, {"good": {"type": "boolean"}, "reason": {"type": "string"}})
 
-    def blind(self, item: Item, options: Sequence[str], round: int) -> Call:
+    def blind(self, question: GroundedQuestion, options: Sequence[str], round: int) -> Call:
         """Ask for the right one of the options, without the video."""
-        letters = list(string.ascii_uppercase[: len(options)])
-        fields = {"letter": {"type": "string", "enum": letters}}
-        return self._call("blind", item.key, {"choice": chat.choose(item.question, options)}, fields, round)
+        fields = {"letter": {"type": "string", "enum": list(string.ascii_uppercase[: len(options)])}}
+        values = {"choice": prompts.choose(question.question, options)}
+        return self._call("blind", question.key, values, fields, round)
 
     def _call(self, kind: str, key: str, values: Mapping[str, str], fields: Mapping[str, Any], round: int = 0) -> Call:
         try:
@@ -117,49 +134,20 @@ def _captions(source: Source) -> dict[str, str]:
     return {"duration": f"{source.video.duration:g}", "captions": "\n".join(lines)}
 
 
-def draft(reply: Reply) -> Draft:
-    """Return the question that a reply holds; raises Unusable where it holds none."""
-    fields = _fields(reply)
-    question, answer = fields.get("question"), fields.get("answer")
-    if not isinstance(question, str) or not isinstance(answer, str):
-        raise Unusable(WRONG_SHAPE)
-    try:
-        start, end = float(fields["start"]), float(fields["end"])  # "12.5" is a time too
-    except (KeyError, TypeError, ValueError):
-        raise Unusable(WRONG_SHAPE) from None
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise Unusable(WRONG_SHAPE)
-    return Draft(question, answer, start, end)
+def read(reply: ChatReply, form: type[T]) -> T:
+    """Return what a reply says as a `Draft`, `Verdict` or `Guess`, also from among other words or in a code fence.
 
-
-def verdict(reply: Reply) -> bool:
-    """Return whether a judge's reply says that the question is good; raises Unusable where it says neither."""
-    good = _fields(reply).get("good")
-    if not isinstance(good, bool):
-        raise Unusable(WRONG_SHAPE)
-    return good
-
-
-def letter(reply: Reply) -> str:
-    """Return the letter that a reply names, "" where the model will not guess; raises Unusable for other words."""
-    try:
-        named = _fields(reply).get("letter")
-    except Unusable as error:
-        if str(error) == REFUSED:
-            return ""
-        raise
-    if not isinstance(named, str):
-        raise Unusable(WRONG_SHAPE)
-    return named.strip(" ().").upper()
-
-
-def _fields(reply: Reply) -> dict[str, Any]:
-    """Return the JSON object of a reply, also where it stands between other words or in a code fence."""
+    Raises:
+        UnusableReply: the reply does not hold it.
+    """
     if reply.refusal or reply.finish == "content_filter" or _REFUSAL.match(reply.text):
-        raise Unusable(REFUSED)
+        if form is Guess:  # who will not guess does not know
+            return cast("T", Guess(""))
+        raise UnusableReply(REFUSED)
     first, last = reply.text.find("{"), reply.text.rfind("}")
     try:
-        content = json.loads(reply.text[first : last + 1])
-    except (ValueError, RecursionError):
-        raise Unusable(CUT_OFF if reply.finish == "length" else NOT_JSON) from None
-    return dict(content)
+        return TypeAdapter(form).validate_json(reply.text[first : last + 1])
+    except ValidationError as error:
+        if error.errors()[0]["type"] != "json_invalid":
+            raise UnusableReply(WRONG_FIELDS) from None
+        raise UnusableReply(CUT_OFF if reply.finish == "length" else NOT_JSON) from None
