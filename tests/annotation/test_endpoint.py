@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grounded.annotation import chat
 from grounded.annotation import endpoint as endpoint_module
 from grounded.annotation.chat import Call, ChatReply, Draft, Guess, PromptFiles, UnusableReply, read
-from grounded.annotation.endpoint import GIVE_UP_AFTER, BudgetError, Endpoint, EndpointError, most_tokens
+from grounded.annotation.endpoint import GIVE_UP_AFTER, BudgetError, Endpoint, EndpointError, Outcome, most_tokens
 from grounded.annotation.journal import Journal
 from grounded.annotation.questions import CaptionedVideo, Source, sources
 from grounded.annotation.settings import EndpointSettings
@@ -114,6 +116,87 @@ def test_an_endpoint_that_is_down_is_given_up(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 30
 
 
+class Scripted(ChatServer):
+    """Answers each request with the next of ``answers``: status, body and headers; None leaves it to the chat."""
+
+    def __init__(self, *answers: tuple[int, str, dict[str, str]]) -> None:
+        super().__init__(well=True)
+        self.answers = list(answers)
+
+    def next_answer(self, body: dict) -> tuple[int, str, dict[str, str]] | None:
+        return self.answers.pop(0) if self.answers else None
+
+
+def ask(server: ChatServer, folder: Path, count: int = 1, **given: Any) -> list[Outcome[Draft]]:
+    settings = EndpointSettings(server.url, **{**QUICK, **given})
+    with Journal(folder / "j") as journal:
+        outcomes = Endpoint(settings, journal).ask_all(calls()[:count], Draft)
+    server.shutdown()
+    server.server_close()
+    return outcomes
+
+
+def test_an_endpoint_that_takes_no_schema_is_asked_without_one(tmp_path: Path) -> None:
+    class NoSchemas(ChatServer):
+        def next_answer(self, body: dict) -> tuple[int, str, dict[str, str]] | None:
+            return (400, '{"error": "unknown field response_format"}', {}) if "response_format" in body else None
+
+    server = NoSchemas(well=True)
+    outcomes = ask(server, tmp_path, 5, concurrency=1)
+    assert all(outcome.value for outcome in outcomes)
+    assert ["response_format" in body for body in server.bodies] == [True] + [False] * 5
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, "<html>busy</html>"), (200, "{"), (200, "{}"), (200, '{"choices": []}'), (200, '{"choices": [{}]}')]
+    + [(status, "") for status in (408, 429, 500, 503, 529)],
+)
+def test_what_is_no_chat_completion_is_asked_for_again(tmp_path: Path, status: int, body: str) -> None:
+    server = Scripted((status, body, {}))
+    (outcome,) = ask(server, tmp_path)
+    assert outcome.value is not None and len(server.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"), [("0.3", 0.3, 1.0), ("100", 0.5, 1.0), ("Mon, 01 Jan 2035 00:00:00 GMT", 0.0, 0.3)]
+)
+def test_the_wait_that_an_endpoint_asks_for_is_kept_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, least: float, most: float
+) -> None:
+    monkeypatch.setattr(endpoint_module, "LONGEST_WAIT", 0.5)
+    server = Scripted((429, "", {"Retry-After": header}))
+    (outcome,) = ask(server, tmp_path)
+    first, second = server.times
+    assert outcome.value is not None and least <= second - first < most
+
+
+def test_waits_end_when_the_run_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_module, "LONGEST_WAIT", 60.0)
+    server = Scripted((429, "", {"Retry-After": "60"}), (401, "", {}), (401, "", {}))
+    begun = time.monotonic()
+    with pytest.raises(EndpointError, match="401"):
+        ask(server, tmp_path, 5, concurrency=2)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_missing_client_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ConfigError, match=r"openai is not installed: pip install 'grounded\[annotate\]'"):
+        Endpoint(EndpointSettings("http://localhost", "m"), Journal(tmp_path / "j"))
+
+
+def test_half_a_letter_in_a_reply_breaks_nothing(tmp_path: Path) -> None:
+    content = json.dumps({"choices": [{"message": {"content": "\ud800 {}"}, "finish_reason": "stop"}]})
+    server = Scripted(*[(200, content, {})] * 3)
+    (outcome,) = ask(server, tmp_path)
+    assert outcome.value is None and outcome.reason == chat.WRONG_FIELDS
+    with Journal(tmp_path / "j") as journal:
+        assert journal.tokens_out == 3 * 512  # it counted nothing, so that all may have been used
+
+
 @pytest.mark.parametrize(
     "wrong", [{"concurrency": 0}, {"max_tokens": 0}, {"timeout": 0.0}, {"price_in": -1.0}, {"budget": 1.0}]
 )
@@ -161,6 +244,7 @@ def test_another_file_is_no_journal(tmp_path: Path) -> None:
         (ChatReply('{"question": 3, "answer": "a", "start": 1, "end": 2}'), chat.WRONG_FIELDS),
         (ChatReply('{"question": "q", "answer": "a", "start": null, "end": 2}'), chat.WRONG_FIELDS),
         (ChatReply('{"question": "q", "answer": "a", "start": NaN, "end": 2}'), chat.WRONG_FIELDS),
+        (ChatReply('{"question": "\\ud800", "answer": "a", "start": 1, "end": 2}'), chat.NOT_JSON),
     ],
 )
 def test_unusable_replies_say_why(reply: ChatReply, why: str) -> None:

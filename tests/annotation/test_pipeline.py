@@ -22,11 +22,9 @@ from grounded.annotation import chat, checks, distractors, embeddings, output, p
 from grounded.annotation.captions import read
 from grounded.annotation.chat import PromptFiles
 from grounded.annotation.embeddings import Embed
-from grounded.annotation.pipeline import Candidate
-from grounded.annotation.questions import CaptionedVideo, GroundedQuestion, Source, sources
+from grounded.annotation.questions import GroundedQuestion, sources
 from grounded.annotation.settings import QuestionSettings
 from grounded.training.data import read_annotations
-from grounded.types import Moment
 from tests.annotation.server import ChatServer, manner_of
 from tests.annotation.shared import app, hurry, lines, needs_detector, needs_minilm, write_captions
 
@@ -266,28 +264,6 @@ def test_pairs_of_events_and_a_judge(hurried: None, tmp_path: Path) -> None:
     assert judged and all("blink" in str(entry["draft"]) for entry in judged)
     kept = lines(tmp_path / "out" / "set.jsonl")
     assert kept and all("+" in item["key"] and len(item["captions"]) == 2 for item in kept)
-
-
-def test_the_same_question_twice_has_both_moments_as_proof_or_is_dropped() -> None:
-    video = CaptionedVideo("v", 9.0, (), "v.mp4")
-
-    def pair(*moments: tuple[float, float]) -> list[Candidate]:
-        return [
-            Candidate(
-                Source(video, (n,)), question=GroundedQuestion(f"k{n}", "v", "", 9.0, "Who?", "a dog", (Moment(*span),))
-            )
-            for n, span in enumerate(moments)
-        ]
-
-    apart, overlapping, at_odds = pair((5, 6), (1, 2)), pair((1, 3), (2, 4)), pair((5, 6), (1, 2))
-    for first, second in (apart, overlapping):
-        pipeline.join(first, second, same_answer=True)
-    assert apart[0].question.moments == (Moment(1, 2), Moment(5, 6))
-    assert overlapping[0].question.moments == (Moment(1, 4),)
-    assert apart[1].question is None and apart[1].reason == pipeline.DUPLICATE
-    assert apart[0].repairs == (pipeline.SHARED,) and not apart[0].reason
-    pipeline.join(*at_odds, same_answer=False)
-    assert [(one.question, one.reason) for one in at_odds] == [(None, pipeline.AMBIGUOUS)] * 2
 
 
 def test_items_keep_their_fields_when_options_are_drawn() -> None:
