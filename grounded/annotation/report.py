@@ -9,7 +9,6 @@ import math
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -26,22 +25,6 @@ _PAGES = Environment(
 )
 
 
-class CountTable(NamedTuple):
-    """A table of the page: what its rows are, what is counted, and the rows."""
-
-    heading: str
-    head: tuple[str, str]
-    rows: list[tuple[str, str]]
-
-
-class Histogram(NamedTuple):
-    """Counts by range; ``unit`` says what the ranges are of."""
-
-    heading: str
-    unit: str
-    counts: list[tuple[str, int]]
-
-
 def page(
     title: str,
     questions: Sequence[GroundedQuestion],
@@ -52,55 +35,47 @@ def page(
     baselines: Mapping[str, float] | None = None,
 ) -> str:
     """Return the page; ``reasons`` and ``repairs`` are counts, ``baselines`` how often guesses are right."""
-    reasons, repairs, baselines = reasons or {}, repairs or {}, baselines or {}
-    letters = Counter(f"({question.letter})" for question in questions if question.letter)
-    limit = baselines.get("chance", 0.0) + TOO_EASY
-    shares = [(name, f"{share:.1%}" + (" (too easy)" if share > limit else "")) for name, share in baselines.items()]
-    tables = [
-        _counts("Dropped", "reason", reasons),
-        _counts("Repaired", "what", repairs),
-        _counts("Letters of the right options", "letter", dict(sorted(letters.items()))),
-        CountTable("Right without the video", ("guess", "right"), shares),
-    ]
+    reasons, baselines = reasons or {}, baselines or {}
     lengths = [sum(moment.end - moment.start for moment in question.moments) for question in questions]
-    histograms = [
-        _histogram("Length of the moments", "seconds", lengths, _SECONDS),
-        _places(questions),
-        _histogram("Length of the questions", "words", [len(q.question.split()) for q in questions], _WORDS),
-        _histogram("Length of the answers", "words", [len(q.answer.split()) for q in questions], _WORDS),
-    ]
+    histograms = {
+        ("Length of the moments", "seconds"): _histogram(lengths, _SECONDS),
+        ("Places of the moments", "middle of the moment, in its video"): _places(questions),
+        ("Length of the questions", "words"): _histogram([len(q.question.split()) for q in questions], _WORDS, True),
+        ("Length of the answers", "words"): _histogram([len(q.answer.split()) for q in questions], _WORDS, True),
+    }
     return _PAGES.get_template("report.html").render(
         title=title,
         total=len(questions) + sum(reasons.values()),
         kept=len(questions),
         notes=notes,
-        tables=[table for table in tables if table.rows],
-        histograms=[histogram for histogram in histograms if any(count for _, count in histogram.counts)],
+        reasons=reasons,
+        repairs=repairs or {},
+        letters=Counter(sorted(f"({question.letter})" for question in questions if question.letter)),
+        baselines=baselines,
+        limit=baselines.get("chance", 0.0) + TOO_EASY,
+        histograms=histograms,
         samples=questions[:: max(1, math.ceil(len(questions) / SAMPLES))],
-        letters=string.ascii_uppercase,
+        alphabet=string.ascii_uppercase,
     )
 
 
-def _counts(heading: str, what: str, counts: Mapping[str, int]) -> CountTable:
-    return CountTable(heading, (what, "questions"), [(name, f"{count:,}") for name, count in counts.items()])
-
-
-def _histogram(heading: str, unit: str, values: Sequence[float], edges: Sequence[float]) -> Histogram:
-    counts = []
+def _histogram(values: Sequence[float], edges: Sequence[float], whole: bool = False) -> dict[str, int]:
+    """Return how many values lie in each range between the edges; ``whole`` values are counts."""
+    counts = {}
     for low, high in zip(edges, edges[1:], strict=False):
-        last = high - 1 if unit == "words" else high
+        last = high - 1 if whole else high
         label = f"{low:g} and more" if math.isinf(high) else f"{low:g}" if low == last else f"{low:g} to {last:g}"
-        counts.append((label, sum(low <= value < high for value in values)))
-    return Histogram(heading, unit, counts)
+        counts[label] = sum(low <= value < high for value in values)
+    return counts
 
 
-def _places(questions: Sequence[GroundedQuestion]) -> Histogram:
-    """Count where in their videos the middles of the moments lie."""
-    tenths = Counter(
-        min(9, int(10 * (moment.start + moment.end) / 2 / question.duration))
+def _places(questions: Sequence[GroundedQuestion]) -> dict[str, int]:
+    """Return how many moments have their middle in each tenth of their video."""
+    middles = [
+        (moment.start + moment.end) / 2 / question.duration
         for question in questions
         if question.duration
         for moment in question.moments
-    )
-    counts = [(f"{10 * tenth} % to {10 * tenth + 10} %", tenths[tenth]) for tenth in range(10)]
-    return Histogram("Places of the moments", "middle of the moment, in its video", counts)
+    ]
+    tenths = Counter(min(9, int(10 * middle)) for middle in middles)
+    return {f"{10 * tenth} % to {10 * tenth + 10} %": tenths[tenth] for tenth in range(10)}
