@@ -97,10 +97,10 @@ class PromptFiles:
         fields = {"question": text, "answer": text, "start": number, "end": number}
         return self._call("question", source.key, values, fields)
 
-    def judge(self, source: Source, draft: Draft) -> Call:
+    def judge(self, source: Source, question: GroundedQuestion) -> Call:
         """Ask whether a question, its answer and its moment are right."""
-        times = {"start": f"{draft.start:g}", "end": f"{draft.end:g}"}
-        values = {**_captions(source), "question": draft.question, "answer": draft.answer, **times}
+        times = {"start": f"{question.moments[0].start:g}", "end": f"{question.moments[0].end:g}"}
+        values = {**_captions(source), "question": question.question, "answer": question.answer, **times}
         return self._call("judge", source.key, values, {"good": {"type": "boolean"}, "reason": {"type": "string"}})
 
     def blind(self, question: GroundedQuestion, options: Sequence[str], round: int) -> Call:

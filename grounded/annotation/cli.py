@@ -83,7 +83,7 @@ def _write(out: Path, result: QuestionSet, notes: tuple[str, ...]) -> None:
 
     kept, reasons = result.questions, result.reasons
     output.write_set(out, kept)
-    dropped = [output.dropped(candidate) for candidate in result.candidates if candidate.question is None]
+    dropped = [output.dropped(candidate) for candidate in result.candidates if candidate.reason]
     files.write_lines(out.with_suffix(".dropped.jsonl"), dropped)
     page = report.page(out.stem, kept, notes=notes, reasons=reasons, repairs=result.repairs, baselines=result.baselines)
     files.write_text(out.with_suffix(".html"), page)

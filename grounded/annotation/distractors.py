@@ -71,7 +71,8 @@ def draw(
     result = []
     for number, question in enumerate(questions):
         # Other videos first: what is wrong about one's own video may be right about another part of it.
-        order = np.lexsort((-(question_vectors @ question_vectors[number]), videos == question.video))
+        nearness = (question_vectors @ question_vectors[number]).round(5)  # so that equal questions are equally near
+        order = np.lexsort((-nearness, videos == question.video))
         similarity = answer_vectors @ answer_vectors[number]
         fits = (settings.low <= similarity) & (similarity <= settings.high)
         answers = ((questions[other].answer, bool(fits[other])) for other in order if other != number)

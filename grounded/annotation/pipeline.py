@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,54 +32,52 @@ _CHOICE_TOKENS = 100  # of a question and its options, for an estimate
 
 @dataclass
 class Candidate:
-    """A source on its way into the set: it has a ``question`` while it is in, else the ``reason`` why it is out.
+    """A source on its way into the set, and why it was dropped, if it was.
 
-    ``draft`` is what the model wrote, ``repairs`` what was changed in it, ``distractors`` are the wrong options.
+    ``draft`` is what the model wrote, ``question`` what the checks made of it, ``repairs`` what they changed,
+    ``distractors`` are the wrong options.
     """
 
     source: Source
-    draft: Draft | None = None
-    question: GroundedQuestion | None = None
     reason: str = ""
+    draft: Draft | None = None
+    question: GroundedQuestion = field(init=False, repr=False)  # there is none where the reply or a check failed
     repairs: tuple[str, ...] = ()
     distractors: tuple[str, ...] = ()
 
-    def drop(self, reason: str) -> None:
-        self.question, self.reason = None, reason
+
+def kept(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates that were not dropped."""
+    return [candidate for candidate in candidates if not candidate.reason]
 
 
 @dataclass(frozen=True)
 class QuestionSet:
     """The result: what became of each source in their order, how often guesses are right by their kind, and notes."""
 
-    candidates: tuple[Candidate, ...]
-    baselines: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    candidates: Sequence[Candidate]
+    baselines: Mapping[str, float]
+    notes: tuple[str, ...]
 
     @property
     def questions(self) -> list[GroundedQuestion]:
-        return [question for _, question in _in_set(self.candidates)]
+        return [candidate.question for candidate in kept(self.candidates)]
 
     @property
     def reasons(self) -> dict[str, int]:
         """How many sources were dropped for which reason, the most frequent first."""
-        return dict(Counter(one.reason for one in self.candidates if one.question is None).most_common())
+        return dict(Counter(one.reason for one in self.candidates if one.reason).most_common())
 
     @property
     def repairs(self) -> dict[str, int]:
         """How many of the kept questions were repaired, and how."""
-        return dict(Counter(repair for candidate, _ in _in_set(self.candidates) for repair in candidate.repairs))
+        return dict(Counter(repair for candidate in kept(self.candidates) for repair in candidate.repairs))
 
 
-def _in_set(candidates: Iterable[Candidate]) -> list[tuple[Candidate, GroundedQuestion]]:
-    return [(candidate, candidate.question) for candidate in candidates if candidate.question is not None]
-
-
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Calls by kind, and about how many tokens all of them take."""
 
-    calls: Mapping[str, int]
+    calls: dict[str, int]
     tokens_in: int
     tokens_out: int
 
@@ -87,14 +85,13 @@ class Estimate:
 def estimate(sources: Sequence[Source], prompts: PromptFiles, settings: QuestionSettings) -> Estimate:
     """Return what making the set takes if every question comes through; calls that are repeated are not in it."""
     calls = {"question": len(sources)}
+    question = GroundedQuestion("", "", "", None, "", "", (Moment(0.0, 0.0),))  # its own words are in the constants
     tokens = sum(likely_tokens(prompts.question(source, settings.language)) for source in sources)
     if settings.judge:
         calls["judge"] = len(sources)
-        draft = Draft("", "", 0.0, 0.0)
-        tokens += sum(likely_tokens(prompts.judge(source, draft)) + _REPLY_TOKENS for source in sources)
+        tokens += sum(likely_tokens(prompts.judge(source, question)) + _REPLY_TOKENS for source in sources)
     if settings.blind and sources:
         calls["blind"] = settings.blind * len(sources)
-        question = GroundedQuestion("", "", "", None, "", "", ())
         tokens += calls["blind"] * (likely_tokens(prompts.blind(question, [], 0)) + _CHOICE_TOKENS)
     return Estimate(calls, tokens, sum(calls.values()) * _REPLY_TOKENS)
 
@@ -116,86 +113,80 @@ class Pipeline:
         Raises:
             EndpointError, BudgetError: the run stopped; what was answered is in the journal, and the same call goes on.
         """
-        candidates = tuple(map(Candidate, sources))
+        candidates = list(map(Candidate, sources))
         self._write(candidates)
-        notes = self._judge(candidates) if self.settings.judge else ()
-        self._add_distractors(candidates)
-        notes += self._drop_guessed(candidates) if self.settings.blind else ()
-        members = _in_set(candidates)
+        notes = self._judge(kept(candidates)) if self.settings.judge else ()
+        self._add_distractors(kept(candidates))
+        notes += self._drop_guessed(kept(candidates)) if self.settings.blind else ()
+        members = kept(candidates)
         questions = distractors.assign_letters(
-            [question for _, question in members], [one.distractors for one, _ in members], self.settings.seed
+            [member.question for member in members], [member.distractors for member in members], self.settings.seed
         )
-        for (candidate, _), question in zip(members, questions, strict=True):
-            candidate.question = question
+        for member, question in zip(members, questions, strict=True):
+            member.question = question
         return QuestionSet(candidates, blind_baselines(questions, self.embed), notes)
 
     def _write(self, candidates: Sequence[Candidate]) -> None:
         """Let the model write a question about each source, and check it."""
-        calls = [self.prompts.question(candidate.source, self.settings.language) for candidate in candidates]
-        outcomes = self.writer.ask_all(calls, Draft)
-        for candidate, outcome in zip(candidates, outcomes, strict=True):
+        language = self.settings.language
+        calls = [self.prompts.question(candidate.source, language) for candidate in candidates]
+        for candidate, outcome in zip(candidates, self.writer.ask_all(calls, Draft), strict=True):
             candidate.draft, candidate.reason = outcome.value, outcome.reason
-            if candidate.draft is None:
+            if outcome.value is None:
                 continue
             try:
-                candidate.draft, candidate.repairs = checks.check(
-                    candidate.draft, candidate.source, self.settings.language, self.detect
-                )
-                candidate.question = _question(candidate.source, candidate.draft)
+                draft, candidate.repairs = checks.check(outcome.value, candidate.source, language, self.detect)
+                candidate.draft, candidate.question = draft, _question(candidate.source, draft)
             except QuestionDropped as error:
-                candidate.drop(str(error))
+                candidate.reason = str(error)
 
     def _judge(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """Drop what the judge finds bad; return notes."""
-        drafts = [(one, one.draft) for one, _ in _in_set(candidates) if one.draft is not None]
-        calls = [self.prompts.judge(candidate.source, draft) for candidate, draft in drafts]
+        calls = [self.prompts.judge(candidate.source, candidate.question) for candidate in candidates]
         verdicts = self.judge.ask_all(calls, Verdict)
-        for (candidate, _), verdict in zip(drafts, verdicts, strict=True):
+        for candidate, verdict in zip(candidates, verdicts, strict=True):
             if verdict.value is not None and not verdict.value.good:
-                candidate.drop(JUDGED)
+                candidate.reason = JUDGED
         return _unusable("judge", verdicts)
 
     def _add_distractors(self, candidates: Sequence[Candidate]) -> None:
         """Drop what is asked twice and what has too few distractors; give the others theirs."""
-        members = _in_set(candidates)
-        questions = [question for _, question in members]
+        questions = [candidate.question for candidate in candidates]
         question_vectors = self.embed([question.question for question in questions])
         answer_vectors = self.embed([question.answer for question in questions])
         for number, duplicate in distractors.duplicates(questions, question_vectors, answer_vectors).items():
-            join(members[duplicate.first][0], members[number][0], duplicate.same_answer)
-        rest = [number for number, (candidate, _) in enumerate(members) if candidate.question is not None]
+            join(candidates[duplicate.first], candidates[number], duplicate.same_answer)
+        rest = [number for number, candidate in enumerate(candidates) if not candidate.reason]
         drawn = distractors.draw(
             [questions[number] for number in rest], question_vectors[rest], answer_vectors[rest], self.settings
         )
         for number, wrong in zip(rest, drawn, strict=True):
-            candidate = members[number][0]
             if wrong is None:
-                candidate.drop(TOO_FEW)
+                candidates[number].reason = TOO_FEW
             else:
-                candidate.distractors = wrong.texts
-                candidate.repairs += (FAR,) if wrong.far else ()
+                candidates[number].distractors = wrong.texts
+                candidates[number].repairs += (FAR,) if wrong.far else ()
 
     def _drop_guessed(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """Drop what is answered right without the video in every round, the options in another order each time."""
         calls: list[Call] = []
         letters: list[str] = []
-        members = _in_set(candidates)
-        for candidate, question in members:
+        for candidate in candidates:
             for round in range(self.settings.blind):
                 options, letter = distractors.shuffle_options(
-                    question, candidate.distractors, self.settings.seed, round
+                    candidate.question, candidate.distractors, self.settings.seed, round
                 )
-                calls.append(self.prompts.blind(question, options, round))
+                calls.append(self.prompts.blind(candidate.question, options, round))
                 letters.append(letter)
         guesses = self.writer.ask_all(calls, Guess)
         right = Counter(
             call.key
             for call, guess, letter in zip(calls, guesses, letters, strict=True)
-            if guess.value is not None and guess.value.letter == letter
+            if guess.value == Guess(letter)
         )
-        for candidate, question in members:
-            if right[question.key] == self.settings.blind:
-                candidate.drop(GUESSED)
+        for candidate in candidates:
+            if right[candidate.source.key] == self.settings.blind:
+                candidate.reason = GUESSED
         return _unusable("blind", guesses)
 
 
@@ -220,16 +211,13 @@ def _unusable(kind: str, outcomes: Sequence[Outcome[Any]]) -> tuple[str, ...]:
 
 def join(first: Candidate, second: Candidate, same_answer: bool) -> None:
     """Drop the second of two that ask the same; its moment proves the first's answer too, or else rules out both."""
-    if second.question is None:
-        return
-    moments = second.question.moments
-    second.drop(DUPLICATE if same_answer else AMBIGUOUS)
-    if first.question is None:
+    second.reason = DUPLICATE if same_answer else AMBIGUOUS
+    if first.reason:
         return
     if not same_answer:
-        first.drop(AMBIGUOUS)
+        first.reason = AMBIGUOUS
         return
-    union = _union((*first.question.moments, *moments))
+    union = _union((*first.question.moments, *second.question.moments))
     if union != first.question.moments:
         first.question = replace(first.question, moments=union)
         first.repairs += (SHARED,)

@@ -70,6 +70,14 @@ def test_what_is_drawn_depends_on_the_seed_and_the_item_alone() -> None:
     assert once != draw(items, questions, answers, QuestionSettings(seed=2))
 
 
+def test_rounding_in_the_embedding_draws_no_other_options() -> None:
+    items = [item(number) for number in range(60)]
+    questions, answers = on_circle([10.0 * (n % 3) for n in range(60)]), on_circle([0.0] + [60.0] * 59)
+    rounding = np.random.default_rng(0).uniform(-1e-7, 1e-7, questions.shape)
+    settings = QuestionSettings(options=4)
+    assert draw(items, questions, answers, settings, 8) == draw(items, questions + rounding, answers, settings, 8)
+
+
 def test_letters_are_even_but_in_no_order() -> None:
     items = [item(number) for number in range(103)]
     wrong = [(f"w{n}", f"x{n}", f"y{n}", f"z{n}") for n in range(103)]

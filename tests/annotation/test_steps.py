@@ -63,7 +63,7 @@ def run(replies: Replies, **settings: Any) -> QuestionSet:
 
 
 def reasons(result: QuestionSet) -> dict[str, str]:
-    return {one.source.key: one.reason for one in result.candidates if one.question is None}
+    return {one.source.key: one.reason for one in result.candidates if one.reason}
 
 
 def test_a_question_is_dropped_when_it_is_answered_blind_in_every_round_and_not_in_fewer() -> None:
@@ -120,22 +120,19 @@ def test_what_has_too_few_distractors_is_dropped() -> None:
 def test_the_same_question_twice_has_both_moments_as_proof(spans: tuple, union: tuple) -> None:
     first, second = pair(*spans)
     pipeline.join(first, second, same_answer=True)
-    assert first.question is not None and first.question.moments == tuple(Moment(*span) for span in union)
-    assert (second.question, second.reason) == (None, pipeline.DUPLICATE) and not first.reason
+    assert first.question.moments == tuple(Moment(*span) for span in union)
+    assert second.reason == pipeline.DUPLICATE and not first.reason
     assert first.repairs == (() if union == spans[:1] else (pipeline.SHARED,))
 
 
 def test_the_same_question_twice_with_two_answers_is_dropped_both_times() -> None:
     first, second = pair((5, 6), (1, 2))
     pipeline.join(first, second, same_answer=False)
-    assert [(one.question, one.reason) for one in (first, second)] == [(None, pipeline.AMBIGUOUS)] * 2
+    assert (first.reason, second.reason) == (pipeline.AMBIGUOUS, pipeline.AMBIGUOUS)
 
 
 def pair(*spans: tuple[float, float]) -> list[Candidate]:
-    video = CaptionedVideo("v", 9.0, (), "v.mp4")
-    return [
-        Candidate(
-            Source(video, (n,)), question=GroundedQuestion(f"k{n}", "v", "", 9.0, "Who?", "a dog", (Moment(*span),))
-        )
-        for n, span in enumerate(spans)
-    ]
+    candidates = [Candidate(Source(CaptionedVideo("v", 9.0, (), "v.mp4"), (number,))) for number in range(len(spans))]
+    for candidate, span in zip(candidates, spans, strict=True):
+        candidate.question = GroundedQuestion("k", "v", "", 9.0, "Who?", "a dog", (Moment(*span),))
+    return candidates
