@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grounded.annotation import pipeline
+from grounded.annotation import checks, pipeline
 from grounded.annotation.chat import Call, Draft, Guess, PromptFiles, Verdict
+from grounded.annotation.distractors import Distractors
 from grounded.annotation.endpoint import Outcome
 from grounded.annotation.pipeline import Candidate, Pipeline, QuestionSet
 from grounded.annotation.questions import CaptionedVideo, GroundedQuestion, Source, sources
@@ -31,6 +32,7 @@ class Replies:
     def __init__(self, knows: dict[str, Sequence[int]] | None = None, other: Outcome[Guess] | None = None) -> None:
         self.knows = knows or {}
         self.other = other or Outcome(Guess("Z"))
+        self.drafts: dict[str, Outcome[Draft]] = {}
         self.verdicts: dict[str, Outcome[Verdict]] = {}
         self.calls: list[Call] = []
 
@@ -41,7 +43,8 @@ class Replies:
     def _say(self, call: Call) -> Outcome[Any]:
         answer = ANSWERS[KEYS.index(call.key)]
         if call.kind == "question":
-            return Outcome(Draft(f"Who is seen in number {KEYS.index(call.key)}?", answer, 1.0, 5.0))
+            good = Draft(f"Who is seen in number {KEYS.index(call.key)}?", answer, 1.0, 5.0)
+            return self.drafts.get(call.key, Outcome(good))
         if call.kind == "judge":
             return self.verdicts.get(call.key, Outcome(Verdict(True)))
         if call.round not in self.knows.get(call.key, ()):
@@ -52,7 +55,7 @@ class Replies:
 
 def embed(texts: Sequence[str]) -> np.ndarray:
     """Return vectors of which each two different ones have a similarity of 0.5."""
-    rows = np.eye(len(ANSWERS))[[ANSWERS.index(t) if t in ANSWERS else int(re.findall(r"\d", t)[0]) for t in texts]]
+    rows = np.eye(10)[[ANSWERS.index(t) if t in ANSWERS else int(re.findall(r"\d", t)[0]) for t in texts]]
     return (np.concatenate([rows, np.ones((len(texts), 1))], axis=1) / np.sqrt(2)).astype(np.float32)
 
 
@@ -103,6 +106,25 @@ def test_what_the_judge_finds_bad_is_dropped_and_not_asked_blind() -> None:
     assert KEYS[2] not in {call.key for call in replies.calls if call.kind == "blind"}
 
 
+def test_what_no_reply_or_check_let_through_is_asked_no_further() -> None:
+    replies = Replies()
+    replies.drafts = {
+        KEYS[0]: Outcome(None, "the endpoint fails: 500"),
+        KEYS[1]: Outcome(Draft("What is seen after 3 seconds?", "a cow", 1.0, 5.0)),
+    }
+    result = run(replies, judge=True)
+    assert reasons(result) == {KEYS[0]: "the endpoint fails: 500", KEYS[1]: checks.TIMESTAMP}
+    assert {call.key for call in replies.calls if call.kind != "question"} == set(KEYS[2:])
+    assert result.candidates[0].draft is None and result.candidates[1].draft.answer == "a cow"
+    assert result.reasons == {"the endpoint fails: 500": 1, checks.TIMESTAMP: 1}
+
+
+def test_distractors_from_far_away_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = [Distractors(("no 7", "no 8", "no 9"), far=number == 3) for number in range(len(KEYS))]
+    monkeypatch.setattr(pipeline.distractors, "draw", lambda *given: drawn)
+    assert run(Replies()).repairs == {pipeline.FAR: 1}
+
+
 def test_what_has_too_few_distractors_is_dropped() -> None:
     assert set(reasons(run(Replies(), options=7)).values()) == {pipeline.TOO_FEW}
     assert not reasons(run(Replies(), options=6))
@@ -118,7 +140,7 @@ def test_what_has_too_few_distractors_is_dropped() -> None:
     ],
 )
 def test_the_same_question_twice_has_both_moments_as_proof(spans: tuple, union: tuple) -> None:
-    first, second = pair(*spans)
+    first, second = group(*spans)
     pipeline.join(first, second, same_answer=True)
     assert first.question.moments == tuple(Moment(*span) for span in union)
     assert second.reason == pipeline.DUPLICATE and not first.reason
@@ -126,12 +148,16 @@ def test_the_same_question_twice_has_both_moments_as_proof(spans: tuple, union: 
 
 
 def test_the_same_question_twice_with_two_answers_is_dropped_both_times() -> None:
-    first, second = pair((5, 6), (1, 2))
+    first, second, third, fourth = group((5, 6), (1, 2), (7, 8), (3, 4))
     pipeline.join(first, second, same_answer=False)
-    assert (first.reason, second.reason) == (pipeline.AMBIGUOUS, pipeline.AMBIGUOUS)
+    pipeline.join(first, third, same_answer=True)
+    pipeline.join(first, fourth, same_answer=False)
+    assert [one.reason for one in (first, second, fourth)] == [pipeline.AMBIGUOUS] * 3
+    assert third.reason == pipeline.DUPLICATE
+    assert first.question.moments == (Moment(5, 6),) and not first.repairs  # it is out: nothing is added to it
 
 
-def pair(*spans: tuple[float, float]) -> list[Candidate]:
+def group(*spans: tuple[float, float]) -> list[Candidate]:
     candidates = [Candidate(Source(CaptionedVideo("v", 9.0, (), "v.mp4"), (number,))) for number in range(len(spans))]
     for candidate, span in zip(candidates, spans, strict=True):
         candidate.question = GroundedQuestion("k", "v", "", 9.0, "Who?", "a dog", (Moment(*span),))
