@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ import torch
 from .. import prompts
 from .. import video as video_file
 from ..confidence import calibration_error, iou
+from ..engine.disk_cache import Tokens
 from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Grounder, load
+from ..models.grounded_videollm.processor import GroundedVideoLLM
 from ..prompts import Turn
 from ..types import Answer, Moment
 from ..video import pixels
@@ -67,7 +70,7 @@ def held_out(seed: int, folder: Path) -> tuple[Path, list[Question]]:
 
 def answer_all(watched: EncodedVideo, questions: Sequence[Question]) -> list[Reply]:
     """Ask all questions about a video, as one batch for each task."""
-    duration, bins = watched.duration, watched.grounder.config.bins
+    duration, bins = watched.duration, cast(GroundedVideoLLM, watched.family).config.bins
     replies: list[Reply] = []
     for task in dict.fromkeys(q.task for q in questions):
         asked = [q for q in questions if q.task == task]
@@ -93,10 +96,12 @@ def _in_bins(turn: Turn, duration: float, bins: int) -> Turn:
 
 def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterator[EncodedVideo]:
     """Decode a file once and yield it as seen in each of the ``ways`` of `WITHOUT`."""
-    clip = video_file.sample(path, grounder.config.frames)
-    seen = pixels.streams(clip, grounder.config)
+    family = cast(GroundedVideoLLM, grounder.family)
+    clip = video_file.sample(path, family.frames)
+    seen = family.visual_input(clip)
     for way in ways:
-        yield grounder.remember(grounder.encode(WITHOUT[way](seen)), clip)
+        visual = family.encode(WITHOUT[way](seen))
+        yield grounder.from_tokens(Tokens(visual, clip.duration, tuple(clip.times.tolist())))
 
 
 def guesses(replies: Sequence[Reply], rng: np.random.Generator) -> dict[str, list[Reply]]:
@@ -266,7 +271,7 @@ def unknown_figures(grounder: Grounder, count: int) -> dict[str, float]:
         answers = [
             answer
             for number in range(count)
-            for answer in grounder.look(draw(grounder.config.frames, number)).ground(queries)
+            for answer in grounder.encode_clip(draw(grounder.family.frames, number)).ground(queries)
         ]
         rows[f"{name}: said to be absent"] = float(np.mean([(a.absent or 0.0) > 0.5 for a in answers]))
         rows[f"{name}: mean probability of absence"] = float(np.mean([a.absent or 0.0 for a in answers]))

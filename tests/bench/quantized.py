@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import typer
 
+from grounded import weights
+from grounded.engine.disk_cache import Tokens
 from grounded.engine.grounder import load
 from grounded.tiny.evaluate import Reply, answer_all, figures, table
 from grounded.tiny.world.questions import ask_all
@@ -20,6 +22,7 @@ from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
 from grounded.tiny.world.tracks import sample_times
 from grounded.types import Clip
 from grounded.video import pixels
+from grounded.weights import storage
 
 WAYS = {
     "float32": {"dtype": "float32"},
@@ -32,7 +35,7 @@ WAYS = {
 def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="Held-out videos.")] = 30) -> None:
     torch.set_num_threads(1)
     loaded = {way: load(model, device="cpu", **settings) for way, settings in WAYS.items()}
-    config = loaded["float32"].config
+    config = storage.read_config(weights.find(model, torch.device("cpu")))
     replies: dict[str, list[Reply]] = {way: [] for way in WAYS}
     for seed in range(HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.start + count):
         scene = draw_scene(seed)
@@ -41,7 +44,8 @@ def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="He
         clip = Clip(np.ascontiguousarray(frames), times, scene.duration, np.arange(config.frames))
         seen, questions = pixels.streams(clip, config), ask_all(scene, "canonical")
         for way, grounder in loaded.items():
-            replies[way] += answer_all(grounder.remember(grounder.encode(seen), clip), questions)
+            tokens = Tokens(grounder.family.encode(seen), clip.duration, ())
+            replies[way] += answer_all(grounder.from_tokens(tokens), questions)
         typer.echo(f"{seed}: " + ", ".join(f"{way} {_same(replies, way)}" for way in WAYS), err=True)
     for way in WAYS:
         typer.echo(f"{way}: {_same(replies, way)} of {len(replies[way])} answers are those of float32")
