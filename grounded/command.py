@@ -117,7 +117,7 @@ class CachedModelOptions(ModelOptions):
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """Spread the parameters of a command that are dataclasses, such as `Loading`, into options of their own."""
+    """Spread the parameters of a command that are dataclasses, such as `ModelOptions`, into options of their own."""
     parameters = inspect.signature(command, eval_str=True).parameters
     groups: dict[str, Any] = {
         name: each.annotation for name, each in parameters.items() if is_dataclass(each.annotation)

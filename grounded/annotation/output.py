@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import files, prompts
 from ..errors import DataError
-from ..types import Moment
+from ..types import Moment, Turn
 from .pipeline import Candidate
 from .questions import GroundedQuestion
 
@@ -100,7 +100,7 @@ def read_released(path: Path) -> tuple[list[GroundedQuestion], tuple[str, ...]]:
     return questions, (f"{others} conversations are no grounded answers: passed over",) if others else ()
 
 
-def _released(entry: dict[str, Any], turns: Sequence[prompts.Turn]) -> GroundedQuestion | None:
+def _released(entry: dict[str, Any], turns: Sequence[Turn]) -> GroundedQuestion | None:
     if len(turns) < 2 or _SPAN.search(turns[0].answer or ""):
         return None
     spans = _SPAN.findall(turns[1].answer or "")

@@ -171,6 +171,22 @@ def test_the_wait_that_an_endpoint_asks_for_is_kept_up_to_a_limit(
     assert outcome.value is not None and least <= second - first < most
 
 
+def test_only_new_failures_in_a_row_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_module, "GIVE_UP_AFTER", 3)
+    monkeypatch.setattr(endpoint_module, "ATTEMPTS", 1)
+
+    class EvenEventsFail(ChatServer):
+        def next_answer(self, body: dict) -> tuple[int, str, dict[str, str]] | None:
+            number = int(body["messages"][-1]["content"].split("about event ")[1].rstrip("."))
+            return None if number % 2 else (500, "", {})
+
+    for requests in (12, 6):  # the second run asks for what failed alone, six times in a row
+        server = EvenEventsFail(well=True)
+        outcomes = ask(server, tmp_path, 12, concurrency=1)
+        assert [outcome.reason for outcome in outcomes] == ["", "the endpoint fails: 500"] * 6
+        assert len(server.bodies) == requests
+
+
 def test_waits_end_when_the_run_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint_module, "LONGEST_WAIT", 60.0)
     server = Scripted((429, "", {"Retry-After": "60"}), (401, "", {}), (401, "", {}))
