@@ -80,6 +80,19 @@ def test_the_budget_stops_before_it_is_exceeded_and_a_larger_one_goes_on(
     assert well_behaved.replies == len(SOURCES)
 
 
+def test_requests_at_the_same_time_cannot_exceed_the_budget_together(tmp_path: Path) -> None:
+    content = json.dumps(
+        {
+            "choices": [{"message": {"content": "{}"}, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 512},
+        }
+    )
+    server = Scripted(*[(200, content, {})] * 20)
+    with pytest.raises(BudgetError):
+        ask(server, tmp_path, 8, concurrency=4, price_out=1e6 / 512, budget=2.5)
+    assert len(server.bodies) == 2
+
+
 def test_a_reply_that_never_came_counts_as_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
 
