@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from grounded.annotation import report
-from grounded.annotation.items import Item
 from grounded.annotation.output import read_released
+from grounded.annotation.questions import GroundedQuestion
 from grounded.errors import DataError
 from grounded.training.data import read_annotations
 from grounded.types import Moment
@@ -103,9 +103,11 @@ class Page(HTMLParser):
 
 def test_the_page_needs_nothing_beside_it_and_shows_every_text_as_it_is() -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=y>$title'
-    item = Item("k", evil, evil, 30.0, evil, evil, (Moment(3, 9),), (evil,), (evil, "no", "never"), "A", evil)
+    item = GroundedQuestion(
+        "k", evil, evil, 30.0, evil, evil, (Moment(3, 9),), (evil, "no", "never"), "A", (evil,), evil
+    )
     text = report.page(
-        evil, [item], notes=[evil], reasons={evil: 2}, repairs={evil: 1}, guessers={evil: 0.9, "chance": 0.2}
+        evil, [item], notes=[evil], reasons={evil: 2}, repairs={evil: 1}, baselines={evil: 0.9, "chance": 0.2}
     )
     page = Page(text)
     assert {"svg", "table", "article"} <= set(page.tags) and not {"script", "img", "link"} & set(page.tags)

@@ -24,12 +24,13 @@ import typer
 
 from grounded import prompts
 from grounded.annotation import checks, embeddings, output
-from grounded.annotation.asking import PROMPTS, Wordings
-from grounded.annotation.calls import Endpoint, Settings
 from grounded.annotation.captions import read
-from grounded.annotation.items import Item, sources
+from grounded.annotation.chat import PROMPTS, PromptFiles
+from grounded.annotation.endpoint import Endpoint
 from grounded.annotation.journal import Journal
-from grounded.annotation.pipeline import Plan, make
+from grounded.annotation.pipeline import Pipeline
+from grounded.annotation.questions import GroundedQuestion, sources
+from grounded.annotation.settings import EndpointSettings, QuestionSettings
 from grounded.confidence import iou
 from grounded.engine.grounder import load
 from grounded.prompts import Turn
@@ -47,28 +48,23 @@ WAYS = ("without the items", "with the items")
 ROWS = ("right option", "IoU >= 0.5", "both")
 
 
-def make_items(seeds: range, folder: Path) -> list[Item]:
+def make_items(seeds: range, folder: Path) -> list[GroundedQuestion]:
     """Run the pipeline on the captions of the videos of ``seeds``."""
     captions = folder / "captions.json"
     captions.write_text(json.dumps(timed_captions(map(draw_scene, seeds))))
-    server, journal = ChatServer(well=True, lasting=100_000), Journal(folder / "calls.jsonl")
-    try:
-        made = make(
-            sources(read(captions, "activitynet", None)[0]),
-            Endpoint(Settings(server.url, "synthetic", concurrency=4), journal),
-            Wordings(PROMPTS),
-            Plan(),
-            embeddings.load(""),
-            checks.detector(),
-        )
-    finally:
-        journal.close()
-        server.shutdown()
-    typer.echo(f"{len(made.items):,} of {len(made.fates):,} questions are kept; dropped: {dict(made.reasons)}")
-    return made.items
+    server = ChatServer(well=True, lasting=100_000)
+    with Journal(folder / "calls.jsonl") as journal:
+        endpoint = Endpoint(EndpointSettings(server.url, "synthetic"), journal)
+        embed, detect = embeddings.load(), checks.detector()
+        pipeline = Pipeline(endpoint, endpoint, PromptFiles(PROMPTS), embed, detect, QuestionSettings())
+        result = pipeline.run(sources(read(captions, "activitynet")[0]))
+    server.shutdown()
+    kept = result.questions
+    typer.echo(f"{len(kept):,} of {len(result.candidates):,} questions are kept; dropped: {result.reasons}")
+    return kept
 
 
-def item_conversations(items: list[Item], encoder: Encoder) -> list[Conversation]:
+def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[Conversation]:
     """Return items about one video as the model learns them: the open question and the choice, each with its moment."""
     scene = draw_scene(int(items[0].video.removeprefix("world_")))
     captions = [caption(describe(event)) for event in scene.events]
@@ -95,7 +91,7 @@ def item_conversations(items: list[Item], encoder: Encoder) -> list[Conversation
     return found
 
 
-def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps: int, out: Path) -> None:
+def train(way: str, work: Path, init: Path, items: list[GroundedQuestion], count: int, steps: int, out: Path) -> None:
     """Train the third stage in one ``way`` on ``count`` videos, and write the model to ``out``."""
     torch.set_num_threads(1)
     recipe = run.Recipe()

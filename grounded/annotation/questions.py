@@ -1,8 +1,8 @@
-"""What travels through the making of a set: videos with timed captions, sources of questions, and finished items."""
+"""What travels through the making of a set: videos with timed captions, sources of questions, and the questions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..types import Moment
 
 
 @dataclass(frozen=True)
-class Captioned:
+class CaptionedVideo:
     """A video and its events in the order of their starts; times in seconds, ``file`` below the folder of videos."""
 
     key: str
@@ -23,7 +23,7 @@ class Captioned:
 class Source:
     """One event, or two that follow each other, that a question is to be about; ``numbers`` count from 0."""
 
-    video: Captioned
+    video: CaptionedVideo
     numbers: tuple[int, ...]
 
     @property
@@ -37,7 +37,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Item:
+class GroundedQuestion:
     """A question, its answer and the moments that prove it; ``options`` and ``letter`` once they are drawn.
 
     ``duration`` is None where the file did not say it. ``captions`` are the texts that it was made from. ``extra``
@@ -51,18 +51,18 @@ class Item:
     question: str
     answer: str
     moments: tuple[Moment, ...]
-    captions: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     letter: str = ""
+    captions: tuple[str, ...] = ()
     dataset: str = "grounded_videoqa"
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def sources(videos: tuple[Captioned, ...], events: bool = True, pairs: bool = False) -> list[Source]:
+def sources(videos: Sequence[CaptionedVideo], events: bool = True, pairs: bool = False) -> list[Source]:
     """Return every event of the videos as a source, and every two that follow each other, in a fixed order."""
-    found = []
+    result = []
     for video in videos:
         numbers = range(len(video.events))
-        found += [Source(video, (number,)) for number in numbers if events]
-        found += [Source(video, (number, number + 1)) for number in numbers[:-1] if pairs]
-    return found
+        result += [Source(video, (number,)) for number in numbers if events]
+        result += [Source(video, (number, number + 1)) for number in numbers[:-1] if pairs]
+    return result
