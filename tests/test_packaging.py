@@ -57,3 +57,9 @@ def test_a_page_installs_no_extra() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
     extras = {package for packages in PROJECT["optional-dependencies"].values() for package in packages}
     assert not extras & set(lines)
+
+
+def test_page_and_command_line_do_without_the_extras() -> None:
+    missing = ("peft", "matplotlib", "openai", "pysubs2", "py3langid", "pycocoevalcap", "sentence_transformers")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import app, grounded.__main__"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
