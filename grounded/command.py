@@ -49,9 +49,9 @@ class Commands(TyperGroup):
 
 def program(function: Callable[..., None]) -> typer.Typer:
     """Return a function as a program of its own."""
-    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    made.command(cls=Command)(function)
-    return made
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(cls=Command)(function)
+    return app
 
 
 @contextmanager

@@ -53,15 +53,15 @@ def ranked_spans(joint: torch.Tensor, count: int) -> list[tuple[int, int, float]
     if not len(spans):
         return []
     sure = _hits(joint, spans)
-    kept: list[tuple[int, int, float]] = []
+    distinct: list[tuple[int, int, float]] = []
     # A stable sort keeps the likelier single span first among equals.
     for row in sure.argsort(descending=True, stable=True).tolist():
         span = (int(spans[row, 0]), int(spans[row, 1]))
-        if all(iou(span, other[:2]) < HIT_IOU for other in kept):
-            kept.append((*span, float(sure[row])))
-        if len(kept) == count:
+        if all(iou(span, other[:2]) < HIT_IOU for other in distinct):
+            distinct.append((*span, float(sure[row])))
+        if len(distinct) == count:
             break
-    return kept
+    return distinct
 
 
 def coverage(joint: torch.Tensor) -> torch.Tensor:

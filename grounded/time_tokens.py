@@ -147,16 +147,16 @@ def spans(text: str, bins: int = BINS) -> list[Span]:
 
     A span that runs backwards or uses a token that does not exist is left out: it stays visible in the text alone.
     """
-    found, before = [], 0
+    spans, before = [], 0
     for line in text.splitlines():
         caption = _CAPTION_LINE.match(line)
         for match in [caption] if caption else _SPAN.finditer(line):
             start, end = int(match[1]), int(match[2])
             if start <= end <= bins:
-                written = before + len(_TOKEN.findall(line, 0, match.start(1) - 1))
-                found.append(Span(start, end, match[3].strip() if match is caption else "", written))
+                preceding = before + len(_TOKEN.findall(line, 0, match.start(1) - 1))
+                spans.append(Span(start, end, match[3].strip() if match is caption else "", preceding))
         before += len(_TOKEN.findall(line))
-    return found
+    return spans
 
 
 def moments(text: str, duration: float, bins: int = BINS) -> tuple[Moment, ...]:

@@ -15,7 +15,7 @@ import torch
 from .. import prompts
 from .. import video as video_file
 from ..confidence import calibration_error, iou
-from ..engine.disk_cache import Tokens
+from ..engine.disk_cache import VideoTokens
 from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Grounder, load
 from ..models.grounded_videollm.processor import GroundedVideoLLM
@@ -101,7 +101,7 @@ def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterat
     seen = family.visual_input(clip)
     for way in ways:
         visual = family.encode(WITHOUT[way](seen))
-        yield grounder.from_tokens(Tokens(visual, clip.duration, tuple(clip.times.tolist())))
+        yield grounder.from_tokens(VideoTokens(visual, clip.duration, tuple(clip.times.tolist())))
 
 
 def guesses(replies: Sequence[Reply], rng: np.random.Generator) -> dict[str, list[Reply]]:

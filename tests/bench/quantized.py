@@ -13,7 +13,7 @@ import torch
 import typer
 
 from grounded import weights
-from grounded.engine.disk_cache import Tokens
+from grounded.engine.disk_cache import VideoTokens
 from grounded.engine.grounder import load
 from grounded.tiny.evaluate import Reply, answer_all, figures, table
 from grounded.tiny.world.questions import ask_all
@@ -44,7 +44,7 @@ def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="He
         clip = Clip(np.ascontiguousarray(frames), times, scene.duration, np.arange(config.frames))
         seen, questions = pixels.streams(clip, config), ask_all(scene, "canonical")
         for way, grounder in loaded.items():
-            tokens = Tokens(grounder.family.encode(seen), clip.duration, ())
+            tokens = VideoTokens(grounder.family.encode(seen), clip.duration, ())
             replies[way] += answer_all(grounder.from_tokens(tokens), questions)
         typer.echo(f"{seed}: " + ", ".join(f"{way} {_same(replies, way)}" for way in WAYS), err=True)
     for way in WAYS:
