@@ -16,6 +16,7 @@ import spaces  # before anything that touches CUDA
 import gradio as gr
 import typer
 
+import grounded.page.timeline
 from grounded.command import CachedModelOptions, options, program
 from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder
@@ -208,7 +209,7 @@ def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
     shown = panel.examples.click(
         events.show_example,
         [layout.player, panel.examples],
-        [layout.player, *panel.fields, *layout.emptied()],
+        [layout.player, *panel.fields, *layout.of_a_video],
         **PRIVATE,
     )
     shown.then(*call, **PRIVATE, **MODEL_QUEUE)
@@ -223,7 +224,7 @@ def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
     """Wire what a new video and a visitor's arrival do."""
     layout = handlers.layout
     player, timeline = layout.player, layout.timeline
-    emptied = gr.on([player.upload, player.clear], handlers.clear, None, list(layout.emptied()), queue=False, **PRIVATE)
+    emptied = gr.on([player.upload, player.clear], handlers.clear, None, layout.of_a_video, queue=False, **PRIVATE)
     opened = [player, layout.session, timeline, layout.closer]
     emptied.then(handlers.open, [player, timeline], opened, **PRIVATE, **FILE_QUEUE)
     fields = [field for panel in layout.panels.values() for field in panel.fields]
@@ -282,7 +283,7 @@ def launch(page: gr.Blocks, **settings: Any) -> Any:
     """Serve a page with what holds for all of them."""
     return page.launch(
         theme=THEME,
-        css_paths=Path(__file__).parent / "grounded" / "page" / "timeline" / "page.css",
+        css_paths=Path(grounded.page.timeline.__file__).parent / "page.css",
         mcp_server=True,
         ssr_mode=False,
         show_error=False,

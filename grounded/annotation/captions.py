@@ -12,8 +12,8 @@ from typing import NamedTuple
 from .. import video as video_file
 from ..errors import DataError
 from ..evaluation.benchmarks import activitynet, qvhighlights
-from ..evaluation.items import Item
-from ..evaluation.videos import Folder
+from ..evaluation.items import BenchmarkItem
+from ..evaluation.videos import VideoFolder
 from ..types import Moment
 from .extra import import_extra
 from .questions import CaptionedVideo
@@ -44,7 +44,7 @@ def read(path: Path, form: str, videos: Path | None = None) -> tuple[tuple[Capti
     """
     if form not in FORMATS:
         raise DataError(f"unknown format {form!r}; choose {', '.join(FORMATS)}")
-    folder = Folder(videos) if videos is not None else None
+    folder = VideoFolder(videos) if videos is not None else None
     raw_videos, notes = FORMATS[form](path)
     captioned = [_captioned(raw, folder) for raw in raw_videos]
     result = tuple(video for video in captioned if video.events)
@@ -59,11 +59,11 @@ def read(path: Path, form: str, videos: Path | None = None) -> tuple[tuple[Capti
     return result, notes
 
 
-def _find(raw: RawCaptions, folder: Folder | None) -> Path | None:
-    return folder.find(Item(raw.video, raw.video, "ground", "", file=raw.file)) if folder else None
+def _find(raw: RawCaptions, folder: VideoFolder | None) -> Path | None:
+    return folder.find(BenchmarkItem(raw.video, raw.video, "ground", "", file=raw.file)) if folder else None
 
 
-def _captioned(raw: RawCaptions, folder: Folder | None) -> CaptionedVideo:
+def _captioned(raw: RawCaptions, folder: VideoFolder | None) -> CaptionedVideo:
     """Return a video with those of its events that have a text, and some length inside it, in the order of time."""
     place, duration, file = _find(raw, folder), raw.duration, raw.file
     if place is not None and folder is not None:
@@ -82,7 +82,7 @@ def _captioned(raw: RawCaptions, folder: Folder | None) -> CaptionedVideo:
     return CaptionedVideo(raw.video, duration, tuple(events), file or f"{raw.video}.mp4")
 
 
-def _sentences(items: Iterable[Item]) -> tuple[list[RawCaptions], Notes]:
+def _sentences(items: Iterable[BenchmarkItem]) -> tuple[list[RawCaptions], Notes]:
     """Return the sentences of a benchmark's items; one shown at several moments has no one proof and is left out."""
     durations: dict[str, float | None] = {}
     events: dict[str, list[tuple[float, float, str]]] = defaultdict(list)

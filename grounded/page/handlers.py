@@ -69,8 +69,13 @@ class Layout:
         """What every question is asked with."""
         return [self.player, self.session, self.timeline]
 
+    @property
+    def of_a_video(self) -> list[Any]:
+        """The components that a new video on the stage changes; see `emptied`."""
+        return [self.timeline, self.session, self.closer, *(panel.reply for panel in self.panels.values())]
+
     def emptied(self) -> Updates:
-        """Return what a new video on the stage changes."""
+        """Return the values of `of_a_video` for a video about which nothing was asked yet."""
         return {
             self.timeline: Timeline.empty | {"film": time.time_ns() // 1_000_000},
             self.session: Session(),
@@ -188,10 +193,11 @@ class TaskHandlers:
     def show_example(self, request: gr.Request, path: Any, number: int) -> Updates:
         """Fill the fields with an example's question, and put its video on the stage unless it is there."""
         offer = self.offers[number]
-        updates: Updates = dict(zip(self.panel.fields, offer.fields, strict=False))
+        updates: Updates = {self.page.layout.player: gr.skip()}  # Gradio wants one value at least
+        updates |= dict(zip(self.panel.fields, offer.fields, strict=False))
         if path and have_same_content(path, offer.path):
             return updates
-        return self.page.clear(request) | {self.page.layout.player: str(offer.path)} | updates
+        return self.page.clear(request) | updates | {self.page.layout.player: str(offer.path)}
 
     def _answer(
         self,

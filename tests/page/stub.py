@@ -171,6 +171,7 @@ class StubEncodedVideo:
         return StubConversation(self, turns)
 
     def _write(self, text: str, on_text: Any, stop: Any, pauses: int = 0) -> None:
+        text += " and on" * pauses  # it grows for as long as it is written
         for k in range(max(1, pauses)):
             if stop and stop():
                 return

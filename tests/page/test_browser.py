@@ -109,7 +109,7 @@ def test_a_query_looks_closer_and_its_price_is_told_before_and_after(page: Page,
     page.tab.get_by_label("Look closer").check()
     page.ground("a red circle spins", rows=2)
     assert page.tab.locator("#found .note").is_hidden()
-    assert re.search(r"after \d+ closer looks", page.tab.locator("#found .made").inner_text())
+    assert re.search(r"after searching \d+ parts", page.tab.locator("#found .made").inner_text())
     page.tab.get_by_label("Remove video", exact=False).or_(
         page.tab.locator("#player button[aria-label='Clear']")
     ).first.click()

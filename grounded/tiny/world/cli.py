@@ -1,4 +1,4 @@
-"""PartialText a set of world videos with their annotations to a folder."""
+"""Writing a set of world videos with their annotations to a folder."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ OPTIONS = ["Sat down.", "Put down the bag.", "A man runs", "Opened the door."]
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("answer", "expected"),
     [
         ("Answer: (B) Put down the bag.", "B"),
         ("(B) Put down the bag.", "B"),
@@ -63,8 +63,8 @@ OPTIONS = ["Sat down.", "Put down the bag.", "A man runs", "Opened the door."]
         ("ab", None),
     ],
 )
-def test_the_strict_rule_believes_only_an_answer_that_names_one_option(said: str, expected: str | None) -> None:
-    assert choice.strict_letter(said, OPTIONS) == expected
+def test_the_strict_rule_believes_only_an_answer_that_names_one_option(answer: str, expected: str | None) -> None:
+    assert choice.strict_letter(answer, OPTIONS) == expected
 
 
 def test_the_prefix_of_the_trained_answers_is_taken_off() -> None:
