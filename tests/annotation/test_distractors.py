@@ -114,7 +114,8 @@ def test_duplicates_are_questions_asked_again_about_the_same_video() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"options": 1}, {"options": 27}, {"language": "eng"}, {"low": 0.9, "high": 0.2}, {"high": 1.5}]
+    "wrong",
+    [{"options": 1}, {"options": 27}, {"language": "eng"}, {"low": 0.9, "high": 0.2}, {"low": 0.9}, {"high": 1.5}],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict) -> None:
     with pytest.raises(ConfigError):
