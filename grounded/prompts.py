@@ -12,8 +12,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tokenizers import Tokenizer
+
 from .config import GROUNDING_TOKEN
-from .errors import QuestionError
+from .errors import QuestionError, WeightsError
 
 IMAGE = "<image>"
 MAX_OPTIONS = len(string.ascii_uppercase)
@@ -86,6 +88,18 @@ class Turn:
     question: str
     grounding: bool
     answer: str | None = None
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """Return the id of a token that a model needs.
+
+    Raises:
+        WeightsError: the tokenizer does not have it.
+    """
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise WeightsError(f"the tokenizer has no token {token!r}")
+    return int(number)
 
 
 def before_image(chat: ChatFormat) -> str:

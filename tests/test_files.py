@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grounded.errors import FileError
-from grounded.files import claim_folder, make_folder, write_json, write_text, written_whole
+from grounded.files import claim_folder, make_folder, remove_unfinished, write_json, write_text, written_whole
 
 
 def test_a_file_that_fails_in_the_middle_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
@@ -39,6 +39,20 @@ def test_a_folder_is_claimed_once_and_taken_up_by_the_same_run(tmp_path: Path) -
     claim_folder(tmp_path / "run", {"seed": 0, "steps": [1, 2]})
     with pytest.raises(FileError, match="another run .seed: 0 there, 1 now"):
         claim_folder(tmp_path / "run", {"seed": 1})
+
+
+def test_of_nested_settings_only_those_that_differ_are_named(tmp_path: Path) -> None:
+    claim_folder(tmp_path, {"seed": 0, "plan": {"steps": 1, "batch": 2}})
+    with pytest.raises(FileError, match=r"another run \(plan.steps: 1 there, 3 now\)"):
+        claim_folder(tmp_path, {"seed": 0, "plan": {"steps": 3, "batch": 2}})
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a.npy") as unfinished:
+        unfinished.write_text("whole")
+    unfinished.write_text("half")
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 def test_a_damaged_record_is_not_overwritten(tmp_path: Path) -> None:
