@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
+from .types import iou
+
 HIT_IOU = 0.5  # the overlap at which the field calls a moment found
 _CANDIDATES = 32  # likeliest single spans from which distinct moments are picked
 
@@ -60,12 +62,6 @@ def ranked_spans(joint: torch.Tensor, count: int) -> list[tuple[int, int, float]
         if len(kept) == count:
             break
     return kept
-
-
-def iou(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Return the intersection over the union of two spans; 0 where both are empty."""
-    union = max(a[1], b[1]) - min(a[0], b[0])
-    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / union if union > 0 else 0.0
 
 
 def coverage(joint: torch.Tensor) -> torch.Tensor:

@@ -118,6 +118,9 @@ def test_mvbench_reads_the_tasks_in_the_published_order_and_knows_their_folders(
     assert items[200].file == "clevrer/video_validation/a.mp4" and items[200].part is None
     assert items[0].answer == "B" and items[0].key == "action_sequence/0"
     assert len(mvbench.FOLDERS) == 20 and len(mvbench.BOUNDED) == 5
+    assert {mvbench.file_of(f"Fine-grained {what}") for what in ("Action", "Pose")} <= {
+        mvbench.file_of(task) for task in mvbench.FOLDERS
+    }
 
 
 def _videomme_entry(new: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .grounding import iou
+from ...types import iou
 
 THRESHOLDS = (0.3, 0.5)
 PROOF = 0.5  # the IoP from which a moment proves an answer

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .grounding import iou, union_iou
+from ...types import iou
+from .grounding import union_iou
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 LENGTHS = {"short": (0, 10), "middle": (10, 30), "long": (30, 150), "full": (0, float("inf"))}  # seconds, (from, to]
