@@ -58,7 +58,7 @@ def make_folder(folder: Path) -> Path:
 
 def remove_unfinished(folder: Path) -> None:
     """Delete what killed processes left of `written_whole`; nobody else may be writing to the folder."""
-    for path in folder.glob("*.part*"):
+    for path in folder.glob("*.[0-9]*.part*"):
         path.unlink(missing_ok=True)
 
 

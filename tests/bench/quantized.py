@@ -13,11 +13,10 @@ import torch
 import typer
 
 from grounded.engine.grounder import load
-from grounded.tiny.evaluate import Reply, answer_all, figures, table
+from grounded.tiny.evaluate import AnsweredQuestion, answer_all, figures, table
 from grounded.tiny.world.questions import ask_all
-from grounded.tiny.world.rendering import render
+from grounded.tiny.world.rendering import render, sample_times
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
-from grounded.tiny.world.tracks import sample_times
 from grounded.types import Clip
 from grounded.video import pixels
 
@@ -33,7 +32,7 @@ def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="He
     torch.set_num_threads(1)
     loaded = {way: load(model, device="cpu", **settings) for way, settings in WAYS.items()}
     config = loaded["float32"].config
-    replies: dict[str, list[Reply]] = {way: [] for way in WAYS}
+    replies: dict[str, list[AnsweredQuestion]] = {way: [] for way in WAYS}
     for seed in range(HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.start + count):
         scene = draw_scene(seed)
         times = sample_times(scene.duration, config.frames)
@@ -48,7 +47,7 @@ def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="He
     typer.echo(table({way: figures(given) for way, given in replies.items()}))
 
 
-def _same(replies: dict[str, list[Reply]], way: str) -> int:
+def _same(replies: dict[str, list[AnsweredQuestion]], way: str) -> int:
     return sum(a.last.raw == b.last.raw for a, b in zip(replies[way], replies["float32"], strict=True))
 
 
