@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .scenes import Figure, Scene
-from .wordings import APPEARS, CLAUSES, MOTION_WORDS, NOUNS, SHAPE_WORDS, SPINS, THINGS, Templates, Verb
+from .wordings import APPEARS, MOTION_WORDS, SHAPE_WORDS, SPINS, TEMPLATES, THINGS, Templates, Verb
 
 CANONICAL, TRAINING, HELD_OUT = "canonical", "training", "held_out"
 
@@ -66,7 +66,10 @@ def phrase(
         words = {"clause": f"{subject} {verb.third}", "noun": subject}
         query = words["noun"]
     else:
-        words = {"clause": _fill(pick(CLAUSES, rng, wording), slots), "noun": _fill(pick(NOUNS, rng, wording), slots)}
+        words = {
+            "clause": _fill(pick(TEMPLATES["clauses"], rng, wording), slots),
+            "noun": _fill(pick(TEMPLATES["nouns"], rng, wording), slots),
+        }
         query = words["clause"]
         if rng is not None:
             bare = f"{figure} {verb.gerund}"
@@ -87,9 +90,14 @@ def article(noun: str) -> str:
     return "an" if noun[0] in "aeiou" else "a"
 
 
+def capitalise(text: str) -> str:
+    """Return ``text`` with a capital first letter."""
+    return text[0].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """Return ``text`` with a capital first letter and a full stop."""
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{capitalise(text)}."
 
 
 def _fill(template: str, slots: dict[str, str]) -> str:

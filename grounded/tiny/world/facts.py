@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import wordings as w
 from .descriptions import (
     CANONICAL,
     TRAINING,
     Description,
     article,
+    capitalise,
     caption,
     describe,
     find,
@@ -20,6 +21,7 @@ from .descriptions import (
     pick,
 )
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+from .wordings import TEMPLATES
 
 Moments = tuple[tuple[float, float], ...]
 _OPPOSITE = {
@@ -67,11 +69,14 @@ class Asker:
     def moments(self, events: tuple[int, ...]) -> Moments:
         return tuple(self.scene.events[i].moment for i in events)
 
+    def text(self, name: str, manner: str, slots: Mapping[str, str] | None = None) -> str:
+        """Return one of the templates ``name``, filled, with a capital first letter."""
+        return capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {}))
 
-def say(text: str, slots: dict[str, str]) -> str:
-    """Fill a wording and give it a capital first letter."""
-    text = text.format(**slots)
-    return text[0].upper() + text[1:]
+    def text_about(self, name: str, manner: str, description: Description) -> str:
+        """Return one of the templates ``name``, filled with a description."""
+        template = pick(TEMPLATES[name], self.rng, manner)
+        return capitalise(template.format(**phrase(description, self.rng, manner)))
 
 
 def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:
@@ -131,23 +136,23 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
     scene, events = asker.scene, asker.scene.events
     facts: list[Fact] = []
 
-    def add(kind: str, templates: w.Templates, target: int, slots: dict[str, str], anchor: int | None = None) -> None:
+    def add(kind: str, target: int, slots: Mapping[str, str] | None = None, anchor: int | None = None) -> None:
         right = describe(events[target])
         others = {describe(e): None for i, e in enumerate(events) if i != anchor}
         others.pop(right, None)
         wrong = asker.shuffled([caption(d) for d in others])
         wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
-        text = say(pick(templates, asker.rng, manner), slots)
+        text = asker.text(kind, manner, slots)
         facts.append(Fact(kind, text, caption(right), tuple(wrong[: asker.most_wrong]), (target,), anchor))
 
-    add("first", w.FIRST, 0, {})
-    add("last", w.LAST, len(events) - 1, {})
+    add("first", 0)
+    add("last", len(events) - 1)
     for i in range(len(events) - 1):
         if events[i].end <= events[i + 1].start:
-            for kind, templates, anchor, target in (("after", w.AFTER, i, i + 1), ("before", w.BEFORE, i + 1, i)):
+            for kind, anchor, target in (("after", i, i + 1), ("before", i + 1, i)):
                 if alone(scene, anchor) and alone(scene, target):
                     words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, templates, target, words, anchor)
+                    add(kind, target, words, anchor)
     return facts
 
 
@@ -164,18 +169,18 @@ def attribute_facts(asker: Asker, manner: str) -> list[Fact]:
         part = Description(colour, shape)
         if find(scene, part) == (i,) and not fits_still(scene, part):
             wrong = [phrase(Description(motion=m))["third"] for m in MOTIONS if m != motion]
-            text = say(pick(w.WHAT_MOTION, asker.rng, manner), phrase(part, asker.rng, manner))
+            text = asker.text_about("what_motion", manner, part)
             right = phrase(Description(motion=motion))["third"]
             facts.append(Fact("motion", text, right, some(wrong), (i,), reply=f"It {right}."))
         part = Description(shape=shape, motion=motion)
         if find(scene, part) == (i,):
             wrong = [c for c in COLOURS if c != colour]
-            text = say(pick(w.WHAT_COLOUR, asker.rng, manner), phrase(part, asker.rng, manner))
+            text = asker.text_about("what_colour", manner, part)
             facts.append(Fact("colour", text, colour, some(wrong), (i,)))
         part = Description(colour, motion=motion)
         if find(scene, part) == (i,):
             wrong = [f"{article(s)} {s}" for s in SHAPES if s != shape]
-            text = say(pick(w.WHAT_SHAPE, asker.rng, manner), phrase(part, asker.rng, manner))
+            text = asker.text_about("what_shape", manner, part)
             right = f"{article(shape)} {shape}"
             facts.append(Fact("shape", text, right, some(wrong), (i,)))
     return facts
@@ -189,9 +194,9 @@ def presence_facts(asker: Asker, manner: str) -> list[Fact]:
     single = [i for i in range(len(scene.events)) if alone(scene, i)]
     if single and len(misses) >= 3:
         i = single[asker.below(len(single))]
-        text = pick(w.PRESENT, asker.rng, manner)
+        text = asker.text("present", manner)
         facts.append(Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
     there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[: asker.most_wrong]
     if misses and len(there) >= 3:
-        facts.append(Fact("missing", pick(w.MISSING, asker.rng, manner), misses[0], tuple(there), ()))
+        facts.append(Fact("missing", asker.text("missing", manner), misses[0], tuple(there), ()))
     return facts

@@ -14,12 +14,12 @@ import numpy as np
 from ... import prompts
 from ...errors import DataError
 from ...prompts import Turn
-from . import wordings as w
 from .descriptions import (
     CANONICAL,
     HELD_OUT,
     TRAINING,
     Description,
+    capitalise,
     caption,
     describe,
     find,
@@ -28,8 +28,9 @@ from .descriptions import (
     pick,
     sentence,
 )
-from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts, say
+from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+from .wordings import NOT_THERE, NUMBERS, SPINS, TEMPLATES
 
 
 @dataclass(frozen=True)
@@ -102,14 +103,14 @@ def _ground_question(asker: Asker, kind: str, description: Description, difficul
     # People either type a query of their own into the usual wording, or ask in their own way altogether.
     # A query without a motion has no paraphrase of its own: held out, only the asking can be new.
     own = asker.chance(0.6) or (manner == HELD_OUT and description.motion is None)
-    template = pick(w.GROUND, asker.rng, manner) if own else w.GROUND.canonical
+    template = pick(TEMPLATES["ground"], asker.rng, manner) if own else TEMPLATES["ground"].canonical
     appearances = {scene.events[i].appearance for i in events}
     moments = asker.moments(events)
     return WorldQuestion(
         "ground",
         kind,
         manner,
-        (Turn(say(template, words), True, when(moments) if moments else w.NOT_THERE),),
+        (Turn(capitalise(template.format(**words)), True, when(moments) if moments else NOT_THERE),),
         events=events,
         moments=moments,
         query=words["query"],
@@ -128,7 +129,7 @@ def _ground(asker: Asker) -> list[WorldQuestion]:
     parts = []
     for event in scene.events:
         colour, shape, motion = event.description
-        turn = w.SPINS if motion in ("clockwise", "anticlockwise") else motion
+        turn = SPINS if motion in ("clockwise", "anticlockwise") else motion
         for part in (
             Description(colour=colour),
             Description(shape=shape),
@@ -149,7 +150,7 @@ def _ground(asker: Asker) -> list[WorldQuestion]:
 def _missing_parts(scene: Scene) -> list[Description]:
     """Return the colours, shapes and motions that are nowhere in the scene, and some pairs of them."""
     single = [Description(colour=c) for c in COLOURS] + [Description(shape=s) for s in SHAPES]
-    single += [Description(motion=m) for m in (*MOTIONS, w.SPINS)]
+    single += [Description(motion=m) for m in (*MOTIONS, SPINS)]
     pairs = [Description(e.colour, f.shape) for e in scene.events for f in scene.events]
     pairs += [Description(e.colour, motion=f.motion) for e in scene.events for f in scene.events]
     pairs += [Description(shape=e.shape, motion=f.motion) for e in scene.events for f in scene.events]
@@ -175,7 +176,7 @@ def _refer(asker: Asker) -> list[WorldQuestion]:
         event, manner = asker.scene.events[i], asker.manner()
         words = caption(describe(event))
         slots = {"start": f"<{event.start:.1f}>", "end": f"<{event.end:.1f}>"}
-        turn = Turn(say(pick(w.REFER, asker.rng, manner), slots), False, sentence(words))
+        turn = Turn(asker.text("refer", manner, slots), False, sentence(words))
         questions.append(
             WorldQuestion("refer", "event", manner, (turn,), (i,), (event.moment,), span=event.moment, answer=words)
         )
@@ -186,7 +187,7 @@ def _caption(asker: Asker) -> list[WorldQuestion]:
     manner = asker.manner()
     events = asker.scene.events
     lines = [f"From <{e.start:.1f}> to <{e.end:.1f}>, {caption(describe(e))}" for e in events]
-    turn = Turn(pick(w.CAPTION, asker.rng, manner), True, "\n".join(lines))
+    turn = Turn(asker.text("caption", manner), True, "\n".join(lines))
     return [
         WorldQuestion("caption", "all", manner, (turn,), tuple(range(len(events))), tuple(e.moment for e in events))
     ]
@@ -232,7 +233,7 @@ def _grounded(asker: Asker, count: int) -> list[WorldQuestion]:
     questions = []
     for fact in _some(asker, proven, count):
         question = _multiple_choice(asker, "grounded", fact, manner)
-        evidence = Turn(pick(w.EVIDENCE, asker.rng, manner), True, when(question.moments))
+        evidence = Turn(asker.text("evidence", manner), True, when(question.moments))
         questions.append(replace(question, turns=(*question.turns, evidence)))
     return questions
 
@@ -258,17 +259,17 @@ def _ask(asker: Asker) -> list[WorldQuestion]:
         words = phrase(describe(scene.events[first]), rng, manner)
         other = phrase(describe(scene.events[second]), rng, manner)
         words |= {f"other_{name}": text for name, text in other.items()}
-        text, answer = say(pick(w.ORDER, rng, manner), words), "yes" if first < second else "no"
+        text, answer = asker.text("order", manner, words), "yes" if first < second else "no"
         questions.append(_free_question(asker, "order", manner, text, answer, (first, second)))
     misses = [description for description, _ in near_misses(scene, rng, 2)]
     present = asker.shuffled(list(dict.fromkeys(describe(event) for event in scene.events)))
     repeated = [description for description in present if len(find(scene, description)) > 1]
     counted = repeated[0] if repeated and asker.chance(0.8) else (misses[0] if asker.chance(0.35) else present[0])
-    text, events = say(pick(w.REPEATS, rng, manner), phrase(counted, rng, manner)), find(scene, counted)
-    questions.append(_free_question(asker, "repeats", manner, text, w.NUMBERS[len(events)], events))
-    text, events = pick(w.EVENTS, rng, manner), tuple(range(len(scene.events)))
-    questions.append(_free_question(asker, "events", manner, text, w.NUMBERS[len(events)], events))
+    text, events = asker.text_about("repeats", manner, counted), find(scene, counted)
+    questions.append(_free_question(asker, "repeats", manner, text, NUMBERS[len(events)], events))
+    text, events = asker.text("events", manner), tuple(range(len(scene.events)))
+    questions.append(_free_question(asker, "events", manner, text, NUMBERS[len(events)], events))
     named = present[0] if asker.chance(0.5) else misses[-1]
-    text, events = say(pick(w.EXISTS, rng, manner), phrase(named, rng, manner)), find(scene, named)
+    text, events = asker.text_about("exists", manner, named), find(scene, named)
     questions.append(_free_question(asker, "exists", manner, text, "yes" if events else "no", events))
     return questions

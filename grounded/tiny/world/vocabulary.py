@@ -20,7 +20,7 @@ from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
 from . import wordings
 from .scenes import COLOURS
-from .wordings import MotionWords, Templates
+from .wordings import MotionWords
 
 UNKNOWN = "<unk>"
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>")
@@ -32,10 +32,9 @@ _TOKEN = re.compile(r"\w+|[^\w\s]|\n")
 
 def texts() -> Iterator[str]:
     """Yield every text of the world, without placeholders."""
-    for value in vars(wordings).values():
-        if isinstance(value, Templates):
-            for template in (value.canonical, *value.training, *value.held_out):
-                yield re.sub(r"\{\w+\}", " ", template)
+    for templates in wordings.TEMPLATES.values():
+        for template in (templates.canonical, *templates.training, *templates.held_out):
+            yield re.sub(r"\{\w+\}", " ", template)
     for words in wordings.MOTION_WORDS.values():
         yield from _forms(words)
     yield from (noun for nouns in wordings.SHAPE_WORDS.values() for noun in nouns)

@@ -9,7 +9,7 @@ from grounded.errors import DataError
 from grounded.tiny.world import wordings
 from grounded.tiny.world.questions import ask_all, when
 from grounded.tiny.world.scenes import draw_scene
-from grounded.tiny.world.wordings import Templates
+from grounded.tiny.world.wordings import TEMPLATES
 
 from .reading import fits, matching, read
 
@@ -231,12 +231,8 @@ def test_times_are_inside_the_video_and_run_forward():
                 assert 0 <= start < end <= scene.duration
 
 
-def tables():
-    return {name: value for name, value in vars(wordings).items() if isinstance(value, Templates)}
-
-
 def test_held_out_wordings_are_never_used_in_training():
-    for table in tables().values():
+    for table in TEMPLATES.values():
         assert table.held_out and not {table.canonical, *table.training} & set(table.held_out)
     for words in wordings.MOTION_WORDS.values():
         assert not {words.canonical, *words.training} & set(words.held_out)
@@ -251,8 +247,8 @@ def words_in(texts):
 
 def test_held_out_wordings_put_words_together_that_training_uses():
     verbs = wordings.MOTION_WORDS.values()
-    heard = words_in(text for table in tables().values() for text in (table.canonical, *table.training))
+    heard = words_in(text for table in TEMPLATES.values() for text in (table.canonical, *table.training))
     heard |= words_in(f"{v.third} {v.base} {v.gerund}" for words in verbs for v in (words.canonical, *words.training))
-    new = words_in(text for table in tables().values() for text in table.held_out)
+    new = words_in(text for table in TEMPLATES.values() for text in table.held_out)
     new |= words_in(f"{v.third} {v.base} {v.gerund}" for words in verbs for v in words.held_out)
     assert not new - heard
