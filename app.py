@@ -1,11 +1,12 @@
-"""The Space: build the page, wire its events, turn errors into messages."""
+"""The Space: the page's layout, and its events wired to their handlers."""
 
 from __future__ import annotations
 
 import html
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ import spaces  # before anything that touches CUDA
 import gradio as gr
 import typer
 
-from grounded.command import Keeping, options, program
+from grounded.command import CachedModelOptions, options, program
 from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError, GroundedError
@@ -23,9 +24,9 @@ from grounded.malloc import share_memory_among_threads
 from grounded.page.api import AnswerData, Endpoints, sentence
 from grounded.page.examples import Example, offers, read_examples
 from grounded.page.files import FORMS, LIMITS
-from grounded.page.handlers import CLOSER, Handlers, Session
+from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
 from grounded.page.timeline import Reply, Timeline
-from grounded.serving import MAX_TEXT, Remote, Service, run, seconds_needed
+from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, run_jobs
 
 log = logging.getLogger("grounded.app")
 
@@ -49,15 +50,79 @@ CLOCK = """() => {
   return video ? video.currentTime.toFixed(2) : "0";
 }"""
 RANGE = """(timeline) => (timeline && timeline.selected || [0, 0]).map((seconds) => Number(seconds).toFixed(2))"""
-LANE: dict[str, Any] = {
-    "concurrency_id": "model",
-    "concurrency_limit": 8,
-}  # questions in work; the model itself takes one at a time
-CUTTER: dict[str, Any] = {"concurrency_id": "cutter", "concurrency_limit": 2}  # clips, previews and probes
+# Questions in work; the model itself takes one at a time.
+MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 8}
+# Clips, previews and probes.
+FILE_QUEUE: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
 
 
-def shelf(examples: list[Example], task: str) -> gr.Dataset:
+@dataclass(frozen=True)
+class Tab:
+    """One task's tab: its panel, what its question is made from, and the events that ask it."""
+
+    panel: Panel
+    inputs: list[Any]
+    triggers: list[Any]
+
+
+def build(service: Service, examples: list[Example]) -> gr.Blocks:
+    """Return the page and the API of one service."""
+    with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
+        serve_api(Endpoints(service))
+        session = gr.State(Session(), time_to_live=SESSION_SECONDS)
+        gr.Markdown(introduction(service.family.name), elem_id="title")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320, elem_id="stage"):
+                player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
+                timeline = Timeline(elem_id="timeline")
+            with gr.Column(scale=2, min_width=320):
+                with gr.Tabs(overflow_behavior="wrap") as tabs:
+                    tab_of = {task: tab(examples) for task, tab in TABS.items()}
+                with gr.Accordion("Export", open=False):
+                    with gr.Row():
+                        form = gr.Dropdown(list(FORMS), value="json", label="Rows of the timeline as", min_width=140)
+                        write = gr.Button("Export", min_width=120, elem_id="write-export")
+                    file = gr.File(label="Your file", interactive=False, visible=False, elem_id="file-export")
+        panels = {task: tab.panel for task, tab in tab_of.items()}
+        layout = Layout(player, timeline, session, tabs, tab_of["ground"].inputs[2], file, panels)
+        handlers = PageHandlers(service, examples, layout)
+        for task, tab in tab_of.items():
+            wire_task(handlers, task, tab)
+        wire_stage(handlers, page)
+        everything = [file, timeline]
+        write.click(handlers.export, [*layout.stage, form], everything, **PRIVATE, **FILE_QUEUE)
+        timeline.cut(handlers.cut, layout.stage, everything, **PRIVATE, **FILE_QUEUE)
+    page.queue(default_concurrency_limit=8, max_size=QUEUE)
+    return page
+
+
+def introduction(model: str) -> str:
+    """Return what the page says first, as Markdown."""
+    trust = TRUST.get(model, "What this model can be trusted with is not known here.")
+    return f"# grounded\nFind *when* something happens in a video. **{html.escape(model)}** answers. {trust}"
+
+
+def serve_api(endpoints: Endpoints) -> None:
+    """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
+    with gr.Group(visible=False):
+        video = gr.Video(label="video", sources=["upload"], include_audio=True)
+        text, number = gr.Textbox(label="text"), gr.Number(label="number")
+        count, first, yes = gr.Number(3, label="count"), gr.Number(0, label="first"), gr.Checkbox(False, label="yes")
+        answer, options, answers = AnswerData(label="answer"), gr.JSON(label="options"), gr.JSON(label="answers")
+        file = gr.File(label="file")
+    for endpoint, inputs, output in (
+        (endpoints.ground, [video, text, count, yes], answer),
+        (endpoints.refer, [video, number, number], answer),
+        (endpoints.choose, [video, text, options], answer),
+        (endpoints.caption, [video], answer),
+        (endpoints.ask, [video, text], answer),
+        (endpoints.export, [answers, text, video, first], file),
+    ):
+        gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **MODEL_QUEUE)
+
+
+def example_buttons(examples: Sequence[Example], task: str) -> gr.Dataset:
     """Return the examples of a task as buttons."""
     labels = [[offer.label] for offer in offers(examples, task)]
     return gr.Dataset(
@@ -71,154 +136,118 @@ def shelf(examples: list[Example], task: str) -> gr.Dataset:
     )
 
 
-def serve(endpoints: Endpoints) -> None:
-    """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
-    with gr.Group(visible=False):
-        film = gr.Video(label="video", sources=["upload"], include_audio=True)
-        words, number = gr.Textbox(label="text"), gr.Number(label="number")
-        count, first, yes = gr.Number(3, label="count"), gr.Number(0, label="first"), gr.Checkbox(False, label="yes")
-        answer, options, answers = AnswerData(label="answer"), gr.JSON(label="options"), gr.JSON(label="answers")
-        file = gr.File(label="file")
-    for endpoint, inputs, output in (
-        (endpoints.ground, [film, words, count, yes], answer),
-        (endpoints.refer, [film, number, number], answer),
-        (endpoints.choose, [film, words, options], answer),
-        (endpoints.caption, [film], answer),
-        (endpoints.ask, [film, words], answer),
-        (endpoints.export, [answers, words, film, first], file),
-    ):
-        gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **LANE)
-
-
-def build(service: Service, examples: list[Example]) -> gr.Blocks:
-    """Return the page and the API of one service."""
-    visits = Handlers(service, examples)
-    name = service.grounder.config.name
-    with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
-        serve(Endpoints(service))
-        session = gr.State(Session(), time_to_live=SESSION_SECONDS)
-        gr.Markdown(
-            f"# grounded\nFind *when* something happens in a video. **{html.escape(name)}** answers. "
-            + TRUST.get(name, "What this model can be trusted with is not known here."),
-            elem_id="title",
+def ground_tab(examples: Sequence[Example]) -> Tab:
+    with gr.Tab("Ground", id="ground"):
+        query = gr.Textbox(
+            label="What to look for", placeholder="a blue circle moves left", max_length=MAX_TEXT, max_lines=4
         )
+        best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
+        closer = gr.Checkbox(False, label="Look closer", info=CLOSER)
+        find = gr.Button("Find it", variant="primary")
+        panel = Panel((query,), Reply(elem_id="found"), example_buttons(examples, "ground"))
+    return Tab(panel, [query, best, closer], [find.click, query.submit])
+
+
+def refer_tab(examples: Sequence[Example]) -> Tab:
+    with gr.Tab("Refer", id="refer"):
         with gr.Row():
-            with gr.Column(scale=3, min_width=320, elem_id="stage"):
-                player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
-                timeline = Timeline(elem_id="timeline")
-            with gr.Column(scale=2, min_width=320):
-                with gr.Tabs(overflow_behavior="wrap") as tabs:
-                    with gr.Tab("Ground", id="ground"):
-                        query = gr.Textbox(
-                            label="What to look for",
-                            placeholder="a blue circle moves left",
-                            max_length=MAX_TEXT,
-                            max_lines=4,
-                        )
-                        best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
-                        closer = gr.Checkbox(False, label="Look closer", info=CLOSER)
-                        find = gr.Button("Find it", variant="primary")
-                        found = Reply(elem_id="found")
-                        shelf_ground = shelf(examples, "ground")
-                    with gr.Tab("Refer", id="refer"):
-                        with gr.Row():
-                            start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
-                            end = gr.Textbox("", label="To", placeholder="25 or 0:25", min_width=120)
-                        with gr.Row():
-                            start_here = gr.Button("From the player's position", size="sm", min_width=120)
-                            end_here = gr.Button("To the player's position", size="sm", min_width=120)
-                        describe = gr.Button("What happens here?", variant="primary")
-                        described = Reply(elem_id="described")
-                        shelf_refer = shelf(examples, "refer")
-                    with gr.Tab("Choose", id="choose"):
-                        asked = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
-                        options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
-                        choose = gr.Button("Choose", variant="primary")
-                        chosen = Reply(elem_id="chosen")
-                        shelf_choose = shelf(examples, "choose")
-                    with gr.Tab("Captions", id="caption"):
-                        caption = gr.Button("List all events", variant="primary")
-                        captioned = Reply(elem_id="captioned")
-                        shelf_caption = shelf(examples, "caption")
-                    with gr.Tab("Ask", id="ask"):
-                        said = Reply(elem_id="said")
-                        free = gr.Textbox(
-                            label="Question",
-                            placeholder="When does it happen? What is the last event?",
-                            max_length=MAX_TEXT,
-                        )
-                        shelf_ask = shelf(examples, "ask")
-                        with gr.Row():
-                            converse = gr.Button("Ask", variant="primary", min_width=120)
-                            anew = gr.Button("New conversation", min_width=120)
-                with gr.Accordion("Export", open=False):
-                    with gr.Row():
-                        form = gr.Dropdown(list(FORMS), value="json", label="Rows of the timeline as", min_width=140)
-                        write = gr.Button("Export", min_width=120, elem_id="write-export")
-                    file = gr.File(label="Your file", interactive=False, visible=False, elem_id="file-export")
+            start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
+            end = gr.Textbox("", label="To", placeholder="25 or 0:25", min_width=120)
+        with gr.Row():
+            for field, label in ((start, "From the player's position"), (end, "To the player's position")):
+                gr.Button(label, size="sm", min_width=120).click(None, None, field, js=CLOCK, **PRIVATE)
+        describe = gr.Button("What happens here?", variant="primary")
+        panel = Panel((start, end), Reply(elem_id="described"), example_buttons(examples, "refer"))
+    return Tab(panel, [start, end], [describe.click, start.submit, end.submit])
 
-        replies = (found, described, chosen, captioned, said)
-        stage = [player, session, timeline]
-        questions = (
-            ("ground", [find.click, query.submit], visits.ground, [query, best, closer], found, shelf_ground, [query]),
-            (
-                "refer",
-                [describe.click, start.submit, end.submit],
-                visits.refer,
-                [start, end],
-                described,
-                shelf_refer,
-                [start, end],
-            ),
-            ("choose", [choose.click], visits.choose, [asked, options], chosen, shelf_choose, [asked, options]),
-            ("caption", [caption.click], visits.caption, [], captioned, shelf_caption, []),
-            ("ask", [converse.click, free.submit], visits.converse, [free, said], said, shelf_ask, [free]),
+
+def choose_tab(examples: Sequence[Example]) -> Tab:
+    with gr.Tab("Choose", id="choose"):
+        question = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
+        options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
+        choose = gr.Button("Choose", variant="primary")
+        panel = Panel((question, options), Reply(elem_id="chosen"), example_buttons(examples, "choose"))
+    return Tab(panel, [question, options], [choose.click])
+
+
+def caption_tab(examples: Sequence[Example]) -> Tab:
+    with gr.Tab("Captions", id="caption"):
+        caption = gr.Button("List all events", variant="primary")
+        panel = Panel((), Reply(elem_id="captioned"), example_buttons(examples, "caption"))
+    return Tab(panel, [], [caption.click])
+
+
+def ask_tab(examples: Sequence[Example]) -> Tab:
+    with gr.Tab("Ask", id="ask"):
+        reply = Reply(elem_id="said")
+        question = gr.Textbox(
+            label="Question", placeholder="When does it happen? What is the last event?", max_length=MAX_TEXT
         )
-        for task, triggers, handler, inputs, reply, examples_of, fields in questions:
-            call = (handler, [*stage, *inputs], [reply, timeline, session])
-            gr.on(triggers, *call, **PRIVATE, **LANE)
-            put = (visits.taker(task), [player, examples_of], [player, *fields, timeline, session, closer, *replies])
-            examples_of.click(*put, **PRIVATE).then(*call, **PRIVATE, **LANE)
-            reply.cancel(visits.stopper(task), None, None, queue=False, **PRIVATE)
-        timeline.describe(visits.describe, stage, [described, timeline, session], **PRIVATE, **LANE)
-        timeline.describe(lambda: gr.Tabs(selected="refer"), None, tabs, queue=False, **PRIVATE)
-        timeline.select(None, timeline, [start, end], js=RANGE, **PRIVATE)
-        timeline.cut(visits.cut, stage, [file, timeline], **PRIVATE, **CUTTER)
-        write.click(visits.export, [*stage, form], [file, timeline], **PRIVATE, **CUTTER)
-        start_here.click(None, None, start, js=CLOCK, **PRIVATE)
-        end_here.click(None, None, end, js=CLOCK, **PRIVATE)
-        anew.click(lambda: (Session(), dict(Reply.empty)), None, [session, said], queue=False, **PRIVATE)
-        emptied = gr.on(
-            [player.upload, player.clear],
-            visits.clear,
-            None,
-            [timeline, session, closer, *replies],
-            queue=False,
-            **PRIVATE,
-        )
-        emptied.then(visits.open, [player, timeline], [player, session, timeline, closer], **PRIVATE, **CUTTER)
-        fields = [closer, query, start, end, asked, options, free]
-        page.load(visits.arrive, None, [player, timeline, tabs, *fields], queue=False, **PRIVATE)
-    page.queue(default_concurrency_limit=8, max_size=QUEUE)
-    return page
+        panel = Panel((question,), reply, example_buttons(examples, "ask"))
+        with gr.Row():
+            ask = gr.Button("Ask", variant="primary", min_width=120)
+            restart = gr.Button("New conversation", min_width=120)
+    return Tab(panel, [question, reply, restart], [ask.click, question.submit])
 
 
-def on_zero_gpu(grounder: Grounder) -> Remote:
-    """Return what does the model's work in a ZeroGPU worker: a fork that takes and gives plain data and CPU tensors."""
+TABS = {"ground": ground_tab, "refer": refer_tab, "choose": choose_tab, "caption": caption_tab, "ask": ask_tab}
 
-    @spaces.GPU(duration=seconds_needed)
-    def work(task: Any) -> Iterator[Any]:
+
+def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
+    """Wire the events of one task's tab."""
+    layout, events, panel = handlers.layout, handlers.tasks[task], tab.panel
+    changed = [panel.reply, layout.timeline, layout.session]
+    ask: Any = events.ask
+    inputs = tab.inputs
+    if task == "ask":
+        *inputs, restart = tab.inputs
+        ask = events.converse
+        restart.click(handlers.restart_conversation, None, [layout.session, panel.reply], queue=False, **PRIVATE)
+    call = (ask, [*layout.stage, *inputs], changed)
+    gr.on(tab.triggers, *call, **PRIVATE, **MODEL_QUEUE)
+    shown = panel.examples.click(
+        events.show_example,
+        [layout.player, panel.examples],
+        [layout.player, *panel.fields, *layout.of_a_video],
+        **PRIVATE,
+    )
+    shown.then(*call, **PRIVATE, **MODEL_QUEUE)
+    panel.reply.cancel(events.cancel, None, None, queue=False, **PRIVATE)
+    if task == "refer":
+        layout.timeline.describe(events.describe, layout.stage, changed, **PRIVATE, **MODEL_QUEUE)
+        layout.timeline.describe(lambda: gr.Tabs(selected="refer"), None, layout.tabs, queue=False, **PRIVATE)
+        layout.timeline.select(None, layout.timeline, list(panel.fields), js=RANGE, **PRIVATE)
+
+
+def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
+    """Wire what a new video and a visitor's arrival do."""
+    layout = handlers.layout
+    player, timeline = layout.player, layout.timeline
+    emptied = gr.on([player.upload, player.clear], handlers.clear, None, layout.of_a_video, queue=False, **PRIVATE)
+    opened = [player, layout.session, timeline, layout.closer]
+    emptied.then(handlers.open, [player, timeline], opened, **PRIVATE, **FILE_QUEUE)
+    fields = [field for panel in layout.panels.values() for field in panel.fields]
+    arrived = [player, timeline, layout.tabs, layout.closer, *fields]
+    page.load(handlers.arrive, None, arrived, queue=False, **PRIVATE)
+
+
+def on_zero_gpu(grounder: Grounder) -> RemoteModel:
+    """Return the model of a ZeroGPU Space, whose workers are forks that take and give plain data and CPU tensors."""
+    costs = Costs(grounder.family)
+
+    @spaces.GPU(duration=costs.grant)
+    def work(jobs: Sequence[Job]) -> Iterator[Any]:
         try:
-            yield from run(grounder, task)
+            yield from run_jobs(grounder, jobs)
         except GroundedError as error:  # a worker passes on the text of a gr.Error alone
             raise sentence(error) from error
 
-    return work
+    return RemoteModel(grounder, work)
 
 
 @options
 def main(
-    loading: Keeping,
+    loading: CachedModelOptions,
     host: Annotated[
         str | None, typer.Option(envvar="GRADIO_SERVER_NAME", help="The address to listen at; 0.0.0.0 for all.")
     ] = None,
@@ -235,13 +264,16 @@ def main(
     zero = "SPACES_ZERO_GPU" in os.environ
     if zero and (loading.quantize != "none" or loading.offload):  # weights go to its workers as they were loaded
         raise ConfigError("ZeroGPU has memory for full weights: leave out --quantize and --offload-towers there")
-    if zero and loading.keep:
-        log.warning("--keep has no effect on ZeroGPU: the weights are at hand in a worker alone")
-    shelf = DiskCache(loading.keep) if loading.keep and not zero else None
+    if zero and loading.cache:
+        log.warning("--cache has no effect on ZeroGPU: the weights are at hand in a worker alone")
+    if zero and preload:
+        log.warning("--preload has no effect on ZeroGPU: a GPU is granted to a visitor's question alone")
     grounder = loading.load()
-    service = Service(grounder, limits=LIMITS, shelf=shelf, remote=on_zero_gpu(grounder) if zero else None)
+    cache = DiskCache(loading.cache) if loading.cache else None
+    model = on_zero_gpu(grounder) if zero else LocalModel(grounder, cache)
+    service = Service(grounder.family, model, limits=LIMITS)
     examples = read_examples(EXAMPLES)
-    for example in examples if preload else ():
+    for example in examples if preload and not zero else ():
         service.watch(example.path)
     launch(build(service, examples), server_name=host, server_port=port, share=share)
 

@@ -17,7 +17,7 @@ def main(url: str = "http://127.0.0.1:7860", film: str = str(HERE / "film-3.mp4"
     answer = client.predict(video=video, query="a white ring spins clockwise", best=2, api_name="/ground")
     for moment in answer["moments"]:
         print(f"ground   {moment['start']:.1f} s to {moment['end']:.1f} s, {100 * (moment['score'] or 0):.0f} % sure")
-    print(f"         took {answer['seconds']} s; the video was {'known' if answer['known'] else 'new'}")
+    print(f"         took {answer['seconds']} s; the video was {'known' if answer['cached'] else 'new'}")
 
     length = answer["duration"]
     print("refer   ", client.predict(video=video, start=0.1 * length, end=0.2 * length, api_name="/refer")["text"])

@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from .engine.encoded_video import Conversation, EncodedVideo
     from .engine.grounder import Grounder, load
     from .engine.search import SearchConfig
-    from .errors import ConfigError, DataError, GroundedError, QuestionError, TimeError, VideoError, WeightsError
+    from .errors import (
+        ConfigError,
+        DataError,
+        FileError,
+        GroundedError,
+        QuestionError,
+        TimeError,
+        VideoError,
+        WeightsError,
+    )
     from .types import Answer, Clip, Moment, Option, VideoInfo
     from .video import Limits, probe, sample
     from .weights import convert
@@ -21,18 +30,19 @@ _HOMES = {
     "errors": (
         "ConfigError",
         "DataError",
+        "FileError",
         "GroundedError",
         "QuestionError",
         "TimeError",
         "VideoError",
         "WeightsError",
     ),
-    "fine": ("SearchConfig",),
-    "grounder": ("Grounder", "load"),
-    "shelf": ("DiskCache",),
+    "engine.disk_cache": ("DiskCache",),
+    "engine.encoded_video": ("Conversation", "EncodedVideo"),
+    "engine.grounder": ("Grounder", "load"),
+    "engine.search": ("SearchConfig",),
     "types": ("Answer", "Clip", "Moment", "Option", "VideoInfo"),
     "video": ("Limits", "probe", "sample"),
-    "watched": ("Conversation", "EncodedVideo"),
     "weights": ("convert",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -42,18 +52,19 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "DataError",
-    "SearchConfig",
-    "Grounder",
+    "DiskCache",
+    "EncodedVideo",
+    "FileError",
     "GroundedError",
+    "Grounder",
     "Limits",
     "Moment",
     "Option",
     "QuestionError",
-    "DiskCache",
+    "SearchConfig",
     "TimeError",
     "VideoError",
     "VideoInfo",
-    "EncodedVideo",
     "WeightsError",
     "convert",
     "load",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .annotation import cli as annotation
-from .command import Commands, Keeping, options, progress
+from .command import CachedModelOptions, Commands, options, progress
 from .evaluation import cli as evaluation
 from .tiny import cli as tiny
 from .tiny.world import cli as world
@@ -18,7 +18,7 @@ from .training import cli as training
 
 if TYPE_CHECKING:
     from .engine.encoded_video import EncodedVideo
-    from .types import Answer
+    from .types import Answer, OnProgress
 
 app = typer.Typer(
     cls=Commands,
@@ -42,7 +42,7 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what
 @app.command()
 @options
 def ground(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     query: Annotated[str, typer.Argument(help="What to look for, in words.")],
     fine: Annotated[
@@ -61,7 +61,7 @@ def ground(
 @app.command()
 @options
 def refer(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     start: Annotated[str, typer.Argument(help="Where the range begins: seconds (12.5) or 0:12.")],
     end: Annotated[str, typer.Argument(help="Where it ends.")],
@@ -79,7 +79,7 @@ def refer(
 @app.command()
 @options
 def choose(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     question: Annotated[str, typer.Argument(help="The question.")],
     options: Annotated[list[str], typer.Argument(help="Two options or more.")],
@@ -94,7 +94,7 @@ def choose(
 @app.command()
 @options
 def caption(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     as_json: AsJson = False,
 ) -> None:
@@ -107,7 +107,7 @@ def caption(
 @app.command()
 @options
 def ask(
-    loading: Keeping,
+    loading: CachedModelOptions,
     video: Video,
     questions: Annotated[list[str], typer.Argument(help="One question, or several turns of a conversation.")],
     as_json: AsJson = False,
@@ -139,6 +139,18 @@ def convert(
 
 
 @app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(help="The folder of a converted model.")],
+    hub_id: Annotated[str, typer.Argument(help="Where to put it on the hub: OWNER/NAME.", metavar="OWNER/NAME")],
+    private: Annotated[bool, typer.Option(help="Let nobody else see it, if it is new.")] = False,
+) -> None:
+    """Put a converted model on the hub, so that it loads without converting (--model OWNER/NAME)."""
+    from . import weights
+
+    typer.echo(weights.upload(folder, hub_id, private))
+
+
+@app.command()
 def info(
     path: Annotated[Path, typer.Argument(help="A video file, or the folder of a converted model.")],
     as_json: AsJson = False,
@@ -154,17 +166,12 @@ def info(
         typer.echo(f"{name:<{width}}  {value}")
 
 
-def _watch(loading: Keeping, video: Path, show: Any) -> EncodedVideo:
+def _watch(loading: CachedModelOptions, video: Path, show: OnProgress) -> EncodedVideo:
     show("loading the model", 0.0)
     from .engine.disk_cache import DiskCache
 
-    shelf = DiskCache(loading.keep) if loading.keep else None
-    grounder = loading.load()
-
-    def look() -> EncodedVideo:
-        return grounder.watch(video, on_progress=show)
-
-    return shelf.watch(grounder, video, look) if shelf else look()
+    cache = DiskCache(loading.cache) if loading.cache else None
+    return loading.load().watch(video, cache=cache, on_progress=show)
 
 
 def _video_facts(path: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def progress(quiet: bool = False) -> Iterator[OnProgress]:
 
 
 @dataclass(frozen=True)
-class Loading:
+class ModelOptions:
     """The model that answers, as chosen on the command line or by environment variables."""
 
     model: Annotated[
@@ -107,12 +107,12 @@ class Loading:
 
 
 @dataclass(frozen=True)
-class Keeping(Loading):
-    """The model that answers, and where what it has seen is kept."""
+class CachedModelOptions(ModelOptions):
+    """The model that answers, and where visual tokens are kept."""
 
-    keep: Annotated[
+    cache: Annotated[
         Path | None,
-        typer.Option(envvar="GROUNDED_KEEP", help="A folder that keeps what was seen: a video is watched once."),
+        typer.Option(envvar="GROUNDED_CACHE", help="A folder that keeps visual tokens: a video is watched once."),
     ] = None
 
 

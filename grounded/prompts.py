@@ -11,11 +11,11 @@ import string
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from tokenizers import Tokenizer
+from typing import Any
 
 from .config import GROUNDING_TOKEN
 from .errors import QuestionError, WeightsError
+from .types import Turn
 
 IMAGE = "<image>"
 MAX_OPTIONS = len(string.ascii_uppercase)
@@ -81,24 +81,15 @@ CHATS = {
 }
 
 
-@dataclass(frozen=True)
-class Turn:
-    """What a user said, whether an answer with times was asked for, and the answer (None while it is awaited)."""
-
-    question: str
-    grounding: bool
-    answer: str | None = None
-
-
-def token_id(tokenizer: Tokenizer, token: str) -> int:
-    """Return the id of a token that a model needs.
+def token_id(tokenizer: Any, token: str) -> int:
+    """Return the id of a token that a tokenizer must know.
 
     Raises:
-        WeightsError: the tokenizer does not have it.
+        WeightsError: it does not know the token.
     """
     number = tokenizer.token_to_id(token)
     if number is None:
-        raise WeightsError(f"the tokenizer has no token {token!r}")
+        raise WeightsError(f"the tokenizer does not know {token}")
     return int(number)
 
 

@@ -69,19 +69,13 @@ def to_token(seconds: float, duration: float, bins: int = BINS) -> str:
     return f"<{to_bin(seconds, duration, bins)}>"
 
 
-def to_seconds(token: str, duration: float, bins: int = BINS) -> float:
-    """Return the instant, in seconds, that ``token`` names in a video of ``duration`` seconds.
+def bin_to_seconds(number: int, duration: float, bins: int = BINS) -> float:
+    """Return the instant, in seconds, of bin ``number`` in a video of ``duration`` seconds.
 
-    Raises:
-        TimeError: ``token`` is not a temporal token.
-
-    >>> to_seconds("<30>", duration=150.0)
+    >>> bin_to_seconds(30, duration=150.0)
     15.0
     """
-    match = _TOKEN.fullmatch(token)
-    if match is None or int(match[1]) > bins:
-        raise TimeError(f"{token!r} is not a temporal token; they run from <0> to <{bins}>")
-    return duration * (int(match[1]) / bins)  # in this order, the last token is exactly the end
+    return duration * (number / bins)  # in this order, the last bin is exactly the end
 
 
 def seconds_in(text: str) -> list[float]:
@@ -188,7 +182,7 @@ def moments(text: str, duration: float, bins: int = BINS) -> tuple[Moment, ...]:
     (Moment(start=28.0, end=50.0, score=None, text=''),)
     """
     return tuple(
-        Moment(duration * (span.start / bins), duration * (span.end / bins), text=span.caption)
+        Moment(bin_to_seconds(span.start, duration, bins), bin_to_seconds(span.end, duration, bins), text=span.caption)
         for span in spans(text, bins)
     )
 
@@ -216,6 +210,6 @@ def read_times(text: str, duration: float, bins: int = BINS) -> str:
         if int(match[1]) > bins:
             return match[0]
         gap = " " if match.start() and text[match.start() - 1].isalnum() else ""
-        return f"{gap}{duration * int(match[1]) / bins:.{decimals}f} s"
+        return f"{gap}{bin_to_seconds(int(match[1]), duration, bins):.{decimals}f} s"
 
     return _TOKEN.sub(replace, text)

@@ -14,6 +14,7 @@ from .errors import DataError
 
 Number = Annotated[float, Strict()]  # text and truth values are no numbers
 _STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
+TASKS = ("ground", "refer", "choose", "caption", "ask")
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 
@@ -52,6 +53,33 @@ class Clip:
     times: np.ndarray
     duration: float
     indices: np.ndarray
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a user asked, whether an answer with times was asked for, and the answer (None while it is awaited)."""
+
+    question: str
+    grounding: bool
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of any task.
+
+    ``best`` is how many moments a query may get (0: those that the model writes), ``fine`` whether a long video is
+    searched from coarse to fine; ``start`` and ``end`` are seconds; ``turns`` the conversation so far.
+    """
+
+    task: str
+    text: str = ""
+    best: int = 0
+    fine: bool = False
+    options: tuple[str, ...] = ()
+    start: float = 0.0
+    end: float = 0.0
+    turns: tuple[Turn, ...] = ()
 
 
 @pydantic_dataclass(frozen=True, config=_STRICT)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from grounded import video
 from grounded.config import RELEASED, ModelConfig
 from grounded.models import VideoLLM, decoding
+from grounded.models.grounded_videollm.processor import GroundedVideoLLM
 from grounded.types import Clip
 from grounded.video import pixels
 from grounded.weights import Loaded, storage
@@ -40,6 +41,11 @@ def folder(tmp: Path) -> Path:
     with tarfile.open(SMALL) as archive:
         archive.extractall(tmp, filter="data")
     return tmp
+
+
+def family(loaded: Loaded) -> GroundedVideoLLM:
+    """Return a loaded model as a family."""
+    return GroundedVideoLLM(loaded.model, loaded.tokenizer, loaded.config)
 
 
 class Golden:
@@ -71,6 +77,10 @@ class Golden:
         return Loaded(model, storage.read_tokenizer(self.converted), config)
 
     @property
+    def family(self) -> GroundedVideoLLM:
+        return family(self.loaded)
+
+    @property
     def model(self) -> VideoLLM:
         return self.loaded.model
 
@@ -98,7 +108,7 @@ class Golden:
             return self.model.encode(*self.streams)
 
     @cached_property
-    def prefix(self) -> decoding.Prefix:
+    def prefix(self) -> decoding.VideoPrefix:
         ids = self.prompts[0]["input_ids"]
         return decoding.read_prefix(self.model, ids[: ids.index(-200)], self.visual)
 

@@ -17,7 +17,7 @@ from tests.golden import Golden
 @pytest.fixture
 def run(goldens: dict[str, Golden], monkeypatch: pytest.MonkeyPatch):
     golden = goldens["phi3.5"]
-    monkeypatch.setattr(grounder, "load", lambda *_, **__: Grounder(golden.loaded))
+    monkeypatch.setattr(grounder, "load", lambda *_, **__: Grounder(golden.family))
     runner = CliRunner()
 
     def call(task: str, *arguments: str) -> Result:
@@ -58,10 +58,10 @@ def test_a_short_video_is_fine_as_it_is(run) -> None:
 
 
 def test_what_was_seen_is_kept_in_a_folder(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run("refer", "0:02", "8.5", "--json", "--keep", str(tmp_path))
+    first = run("refer", "0:02", "8.5", "--json", "--cache", str(tmp_path))
     assert first.exit_code == 0 and len(list(tmp_path.iterdir())) == 1
-    monkeypatch.setattr(Grounder, "watch", lambda *_, **__: pytest.fail("it was looked at again"))
-    monkeypatch.setenv("GROUNDED_KEEP", str(tmp_path))
+    monkeypatch.setattr(Grounder, "encode_clip", lambda *_, **__: pytest.fail("it was encoded again"))
+    monkeypatch.setenv("GROUNDED_CACHE", str(tmp_path))
     assert run("refer", "0:02", "8.5", "--json").stdout == first.stdout
 
 

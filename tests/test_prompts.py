@@ -12,7 +12,6 @@ from tokenizers.models import WordLevel
 
 from grounded import prompts
 from grounded.engine.encoded_video import EncodedVideo
-from grounded.engine.grounder import Grounder
 from grounded.errors import QuestionError, TimeError, WeightsError
 from grounded.prompts import CHATS, Turn
 from tests.golden import Golden
@@ -73,20 +72,20 @@ HOSTILE = st.lists(
 @given(text=HOSTILE)
 def test_nobody_smuggles_a_marker_into_a_prompt(goldens: dict[str, Golden], text: str) -> None:
     for golden in goldens.values():
-        grounder = Grounder(golden.loaded)
+        family = golden.family
         try:
-            safe = grounder.safe(text)
+            safe = family.safe(text)
         except QuestionError:
             continue
-        ids = grounder.token_ids(f"\n{safe}")
-        steering = {grounder.tokenizer.token_to_id(marker) for marker in (*grounder.markers, "<timestamp_grounding>")}
+        ids = family.token_ids(f"\n{safe}")
+        steering = {family.tokenizer.token_to_id(marker) for marker in (*family.markers, "<timestamp_grounding>")}
         assert not steering & set(ids), (text, safe)
         assert prompts.IMAGE not in safe
         assert safe.replace(" ", "") == text.replace("\x00", "").strip().replace(" ", "")  # nothing is lost
 
 
 def test_a_range_outside_the_video_is_refused_before_anything_runs(golden: Golden) -> None:
-    watched = EncodedVideo(Grounder(golden.loaded), golden.visual, 24.0, ())
+    watched = EncodedVideo(golden.family, golden.visual, 24.0, ())
     for start, end in ((70, 80), (12, 5), (5, 5), (-1, 4)):
         with pytest.raises(TimeError):
             watched.refer(start, end)
@@ -95,7 +94,7 @@ def test_a_range_outside_the_video_is_refused_before_anything_runs(golden: Golde
 
 
 def test_a_question_longer_than_the_training_texts_is_refused_and_keeps_the_conversation(golden: Golden) -> None:
-    conversation = EncodedVideo(Grounder(golden.loaded), golden.visual, 24.0, ()).conversation()
+    conversation = EncodedVideo(golden.family, golden.visual, 24.0, ()).conversation()
     with pytest.raises(QuestionError, match="tokens; at most 2048"):
         conversation.ask("one two three " * 1200)
     assert conversation.turns == ()

@@ -22,7 +22,7 @@ import yaml
 from typer.testing import CliRunner
 
 from grounded.__main__ import app
-from grounded.weights import TINY, storage
+from grounded.weights import TINY, disk_needed, names, storage
 
 REPOSITORY = Path(__file__).parent.parent
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -107,6 +107,19 @@ def test_the_front_matter_is_what_a_space_takes() -> None:
     assert {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "app_file", "license"} <= facts.keys()
     assert facts["sdk"] == "gradio" and facts["app_file"] == "app.py" and facts["python_version"] == "3.12"
     assert len(facts["short_description"]) <= 60
+
+
+def test_the_space_fetches_while_it_is_built_what_phi_needs() -> None:
+    [item] = yaml.safe_load(TEXT.split("---")[1])["preload_from_hub"]
+    repository, files = item.split(" ")
+    assert repository == names.HUB_ID and files.split(",") == list(names.LAYOUTS["phi3.5"].files)
+
+
+@pytest.mark.parametrize("llm", names.LAYOUTS)
+def test_the_table_of_disk_is_the_sum_that_is_made(llm: str) -> None:
+    need = disk_needed(llm, pack=True)
+    sizes = (need.download, need.converted, need.packed, need.total, need.least, need.converted + need.packed)
+    assert f"| `{llm}` | " + " | ".join(f"{size / 1e9:.1f}" for size in sizes) + " |" in TEXT
 
 
 def test_the_tree_names_every_room_and_no_other() -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import hashlib
-import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from .. import prompts, time_tokens, weights
-from .. import video as video_file
-from ..errors import WeightsError
+from .. import video, weights
+from ..errors import VideoError
+from ..models.family import Family
+from ..models.grounded_videollm.processor import GroundedVideoLLM
 from ..types import Clip, OnProgress
-from ..video import pixels
+from .disk_cache import DiskCache, Tokens, content_key
 from .encoded_video import EncodedVideo
-from .windows import View
+
+Decode = Callable[..., Clip]  # as `video.sample`, with the file and the number of frames given
 
 
 def load(
@@ -30,102 +28,80 @@ def load(
     offload: bool = False,
 ) -> Grounder:
     """Load a model that watches videos; arguments and errors as in `weights.load`."""
-    return Grounder(weights.load(name, device, dtype, attention, quantize, offload))
+    loaded = weights.load(name, device, dtype, attention, quantize, offload)
+    return Grounder(GroundedVideoLLM(loaded.model, loaded.tokenizer, loaded.config))
 
 
 class Grounder:
-    """A loaded model. One question is answered at a time: ``lock`` is held while the network runs."""
+    """A model of any family, ready to watch videos."""
 
-    def __init__(self, loaded: weights.Loaded) -> None:
-        self.model, self.tokenizer, self.config = loaded.model, loaded.tokenizer, loaded.config
-        self.chat = prompts.CHATS[self.config.chat]
-        self.lock = threading.Lock()
-        self.end = self._token_id(self.chat.end)
-        self.temporal = [self._token_id(token) for token in time_tokens.tokens(self.config.bins)]
-        self.markers = [t.content for t in self.tokenizer.get_added_tokens_decoder().values() if t.special]
-        self.span_tokens = self._span_tokens()
-        self.before = self.tokenizer.encode(prompts.before_image(self.chat)).ids
+    def __init__(self, family: Family) -> None:
+        self.family = family
 
-    def _token_id(self, token: str) -> int:
-        number = self.tokenizer.token_to_id(token)
-        if number is None:
-            raise WeightsError(f"the tokenizer of {self.config.name} does not know {token}")
-        return int(number)
-
-    def _span_tokens(self) -> tuple[list[int], list[int]]:
-        """Return the ids that open a span and those between its two temporal tokens, as in the training answers."""
-        ids = self.token_ids("From <0> to <1>.")
-        start, end = (ids.index(self.temporal[k]) for k in (0, 1))
-        return ids[:start], ids[start + 1 : end]
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that visual tokens depend on beside the frames."""
+        return self.family.fingerprint()
 
     def watch(
         self,
         path: str | Path,
         *,
-        decoder: str = "pyav",
-        limits: video_file.Limits | None = None,
+        cache: DiskCache | None = None,
+        content: str = "",
+        decode: Decode | None = None,
         on_progress: OnProgress | None = None,
     ) -> EncodedVideo:
-        """Decode and encode a video once.
+        """Decode and encode a video once; with ``cache``, once for all processes.
+
+        Args:
+            content: the file's `content_key`, where it is known already: a large file is not read again.
+            decode: takes the arguments ``start``, ``end`` and ``on_progress`` of `video.sample`, which is the default.
 
         Raises:
             VideoError: the file cannot be read; see `video.sample`.
         """
+        decode = decode or functools.partial(video.sample, path, self.family.frames)
         report = on_progress or (lambda *_: None)
+        key = f"{content or content_key(path)}-{self.fingerprint}-{self.family.frames}" if cache else ""
+        if cache and (tokens := cache.find(key)):
+            return self.from_tokens(tokens, decode)
         report("decoding", 0.0)
-        limits = limits or video_file.Limits()
-        clip = video_file.sample(
-            path,
-            self.config.frames,
-            decoder=decoder,
-            limits=limits,
-            on_progress=lambda done: report("decoding", done),
-        )
-        watched = self.look(clip, on_progress=on_progress)
-        watched.view = self.view(path, decoder, limits)
-        return watched
+        clip = decode(on_progress=lambda done: report("decoding", done))
+        encoded = self.encode_clip(clip, on_progress, decode)
+        if cache:
+            cache.keep(key, Tokens(encoded.visual, encoded.duration, encoded.times))
+        return encoded
 
-    def view(
-        self, path: str | os.PathLike[str], decoder: str = "pyav", limits: video_file.Limits | None = None
-    ) -> View:
-        """Return what decodes windows of a file for a closer look; see `EncodedVideo.view`."""
-        decode = functools.partial(
-            video_file.sample, path, self.config.frames, decoder=decoder, limits=limits or video_file.Limits()
-        )
-        return lambda start, end: decode(start=start, end=end)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """A digest of all that visual tokens depend on beside the frames: the model's record, and its weights."""
-        digest = hashlib.sha256(self.config.to_json().encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            if not name.startswith("language_model."):
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
-
-    def look(self, clip: Clip, *, on_progress: OnProgress | None = None) -> EncodedVideo:
-        """Encode a clip that is already decoded; it must hold ``config.frames`` frames."""
+    def encode_clip(
+        self, clip: Clip, on_progress: OnProgress | None = None, decode: Decode | None = None
+    ) -> EncodedVideo:
+        """Encode a clip of ``family.frames`` frames; ``decode(start=…, end=…)`` decodes a window of the same file."""
         report = on_progress or (lambda *_: None)
-        return self.remember(self.encode(pixels.streams(clip, self.config), lambda done: report("looking", done)), clip)
+        report("encoding", 0.0)
+        visual = self.family.encode(self.family.visual_input(clip), lambda done: report("encoding", done))
+        return self.from_tokens(Tokens(visual, clip.duration, tuple(clip.times.tolist())), decode)
 
-    @torch.inference_mode()
-    def encode(self, seen: pixels.Streams, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
-        """Return the visual tokens (visual_tokens, hidden) of the two pixel streams, on the CPU."""
-        device, dtype = self.model.device, self.model.dtype
-        with self.lock:
-            image = pixels.normalise(seen.image, pixels.IMAGE_STATISTICS, device, dtype)
-            video = pixels.normalise(seen.video, pixels.VIDEO_STATISTICS, device, dtype)
-            return self.model.encode(image, video, on_progress).cpu()
+    def from_tokens(self, tokens: Tokens, decode: Decode | None = None) -> EncodedVideo:
+        """Return an encoded video from the tokens that one had; ``decode`` as in `encode_clip`."""
+        return EncodedVideo(self.family, *tokens, self._window_watcher(decode, tokens.duration))
 
-    def remember(self, visual: torch.Tensor, clip: Clip) -> EncodedVideo:
-        """Return a watched video from visual tokens that `encode` gave."""
-        return EncodedVideo(self, visual, clip.duration, tuple(clip.times.tolist()))
+    def _window_watcher(self, decode: Decode | None, duration: float) -> Callable[[float, float], EncodedVideo] | None:
+        if decode is None:
+            return None
 
-    def token_ids(self, text: str) -> list[int]:
-        """Tokenise text that follows the visual tokens: a chunk of its own, without a BOS."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        def watch_window(start: float, end: float) -> EncodedVideo:
+            return self.encode_clip(window_clip(decode(start=start, end=end), start, end, duration))
 
-    def safe(self, text: str, what: str = "question") -> str:
-        """Return user text that can be put into a prompt; see `prompts.safe`."""
-        return prompts.safe(text, self.markers, what)
+        return watch_window
+
+
+def window_clip(clip: Clip, start: float, end: float, duration: float) -> Clip:
+    """Return a decoded window of a video of ``duration`` seconds as a video of its own.
+
+    Raises:
+        VideoError: the file has changed since the video was watched.
+    """
+    if abs(clip.duration - duration) > 1e-6:
+        raise VideoError(f"the file has changed: it lasts {clip.duration:g} s, and lasted {duration:g} s")
+    return dataclasses.replace(clip, times=clip.times - start, duration=end - start)

@@ -1,37 +1,19 @@
-"""MemoryCache: the videos that a model has watched, by content, bounded in bytes, the least recently used out first."""
+"""MemoryCache: encoded videos, or windows of one, bounded in bytes, the least recently used out first."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import VideoError
-
 log = logging.getLogger(__name__)
 
 
-def content_key(path: str | os.PathLike[str], *sampling: object) -> str:
-    """Return a key that two files share only if their bytes and the way of looking at them are the same.
-
-    Raises:
-        VideoError: the file cannot be opened.
-    """
-    try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        raise VideoError(f"the video cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    return "-".join([digest, *map(str, sampling)])
-
-
-class Watchable(Protocol):
-    """As much of a watched video as a library needs; `watched.EncodedVideo` is one."""
+class Cacheable(Protocol):
+    """As much of an encoded video as the cache needs."""
 
     @property
     def nbytes(self) -> int: ...
@@ -40,64 +22,64 @@ class Watchable(Protocol):
     def forget(self) -> None: ...
 
 
-EncodedVideo = TypeVar("EncodedVideo", bound=Watchable)
+Video = TypeVar("Video", bound=Cacheable)
 
 
-class MemoryCache(Generic[EncodedVideo]):
-    """EncodedVideo videos, or windows of one, by key, for several threads at once.
+class MemoryCache(Generic[Video]):
+    """Encoded videos by key, for several threads at once.
 
     ``max_bytes`` bounds what the videos' visual tokens take, ``max_cache_bytes`` their caches on the device, which a
     further question makes again. The video used last is kept whatever its size.
     """
 
-    def __init__(self, max_bytes: int = 4 << 30, max_cache_bytes: int = 4 << 30, what: str = "watched videos") -> None:
+    def __init__(self, max_bytes: int = 4 << 30, max_cache_bytes: int = 4 << 30, what: str = "encoded videos") -> None:
         self.max_bytes, self.max_cache_bytes, self.what = max_bytes, max_cache_bytes, what
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, EncodedVideo] = OrderedDict()
+        self._videos: OrderedDict[Hashable, Video] = OrderedDict()
         self._coming: dict[Hashable, Future[None]] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._videos)
 
     @property
     def nbytes(self) -> int:
         """Bytes of visual tokens held."""
         with self._lock:
-            return sum(watched.nbytes for watched in self._kept.values())
+            return sum(video.nbytes for video in self._videos.values())
 
     @property
     def cache_nbytes(self) -> int:
         """Bytes of caches held on the device."""
         with self._lock:
-            return sum(watched.cache_nbytes for watched in self._kept.values())
+            return sum(video.cache_nbytes for video in self._videos.values())
 
-    def find(self, key: Hashable) -> EncodedVideo | None:
+    def find(self, key: Hashable) -> Video | None:
         """Return the video of ``key`` if it is here, and count that as a use."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key in self._videos:
+                self._videos.move_to_end(key)
+            return self._videos.get(key)
 
-    def watch(self, key: Hashable, look: Callable[[], EncodedVideo]) -> EncodedVideo:
-        """Return the video of ``key``; where it is not here, ``look`` makes it.
+    def watch(self, key: Hashable, make: Callable[[], Video]) -> tuple[Video, bool]:
+        """Return the video of ``key`` and whether it was kept; where it was not, ``make`` makes it.
 
-        Who asks for a video that someone else is just looking at waits for that look and does not look twice; where
-        that one fails or is stopped, the next in line looks for itself.
+        Who asks for a video that someone else is just making waits for it; where that fails or is stopped, the next in
+        line makes it.
         """
         while True:
-            if (watched := self.find(key)) is not None:
-                return watched
+            if (video := self.find(key)) is not None:
+                return video, True
             with self._lock:
                 coming = self._coming.get(key)
-                if mine := coming is None:
+                if is_mine := coming is None:
                     coming = self._coming[key] = Future()
-            if not mine:
+            if not is_mine:
                 coming.result()
                 continue
             try:
-                watched = look()
-                self._keep(key, watched)
-                return watched
+                video = make()
+                self._keep(key, video)
+                return video, False
             finally:
                 with self._lock:
                     del self._coming[key]
@@ -108,25 +90,23 @@ class MemoryCache(Generic[EncodedVideo]):
         with self._lock:
             self._tidy()
 
-    def _keep(self, key: Hashable, watched: EncodedVideo) -> None:
+    def _keep(self, key: Hashable, video: Video) -> None:
         with self._lock:
-            self._kept[key] = watched
+            self._videos[key] = video
             self._tidy()
-            held, cached = len(self._kept), sum(watched.cache_nbytes for watched in self._kept.values())
-            size = sum(watched.nbytes for watched in self._kept.values())
-        caches = cached / 1e6
-        log.info("%d %s: %.1f MB, and %.1f MB of caches on the device", held, self.what, size / 1e6, caches)
+            count = len(self._videos)
+        megabytes = self.nbytes / 1e6, self.cache_nbytes / 1e6
+        log.info("%d %s: %.1f MB, and %.1f MB of caches on the device", count, self.what, *megabytes)
 
     def _tidy(self) -> None:
-        older = list(self._kept)[:-1]
-        size = sum(watched.nbytes for watched in self._kept.values())
-        cached = sum(watched.cache_nbytes for watched in self._kept.values())
-        for key in older:
-            watched = self._kept[key]
+        size = sum(video.nbytes for video in self._videos.values())
+        cached = sum(video.cache_nbytes for video in self._videos.values())
+        for key in list(self._videos)[:-1]:
+            video = self._videos[key]
             if cached > self.max_cache_bytes:
-                cached -= watched.cache_nbytes
-                watched.forget()
+                cached -= video.cache_nbytes
+                video.forget()
             if size > self.max_bytes:
-                size -= watched.nbytes
-                cached -= watched.cache_nbytes
-                del self._kept[key]
+                size -= video.nbytes
+                cached -= video.cache_nbytes
+                del self._videos[key]

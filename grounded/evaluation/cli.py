@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..command import Loading, options
+from ..command import ModelOptions, options
 
 if TYPE_CHECKING:
     from .items import Benchmark, Item, Rules, Scores
@@ -36,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 @options
 def evaluate(
-    loading: Loading,
+    loading: ModelOptions,
     benchmark: Name,
     annotations: AnnotationPath,
     videos: Annotated[Path, typer.Option(help="The folder of the videos.")],
@@ -142,7 +142,7 @@ def _warn_of_missing(items: Sequence[Item], folder: Path) -> None:
         )
 
 
-def _settings(benchmark: Benchmark, items: Sequence[Item], loading: Loading) -> dict[str, Any]:
+def _settings(benchmark: Benchmark, items: Sequence[Item], loading: ModelOptions) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
     from .. import __version__
 

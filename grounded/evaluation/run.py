@@ -37,12 +37,12 @@ class EncodedVideo(Protocol):
 
 
 class Model(Protocol):
-    """What is asked of a model; see `grounder.Grounder`. ``config.frames`` counts the frames that it looks at."""
+    """What is asked of a model; see `engine.Grounder`. ``family.frames`` counts the frames that it sees."""
 
-    config: Any
+    family: Any
 
     def watch(self, path: Path) -> EncodedVideo: ...
-    def look(self, clip: Clip) -> EncodedVideo: ...
+    def encode_clip(self, clip: Clip) -> EncodedVideo: ...
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,14 @@ def _look(model: Model, path: Path | None, item: Item) -> EncodedVideo:
     if path is None:
         raise VideoError(f"there is no file for the video {item.video!r}")
     if item.frame_rate is not None:
-        return model.look(videos.clip_of_frames(path, item.frame_rate, model.config.frames, item.part))
+        return model.encode_clip(videos.clip_of_frames(path, item.frame_rate, model.family.frames, item.part))
     if item.part is None:
         return model.watch(path)
     duration = video_file.probe(path).duration
     start, end = item.part
     if not start < duration:
         raise VideoError(f"{path.name} lasts {duration:.2f} s, and its part begins at {start:g} s")
-    return model.look(video_file.sample(path, model.config.frames, start=start, end=min(end, duration)))
+    return model.encode_clip(video_file.sample(path, model.family.frames, start=start, end=min(end, duration)))
 
 
 def _ask(watched: EncodedVideo, item: Item) -> Answer:

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from transformers.cache_utils import Cache
 
 from .branching import BranchCache, branching, own_mask
 from .cache import PrefixCache
-from .grounded_videollm.network import VideoLLM
+
+
+class Network(Protocol):
+    """As much of a family's network as decoding needs."""
+
+    language_model: Any  # transformers' causal language model
+
+    @property
+    def device(self) -> torch.device: ...
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings (..., hidden) of token ids."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +38,11 @@ class VideoPrefix:
     @property
     def length(self) -> int:
         return len(self.embeddings)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the device."""
+        return self.embeddings.nbytes + self.cache.nbytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +68,18 @@ class Generation:
 
     ``ids`` leave the end token out; ``finished`` is False where the limit on new tokens cut the answer short.
     ``first_logits`` (vocabulary rows,) chose the first token. ``kept`` (steps, len(keep)) are the log-probabilities of
-    the tokens to be kept at every step, that of the end token included. All float32, on the CPU. ``tail`` is what the
-    next turn of a conversation can continue from, if it was asked for.
+    the tokens to be kept at every step, that of the end token included. All float32, on the CPU. ``turns`` is what
+    the next turn of a conversation can continue from, if it was asked for.
     """
 
     ids: list[int]
     finished: bool
     first_logits: torch.Tensor
     kept: torch.Tensor
-    tail: TurnsCache | None = None
+    turns: TurnsCache | None = None
 
 
-def longest_kept(model: VideoLLM) -> int:
+def longest_kept(model: Network) -> int:
     """Return how many positions a prompt may have that continues from a kept prefix.
 
     Phi's longrope turns keys differently past its original length: a prompt that is longer from the start must be read
@@ -74,7 +91,7 @@ def longest_kept(model: VideoLLM) -> int:
 
 
 @torch.inference_mode()
-def read_prefix(model: VideoLLM, ids: Sequence[int], visual: torch.Tensor) -> VideoPrefix:
+def read_prefix(model: Network, ids: Sequence[int], visual: torch.Tensor) -> VideoPrefix:
     """Run the language model over the text before the video and the visual tokens (visual_tokens, hidden)."""
     text = model.embed(torch.tensor(list(ids), dtype=torch.long, device=model.device))
     embeddings = torch.cat([text, visual.to(text)])
@@ -83,101 +100,137 @@ def read_prefix(model: VideoLLM, ids: Sequence[int], visual: torch.Tensor) -> Vi
     return VideoPrefix(embeddings, cache)
 
 
+@dataclass(frozen=True)
+class Until:
+    """When an answer ends: at the token ``end``, after ``max_new_tokens``, or when ``stop`` returns True."""
+
+    end: int
+    max_new_tokens: int
+    stop: Callable[[], bool] | None = None
+
+
 @torch.inference_mode()
 def generate(
-    model: VideoLLM,
+    model: Network,
     prefix: VideoPrefix,
     questions: Sequence[Sequence[int]],
-    end: int,
-    max_new_tokens: int,
+    until: Until,
     keep: Sequence[int] = (),
     on_token: Callable[[int, int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-    tail: TurnsCache | None = None,
-    keep_tail: bool = False,
+    earlier: TurnsCache | None = None,
+    keep_turns: bool = False,
 ) -> list[Generation]:
-    """Continue a prefix with each question's ids, then greedily until the ``end`` token.
+    """Continue a prefix with each question's ids, then greedily until the answers end.
 
-    Several questions run as one batch over the shared prefix. ``on_token`` is called with (question number, new id);
-    ``stop`` ends all answers early when it returns True. A single question need not be read as far as it begins like
-    ``tail``, which an earlier one left with ``keep_tail``.
+    Several questions run as one batch over the shared prefix. ``keep`` are tokens whose probabilities are kept at every
+    step; ``on_token`` is called with (question number, new id). A single question need not be read as far as it begins
+    like ``earlier``, the turns before it, which were left with ``keep_turns``.
     """
-    limit = longest_kept(model)
-    if len(questions) > 1 and prefix.length + max(map(len, questions)) + max_new_tokens > limit:
+    longest = prefix.length + max(map(len, questions))
+    if len(questions) > 1 and longest + until.max_new_tokens > longest_kept(model):
         # One row past the rope's switch would turn the keys of the whole batch.
-        return [
-            generate(model, prefix, [ids], end, max_new_tokens, keep, _renumbered(on_token, number), stop)[0]
-            for number, ids in enumerate(questions)
-        ]
-    device, rows = model.device, len(questions)
-    too_long = prefix.length + max(map(len, questions)) > limit
-    known = 0
-    if rows == 1 and tail is not None and not too_long:
-        known = min(tail.shared(questions[0]), len(questions[0]) - 1)  # the last id is read for what follows it
-    asked, questions = questions, [ids[known:] for ids in questions]
-    longest = max(map(len, questions))
-    padding = torch.tensor([longest - len(ids) for ids in questions], device=device)
-    tokens = torch.tensor([[end] * (longest - len(ids)) + list(ids) for ids in questions], device=device)
-    step = model.embed(tokens.clamp(min=0))
-    cache: Cache = prefix.cache
-    if rows > 1:  # the padding lies between the prefix and the shorter questions
-        cache = BranchCache(prefix.cache)
-    elif too_long:
-        cache, step = PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
-    start = cache.get_seq_length() + known
-    positions = (start + torch.arange(step.shape[1], device=device) - padding[:, None]).clamp(min=start)
+        generations = []
+        for number, ids in enumerate(questions):
+            batch = _Batch(model, prefix, [ids], until.end, keep)
+            batch.run(until, None if on_token is None else partial(_renumbered, on_token, number))
+            generations += batch.generations()
+        return generations
+    batch = _Batch(model, prefix, questions, until.end, keep, earlier)
+    batch.run(until, on_token, keep_turns)
+    return batch.generations()
 
-    kept_ids = torch.tensor(list(keep), dtype=torch.long, device=device)
-    chosen: list[list[int]] = [[] for _ in questions]
-    kept: list[list[torch.Tensor]] = [[] for _ in questions]
-    first_logits = None
-    finished = [False] * rows
-    left = None
-    try:
-        if tail is not None and known:
-            prefix.cache.extend(tail.layers, known)
-        for _ in range(max_new_tokens):
-            if stop and stop():
-                break
-            logits = _last_logits(model, cache, step, positions, padding)
-            logits = logits.float()
-            first_logits = logits.cpu() if first_logits is None else first_logits
-            best = logits.argmax(dim=-1)
-            log_probabilities = (logits[:, kept_ids] - logits.logsumexp(dim=-1, keepdim=True)).cpu()
-            for row, token in enumerate(best.tolist()):
-                if finished[row]:
-                    continue
-                kept[row].append(log_probabilities[row])
-                finished[row] = token == end
-                if not finished[row]:
-                    chosen[row].append(token)
-                    if on_token:
-                        on_token(row, token)
-            if all(finished):
-                break
-            step = model.embed(best[:, None])
-            positions = positions[:, -1:] + 1
-        if keep_tail and cache is prefix.cache:
-            layers = prefix.cache.after(prefix.length)
-            left = TurnsCache([*asked[0], *chosen[0]][: prefix.cache.length - prefix.length], layers)
-    finally:
-        prefix.cache.rewind(prefix.length)
-    if first_logits is None:
-        first_logits = torch.full((rows, model.language_model.config.vocab_size), -torch.inf)
-    return [
-        Generation(
-            ids=chosen[row],
-            finished=finished[row],
-            first_logits=first_logits[row],
-            kept=torch.stack(kept[row]) if kept[row] else torch.empty(0, len(kept_ids)),
-            tail=left,
-        )
-        for row in range(rows)
-    ]
+
+def _renumbered(on_token: Callable[[int, int], None], number: int, _: int, token: int) -> None:
+    on_token(number, token)
+
+
+class _Batch:
+    """Questions on their way from a prefix to their answers: prepared, run, then collected."""
+
+    def __init__(
+        self,
+        model: Network,
+        prefix: VideoPrefix,
+        questions: Sequence[Sequence[int]],
+        end: int,
+        keep: Sequence[int],
+        earlier: TurnsCache | None = None,
+    ) -> None:
+        self.model, self.prefix, self.questions, self.earlier = model, prefix, questions, earlier
+        rows, device = len(questions), model.device
+        too_long = prefix.length + max(map(len, questions)) > longest_kept(model)
+        self.known = 0  # ids whose keys and values are in ``earlier``
+        if rows == 1 and earlier is not None and not too_long:
+            self.known = min(earlier.shared(questions[0]), len(questions[0]) - 1)  # the last id is always read
+        new = [ids[self.known :] for ids in questions]
+        length = max(map(len, new))
+        self.padding = torch.tensor([length - len(ids) for ids in new], device=device)
+        tokens = torch.tensor([[end] * (length - len(ids)) + list(ids) for ids in new], device=device)
+        self.step = model.embed(tokens.clamp(min=0))
+        self.cache: Cache = prefix.cache
+        if rows > 1:  # the padding lies between the prefix and the shorter questions
+            self.cache = BranchCache(prefix.cache)
+        elif too_long:
+            self.cache, self.step = PrefixCache(), torch.cat([prefix.embeddings[None], self.step], dim=1)
+        start = self.cache.get_seq_length() + self.known
+        positions = start + torch.arange(self.step.shape[1], device=device) - self.padding[:, None]
+        self.positions = positions.clamp(min=start)
+        self.keep = torch.tensor(list(keep), dtype=torch.long, device=device)
+        self.chosen: list[list[int]] = [[] for _ in questions]
+        self.kept: list[list[torch.Tensor]] = [[] for _ in questions]
+        self.finished = [False] * rows
+        self.first_logits = torch.full((rows, model.language_model.config.vocab_size), -torch.inf)
+        self.turns: TurnsCache | None = None
+
+    def run(self, until: Until, on_token: Callable[[int, int], None] | None = None, keep_turns: bool = False) -> None:
+        """Write all answers; the prefix's cache is as before when it ends, in whatever way."""
+        cache = self.prefix.cache
+        try:
+            if self.earlier is not None and self.known:
+                cache.extend(self.earlier.layers, self.known)
+            for number in range(until.max_new_tokens):
+                if all(self.finished) or (until.stop and until.stop()):
+                    break
+                self._take(self._logits(number), until.end, on_token)
+            if keep_turns and self.cache is cache:
+                ids = [*self.questions[0], *self.chosen[0]][: cache.length - self.prefix.length]
+                self.turns = TurnsCache(ids, cache.after(self.prefix.length))
+        finally:
+            cache.rewind(self.prefix.length)
+
+    def _logits(self, number: int) -> torch.Tensor:
+        """Return the logits float32 (rows, vocabulary) of step ``number``."""
+        logits = _last_logits(self.model, self.cache, self.step, self.positions, self.padding).float()
+        if number == 0:
+            self.first_logits = logits.cpu()
+        return logits
+
+    def _take(self, logits: torch.Tensor, end: int, on_token: Callable[[int, int], None] | None) -> None:
+        """Take the likeliest token of each row, and make the next step of them."""
+        best = logits.argmax(dim=-1)
+        log_probabilities = (logits[:, self.keep] - logits.logsumexp(dim=-1, keepdim=True)).cpu()
+        for row, token in enumerate(best.tolist()):
+            if self.finished[row]:
+                continue
+            self.kept[row].append(log_probabilities[row])
+            self.finished[row] = token == end
+            if not self.finished[row]:
+                self.chosen[row].append(token)
+                if on_token:
+                    on_token(row, token)
+        self.step = self.model.embed(best[:, None])
+        self.positions = self.positions[:, -1:] + 1
+
+    def generations(self) -> list[Generation]:
+        none = torch.empty(0, len(self.keep))
+        return [
+            Generation(ids, finished, first, torch.stack(kept) if kept else none, self.turns)
+            for ids, finished, first, kept in zip(self.chosen, self.finished, self.first_logits, self.kept, strict=True)
+        ]
 
 
 def _last_logits(
-    model: VideoLLM,
+    model: Network,
     cache: Cache,
     step: torch.Tensor,
     positions: torch.Tensor | None = None,
@@ -188,7 +241,7 @@ def _last_logits(
 
 
 def _logits(
-    model: VideoLLM,
+    model: Network,
     cache: Cache,
     step: torch.Tensor,
     positions: torch.Tensor | None = None,
@@ -207,12 +260,8 @@ def _logits(
         return llm(inputs_embeds=step, attention_mask=mask, **rest).logits
 
 
-def _renumbered(on_token: Callable[[int, int], None] | None, number: int) -> Callable[[int, int], None] | None:
-    return None if on_token is None else lambda _, token: on_token(number, token)
-
-
 def _following(
-    model: VideoLLM, prefix: VideoPrefix, question: Sequence[int], more: int
+    model: Network, prefix: VideoPrefix, question: Sequence[int], more: int
 ) -> tuple[PrefixCache, torch.Tensor]:
     """Return the cache to continue and the embeddings (1, L, hidden) to continue it with, ``more`` tokens to come."""
     step = model.embed(torch.tensor([list(question)], device=model.device))
@@ -223,7 +272,7 @@ def _following(
 
 @torch.inference_mode()
 def score(
-    model: VideoLLM, prefix: VideoPrefix, question: Sequence[int], answers: Sequence[Sequence[int]]
+    model: Network, prefix: VideoPrefix, question: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Return the log-probability, float32 (len(answers),) on the CPU, of each answer's tokens after a question's ids.
 
@@ -265,7 +314,7 @@ class SpanDistribution:
 
 @torch.inference_mode()
 def span_distribution(
-    model: VideoLLM,
+    model: Network,
     prefix: VideoPrefix,
     question: Sequence[int],
     joiner: Sequence[int],

@@ -9,8 +9,8 @@ import gradio as gr
 
 from .. import export
 from ..errors import DataError, GroundedError, QuestionError
-from ..serving import Question, Service
-from ..types import Answer
+from ..serving import Service
+from ..types import Answer, Question
 from . import files
 
 

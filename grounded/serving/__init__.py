@@ -1,19 +1,21 @@
-"""Serving: many visitors, one model. Videos by content, answers as a stream of events, work that can be stopped."""
+"""Serving: many visitors, one model. Videos by content, answers as a stream of events, work that can be cancelled."""
 
-from .events import TASKS, Answered, Cancelled, PartialText, Progress, Question
-from .remote import Remote, run, seconds_needed
+from .events import Answered, Cancelled, PartialText, Progress
+from .local import LocalModel
+from .remote import Costs, Job, Remote, RemoteModel, run_jobs
 from .service import MAX_TEXT, Service
 
 __all__ = [
-    "Answered",
     "MAX_TEXT",
-    "TASKS",
-    "Progress",
-    "Question",
-    "Remote",
-    "Service",
+    "Answered",
     "Cancelled",
+    "Costs",
+    "Job",
+    "LocalModel",
     "PartialText",
-    "run",
-    "seconds_needed",
+    "Progress",
+    "Remote",
+    "RemoteModel",
+    "Service",
+    "run_jobs",
 ]

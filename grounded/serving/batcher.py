@@ -1,75 +1,56 @@
-"""One lane to the model."""
+"""Batcher: queries about one video that wait for each other become one batch."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from ..engine.encoded_video import EncodedVideo
-from .events import Answered, Event, Question
-from .remote import respond
-
-log = logging.getLogger(__name__)
-
-MAX_BATCH = 16
+from ..types import Question
+from .events import Answered, Emit, Stop
 
 
 @dataclass(frozen=True, eq=False)
-class _Waiting:
+class Request:
+    """A question that waits for its answer."""
+
     question: Question
-    emit: Callable[[Event], None]
-    stop: Callable[[], bool]
-    answered: Future[Answered]
+    emit: Emit
+    stop: Stop
+    answer: Future[Answered] = field(default_factory=Future)
+
+
+@dataclass(eq=False)
+class _Line:
+    """The queries about one video: those that wait, and the lock that is held while some are answered."""
+
+    busy: threading.Lock = field(default_factory=threading.Lock)
+    waiting: list[Request] = field(default_factory=list)
 
 
 class Batcher:
-    """One lane to the model. Queries that meet in the queue are one batch where video and number of moments agree."""
+    """``answer(video, requests)`` sets the answer or the error of each of the requests, which are alike."""
 
-    def __init__(self) -> None:
-        self._busy = threading.Lock()
+    def __init__(self, answer: Callable[[Any, list[Request]], None]) -> None:
+        self._answer = answer
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[EncodedVideo, int], list[_Waiting]] = {}
+        self._lines: dict[tuple[Any, int], _Line] = {}
 
-    def respond(
-        self, watched: EncodedVideo, question: Question, emit: Callable[[Event], None], stop: Callable[[], bool]
-    ) -> Answered:
-        """Answer a question when its turn has come, a query perhaps along with others."""
-        if question.task != "ground":
-            with self._busy:
-                return respond(watched, question, emit, stop)
-        mine, alike = _Waiting(question, emit, stop, Future()), (watched, question.best)
+    def respond(self, video: Any, question: Question, emit: Emit, stop: Stop) -> Answered:
+        """Answer a query, perhaps along with others about the same video that ask for as many moments."""
+        request, key = Request(question, emit, stop), (video, question.best)
         with self._lock:
-            self._waiting.setdefault(alike, []).append(mine)
-        while not mine.answered.done():
-            with self._busy:
-                if not mine.answered.done():
-                    _respond_together(watched, self._take(alike))
-        return mine.answered.result()
-
-    def _take(self, alike: tuple[EncodedVideo, int]) -> list[_Waiting]:
+            line = self._lines.setdefault(key, _Line())
+            line.waiting.append(request)
+        while not request.answer.done():
+            with line.busy:
+                if not request.answer.done():
+                    with self._lock:
+                        requests, line.waiting = line.waiting, []
+                    self._answer(video, requests)
         with self._lock:
-            waiting = self._waiting.pop(alike)
-            if len(waiting) > MAX_BATCH:
-                self._waiting[alike] = waiting[MAX_BATCH:]
-            return waiting[:MAX_BATCH]
-
-
-def _respond_together(watched: EncodedVideo, batch: list[_Waiting]) -> None:
-    if len(batch) > 1:
-        try:
-            queries, best = [each.question.text for each in batch], batch[0].question.best
-            answers = watched.ground(queries, best=best, stop=lambda: all(each.stop() for each in batch))
-        except Exception as error:  # one query spoils it for all, or memory is short: each alone, then
-            log.info("a batch of %d failed, each is asked alone: %s", len(batch), error)
-        else:
-            for each, answer in zip(batch, answers, strict=True):
-                each.answered.set_result(Answered(answer))
-            return
-    for each in batch:
-        try:
-            each.answered.set_result(respond(watched, each.question, each.emit, each.stop))
-        except BaseException as error:  # its own thread raises it
-            each.answered.set_exception(error)
+            if not line.waiting and not line.busy.locked() and self._lines.get(key) is line:
+                del self._lines[key]
+        return request.answer.result()

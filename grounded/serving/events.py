@@ -1,4 +1,4 @@
-"""Events: what a visitor asks, what is said on the way to the answer, and work that yields it and can be stopped."""
+"""Events: what is said on the way to an answer, and work that yields them and can be cancelled."""
 
 from __future__ import annotations
 
@@ -9,33 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import GroundedError
-from ..prompts import Turn
-from ..types import Answer
+import torch
 
-TASKS = ("ground", "refer", "choose", "caption", "ask")
+from ..errors import GroundedError
+from ..types import Answer, Turn
 
 
 class Cancelled(GroundedError):
     """The visitor does not want the answer any more."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question of any task.
-
-    ``best`` is how many moments a query may get (0: those that the model writes), ``fine`` whether it looks closer at
-    a long video; ``start`` and ``end`` are seconds; ``turns`` the conversation so far.
-    """
-
-    task: str
-    text: str = ""
-    best: int = 3
-    fine: bool = False
-    options: tuple[str, ...] = ()
-    start: float = 0.0
-    end: float = 0.0
-    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +34,13 @@ class PartialText:
     text: str
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """The visual tokens of a video that was encoded elsewhere, on the CPU."""
+
+    visual: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Answered:
     """An answer, and the conversation with it."""
@@ -61,15 +49,21 @@ class Answered:
     turns: tuple[Turn, ...] = ()
 
 
-Event = Progress | PartialText | Answered
+Event = Progress | PartialText | Encoded | Answered
+Emit = Callable[[Event], None]
+Stop = Callable[[], bool]
 
 
-def stream(
-    work: Callable[[Callable[[Event], None], Callable[[], bool]], Any], stop: threading.Event | None = None
-) -> Iterator[Event]:
+def raise_if_cancelled(stop: Stop) -> None:
+    """Raise Cancelled where ``stop`` returns True."""
+    if stop():
+        raise Cancelled("the question was cancelled")
+
+
+def stream(work: Callable[[Emit, Stop], Any], stop: threading.Event | None = None) -> Iterator[Event]:
     """Run ``work(emit, stop)`` in a thread and yield what it emits; its error is raised here.
 
-    Whoever leaves the iterator early stops the work.
+    Whoever leaves the iterator early cancels the work.
     """
     ended = stop or threading.Event()
     events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()

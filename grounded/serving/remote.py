@@ -1,102 +1,277 @@
-"""Work for a GPU, here or elsewhere: looking at a clip, and answering a question about what was seen."""
+"""RemoteModel: the model's work on a GPU that is granted for seconds at a time, as on ZeroGPU.
+
+A grant is costly: visitors have a daily quota, and each may wait in a queue. So a first question is one grant (encode
+and answer together), a further one too, queries that wait together share one, and a search sends many windows at once.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import dataclasses
+import logging
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 
-from ..engine.encoded_video import EncodedVideo
-from ..engine.grounder import Grounder
-from ..errors import QuestionError
-from ..types import Clip
-from ..video import pixels
-from .events import TASKS, Answered, Event, PartialText, Question, stream
+from ..engine.disk_cache import Tokens
+from ..engine.grounder import Decode, Grounder, window_clip
+from ..engine.memory_cache import MemoryCache
+from ..engine.search import SearchConfig, Window, WindowQueries, in_whole_video, search
+from ..errors import GroundedError
+from ..models.family import Family, VisualInput
+from ..types import Answer, Clip, OnProgress, Question
+from .answering import answer_together, respond
+from .batcher import Batcher, Request
+from .events import Answered, Cancelled, Emit, Encoded, Event, Stop, raise_if_cancelled, stream
 
-WRITE_EVERY = 0.05  # seconds; a page cannot show text faster
+log = logging.getLogger(__name__)
+
+# What work costs on the GPU whose seconds are asked for: one H200 on ZeroGPU, whose client asks for half as much again
+# where it lends half an RTX Pro 6000 (its zero/configs.json, "duration_factor"). Estimates from the arithmetic and the
+# bytes of each step at a third of what the card can do, each with a reserve; a task that takes longer is cut off.
+START_SECONDS = 3.0  # a worker process, its CUDA context
+LOAD_BYTES = 3e9  # bytes of weights a second, from the pack on disk to the GPU, for a worker that is new
+FLOPS = 1e14  # a second, of the towers and of reading a prompt
+TOKEN_SECONDS = 0.03  # a written token; bounded by launching kernels more than by memory
+TOKENS = {"ground": 40, "refer": 120, "choose": 120, "caption": 500, "ask": 300}  # that an answer may well take
+WINDOW_SECONDS = 0.5  # what a window of a search takes besides: moving pixels, prefix and caches
+GRANT_SECONDS = 60.0  # at most for one grant of a search: with the client's factor less than an anonymous quota
+MAX_WINDOW_BYTES = 2 << 30  # of one video's windows, pixels or tokens: sixty of them as pixels are 1.1 GB
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """Work for a GPU: the visual tokens of a clip's pixels."""
+class Job:
+    """Questions about one video, which a worker answers.
 
-    seen: pixels.Streams
+    ``tokens.visual`` is empty where the video is not encoded yet; ``visual_input`` is what it is then made from.
+    Several questions are queries that ask for the same number of moments.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class Ask:
-    """Work for a GPU: a question about visual tokens that are on the CPU."""
-
-    visual: torch.Tensor
-    duration: float
-    times: tuple[float, ...]
-    question: Question
+    tokens: Tokens
+    visual_input: VisualInput | None
+    questions: tuple[Question, ...]
 
 
-# Does work elsewhere, such as in a ZeroGPU worker: yields a tensor for Look, PartialText and Answered for Ask.
-Remote = Callable[[Look | Ask], Iterator[Any]]
+# Does jobs elsewhere; for each job in turn it yields Encoded, if the video was not encoded, and an Answered a question.
+Remote = Callable[[Sequence[Job]], Iterator[Event]]
 
 
-def seconds_needed(work: Look | Ask) -> int:
-    """Return how many seconds of a data-centre GPU to ask for, cold start included."""
-    if isinstance(work, Look):
-        return 15
-    return {"ground": 10, "refer": 12, "choose": 10, "caption": 45, "ask": 25}[work.question.task]
+def run_jobs(grounder: Grounder, jobs: Sequence[Job]) -> Iterator[Event]:
+    """Do what `Remote` does in this process; what a ZeroGPU worker calls."""
+
+    def work(emit: Emit, stop: Stop) -> None:
+        for job in jobs:
+            raise_if_cancelled(stop)
+            tokens = job.tokens
+            if job.visual_input is not None:
+                tokens = tokens._replace(visual=grounder.family.encode(job.visual_input))
+                emit(Encoded(tokens.visual))
+            video = grounder.from_tokens(tokens)
+            if len(job.questions) > 1:
+                answers = answer_together(video, job.questions, stop)
+            else:
+                answers = [respond(video, question, emit, stop) for question in job.questions]
+            for answer in answers:
+                emit(answer)
+
+    yield from stream(work)
 
 
-def run(grounder: Grounder, work: Look | Ask) -> Iterator[Any]:
-    """Do a piece of `Remote` work here; what a ZeroGPU worker calls."""
-    if isinstance(work, Look):
-        yield grounder.encode(work.seen)
-        return
-    times = np.array(work.times)
-    clip = Clip(np.empty((0, 3, 0, 0), np.uint8), times, work.duration, np.arange(len(times)))
-    watched = grounder.remember(work.visual, clip)
-    yield from stream(lambda emit, stop: emit(respond(watched, work.question, emit, stop)))
+class Costs:
+    """The seconds of a GPU that jobs need, for the model of ``family``."""
+
+    def __init__(self, family: Family) -> None:
+        work = family.work()
+        self.start = START_SECONDS + work.weight_bytes / LOAD_BYTES
+        self.encode, self.read = work.encode_flops / FLOPS, work.read_flops / FLOPS
+
+    def job(self, encoded: bool, questions: Sequence[Question]) -> float:
+        """Return the seconds of questions about one video, ``encoded`` or not."""
+        written = sum(TOKENS[question.task] for question in questions)
+        return self.read + (0.0 if encoded else self.encode) + written * TOKEN_SECONDS
+
+    def grant(self, jobs: Sequence[Job]) -> int:
+        """Return the seconds to ask for."""
+        moved = len(jobs) * WINDOW_SECONDS if len(jobs) > 1 else 0.0
+        return math.ceil(self.start + moved + sum(self.job(job.visual_input is None, job.questions) for job in jobs))
+
+    def windows(self, seconds: float) -> int:
+        """Return how many windows of a search one grant of so many seconds has room for."""
+        window = self.job(False, [Question("ground")]) + WINDOW_SECONDS
+        return int((seconds - self.start) / window)
 
 
-def respond(
-    watched: EncodedVideo, question: Question, emit: Callable[[Event], None], stop: Callable[[], bool]
-) -> Answered:
-    """Answer a question, emitting what is written on the way."""
-    shown = 0.0
+class RemoteVideo:
+    """A video whose visual tokens come from elsewhere: until they do, the pixels they are made from are kept.
 
-    def on_text(text: str) -> None:
-        nonlocal shown
-        if (now := time.monotonic()) - shown >= WRITE_EVERY:
-            shown = now
-            emit(PartialText(text))
+    ``decode`` gives the frames of a window, for a search.
+    """
 
-    match question.task:
-        case "ground":
-            return Answered(watched.ground(question.text, best=question.best, on_text=on_text, stop=stop))
-        case "refer":
-            return Answered(watched.refer(question.start, question.end, on_text=on_text, stop=stop))
-        case "choose":
-            return Answered(watched.choose(question.text, question.options, evidence=True, on_text=on_text, stop=stop))
-        case "caption":
-            return Answered(watched.caption(on_text=on_text, stop=stop))
-        case "ask":
-            return _converse(watched, question, on_text, stop)
-    raise QuestionError(f"{question.task!r} is no task; there are {', '.join(TASKS)}")
+    def __init__(self, clip: Clip, family: Family, decode: Decode) -> None:
+        self.family, self.decode = family, decode
+        self.tokens = Tokens(torch.empty(0), clip.duration, tuple(clip.times.tolist()))
+        self.visual_input: VisualInput | None = family.visual_input(clip)
+        self.duration = clip.duration
+        self.lock = threading.Lock()  # held by the grant that encodes it
+        self.windows: MemoryCache[RemoteVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of main memory, those of kept windows too."""
+        return (
+            self.tokens.visual.nbytes
+            + (self.visual_input.nbytes if self.visual_input is not None else 0)
+            + self.windows.nbytes
+        )
+
+    cache_nbytes = 0  # caches are on the GPU of a worker, and gone with it
+
+    def forget(self) -> None:
+        """Do nothing: there is no cache here."""
+
+    def take(self, visual: torch.Tensor) -> None:
+        """Keep the visual tokens, and no longer the pixels."""
+        self.tokens, self.visual_input = self.tokens._replace(visual=visual), None
+
+    def job(self, questions: Sequence[Question]) -> Job:
+        return Job(self.tokens, self.visual_input, tuple(questions))
 
 
-def _converse(
-    watched: EncodedVideo, question: Question, on_text: Callable[[str], None], stop: Callable[[], bool]
-) -> Answered:
-    """Ask the next question of a conversation; where it grows too long for the model, the oldest turns are left out."""
-    conversation = watched.conversation()
-    for first in range(len(question.turns) + 1):
-        conversation.turns = question.turns[first:]
+class RemoteModel:
+    """Watches here and has ``remote`` encode and answer."""
+
+    def __init__(self, grounder: Grounder, remote: Remote) -> None:
+        self.family, self.remote, self.costs = grounder.family, remote, Costs(grounder.family)
+        self._batcher = Batcher(self._answer)
+
+    def watch(self, path: str, content: str, decode: Decode, on_progress: OnProgress) -> RemoteVideo:
+        """Decode a video; it is encoded along with the first question."""
+        on_progress("decoding", 0.0)
+        clip = decode(on_progress=lambda done: on_progress("decoding", done))
+        return RemoteVideo(clip, self.family, decode)
+
+    def respond(self, video: RemoteVideo, question: Question, emit: Emit, stop: Stop) -> Answered:
+        """Answer a question with one grant, a query perhaps along with others that wait."""
+        if question.task == "ground":
+            return self._batcher.respond(video, question, emit, stop)
+        return self._ask(video, [question], emit, stop)[0]
+
+    def _answer(self, video: RemoteVideo, requests: list[Request]) -> None:
+        def emit(event: Event) -> None:
+            for request in requests:
+                request.emit(event)
+
+        questions = [request.question for request in requests]
         try:
-            answer = conversation.ask(question.text, on_text=on_text, stop=stop)
-        except QuestionError:
-            if not conversation.turns:
-                raise
+            answers = self._ask(video, questions, emit, lambda: all(request.stop() for request in requests))
+        except BaseException as error:  # their own threads raise it
+            for request in requests:
+                request.answer.set_exception(error)
         else:
-            break
-    return Answered(answer, conversation.turns)
+            for request, answer in zip(requests, answers, strict=True):
+                request.answer.set_result(answer)
+
+    def _ask(self, video: RemoteVideo, questions: Sequence[Question], emit: Emit, stop: Stop) -> list[Answered]:
+        with video.lock if video.visual_input is not None else nullcontext():  # others wait for its tokens
+            [answers] = self._grant([(video, questions)], emit, stop)
+            return answers
+
+    def _grant(
+        self, work: Sequence[tuple[RemoteVideo, Sequence[Question]]], emit: Emit, stop: Stop
+    ) -> Iterator[list[Answered]]:
+        """Yield the answers about one video after the other, all with one grant."""
+        waiting = iter(work)
+        video, questions = next(waiting)
+        answers: list[Answered] = []
+        for event in self.remote([video.job(questions) for video, questions in work]):
+            raise_if_cancelled(stop)
+            if isinstance(event, Encoded):
+                video.take(event.visual)
+            elif isinstance(event, Answered):
+                answers.append(event)
+                if len(answers) == len(questions):
+                    yield answers
+                    answers = []
+                    video, questions = next(waiting, (video, []))
+            elif len(work) == 1:
+                emit(event)
+        if questions:
+            raise GroundedError("the worker ended without an answer")
+
+    def search(
+        self, video: RemoteVideo, question: Question, first: Answer, on_progress: OnProgress, stop: Stop
+    ) -> Answer:
+        """Answer a query from coarse to fine, in few grants; what is found before a quota ends stays."""
+        asker = _WindowAsker(self, video, question, on_progress, stop)
+        gap = video.duration / self.family.frames
+        [answer] = search([question.text], [first], asker, gap, SearchConfig(), question.best, on_progress)
+        return dataclasses.replace(answer, note=asker.problem)
+
+
+class _WindowAsker:
+    """Asks many windows of a video with each grant; ``problem`` says why it ended early, if it did."""
+
+    def __init__(
+        self, model: RemoteModel, video: RemoteVideo, question: Question, on_progress: OnProgress, stop: Stop
+    ) -> None:
+        self.model, self.video, self.question = model, video, question
+        self.on_progress, self.stop = on_progress, stop
+        self.problem = ""
+
+    def __call__(self, requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
+        seconds = GRANT_SECONDS
+        while requests and not self.problem and not self.stop():
+            most = max(1, self.model.costs.windows(seconds))
+            grants = math.ceil(len(requests) / most)
+            size = math.ceil(len(requests) / grants)  # grants of equal size
+            try:
+                for answers in self._grant(requests[:size]):
+                    requests = requests[1:]
+                    yield answers
+            except Cancelled:
+                raise
+            except Exception as error:
+                left = self._seconds_left(error, requests[:size])
+                if not left < seconds or self.model.costs.windows(left) < 1:
+                    log.warning("a search ended early", exc_info=True)
+                    why = getattr(error, "message", None) or (
+                        error if isinstance(error, GroundedError) else "see the log"
+                    )
+                    self.problem = f"The search ended early, so some parts were not searched: {why}"
+                seconds = left
+
+    def _seconds_left(self, error: Exception, requests: Sequence[WindowQueries]) -> float:
+        """Return the seconds that a refused grant says are left of a quota, in the measure of `Costs`; 0 without."""
+        match = re.search(r"(\d+)s requested vs\. (\d+)s left", str(getattr(error, "message", "")))
+        if not match or not int(match[1]):
+            return 0.0
+        asked = self.model.costs.grant([self._part(window).job([self.question]) for window, _ in requests])
+        return asked * int(match[2]) / int(match[1])
+
+    def _grant(self, requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
+        parts = []
+        for number, (window, _) in enumerate(requests):
+            self.on_progress("decoding windows", number / len(requests))
+            parts.append(self._part(window))
+        is_new = [part.visual_input is not None for part in parts]
+        work = [
+            (part, [Question("ground", text) for text in texts])
+            for part, (_, texts) in zip(parts, requests, strict=True)
+        ]
+        answered = self.model._grant(work, lambda _: None, self.stop)
+        for (window, _), encoded, answers in zip(requests, is_new, answered, strict=True):
+            yield [in_whole_video(each.answer, window, self.video.duration, encoded) for each in answers]
+
+    def _part(self, window: Window) -> RemoteVideo:
+        """Return a window as a video of its own, decoded if it was not kept."""
+        video = self.video
+
+        def watch() -> RemoteVideo:
+            clip = window_clip(video.decode(start=window[0], end=window[1]), *window, video.duration)
+            return RemoteVideo(clip, video.family, video.decode)
+
+        return video.windows.watch(window, watch)[0]

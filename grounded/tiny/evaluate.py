@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ import torch
 from .. import prompts
 from .. import video as video_file
 from ..confidence import calibration_error
+from ..engine.disk_cache import Tokens
 from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Grounder, load
 from ..evaluation.metrics import world
 from ..evaluation.metrics.world import HIT_IOU, first_moment_iou
-from ..prompts import Turn
-from ..types import Answer, Moment
+from ..models.grounded_videollm.processor import GroundedVideoLLM
+from ..types import Answer, Moment, Turn
 from ..video import pixels
 from . import negatives
 from .conversations import in_bins
@@ -72,7 +74,7 @@ def held_out(seed: int, folder: Path) -> tuple[Path, list[WorldQuestion]]:
 
 def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[AnsweredQuestion]:
     """Ask all questions about a video, as one batch for each task."""
-    duration, bins = video.duration, video.grounder.config.bins
+    duration, bins = video.duration, cast(GroundedVideoLLM, video.family).config.bins
 
     def ask(task: str, texts: list[str], turns: list[list[Turn]]) -> list[Answer]:
         return video._answer(task, texts, turns, None, None)
@@ -96,10 +98,12 @@ def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[
 
 def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterator[EncodedVideo]:
     """Decode a file once and yield it as encoded in each of the ``ways`` of `WITHOUT`."""
-    clip = video_file.sample(path, grounder.config.frames)
-    streams = pixels.streams(clip, grounder.config)
+    family = cast(GroundedVideoLLM, grounder.family)
+    clip = video_file.sample(path, family.frames)
+    streams = family.visual_input(clip)
     for way in ways:
-        yield grounder.remember(grounder.encode(WITHOUT[way](streams)), clip)
+        visual = family.encode(WITHOUT[way](streams))
+        yield grounder.from_tokens(Tokens(visual, clip.duration, tuple(clip.times.tolist())))
 
 
 def guesses(answered: Sequence[AnsweredQuestion], rng: np.random.Generator) -> dict[str, list[AnsweredQuestion]]:
@@ -233,7 +237,7 @@ def negative_figures(grounder: Grounder, count: int) -> dict[str, float]:
     rows: dict[str, float] = {}
     queries = [caption(describe(draw_scene(seed).events[0])) for seed in HELD_OUT_SEEDS[:8]]
     for name, draw in (("noise", negatives.noise), ("a panned picture", negatives.panned_picture)):
-        videos = (grounder.look(draw(grounder.config.frames, number)) for number in range(count))
+        videos = (grounder.encode_clip(draw(grounder.family.frames, number)) for number in range(count))
         answers = [answer for video in videos for answer in video.ground(queries)]
         rows[f"{name}: said to be absent"] = float(np.mean([world.says_absent(a) for a in answers]))
         rows[f"{name}: mean probability of absence"] = float(np.mean([a.absent or 0.0 for a in answers]))

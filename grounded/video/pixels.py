@@ -27,6 +27,10 @@ class Streams:
     image: torch.Tensor
     video: torch.Tensor
 
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + self.video.nbytes
+
 
 def streams(clip: Clip, config: ModelConfig) -> Streams:
     """Return what the towers see of a clip: the middle frame of each segment for one, every frame for the other."""

@@ -15,10 +15,12 @@ from tokenizers import Tokenizer
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
 from ..models import VideoLLM, quantized
-from . import hub, names, storage
+from . import disk, hub, names, storage
 from .conversion import convert_files
+from .disk import disk_needed
+from .publish import upload
 
-__all__ = ["Loaded", "convert", "find", "load"]
+__all__ = ["Loaded", "convert", "disk_needed", "find", "load", "upload"]
 
 log = logging.getLogger(__name__)
 
@@ -99,21 +101,35 @@ def convert(
     if llm not in names.LAYOUTS:
         raise WeightsError(f"{llm!r} is no released language model; choose one of {', '.join(names.LAYOUTS)}")
     kind = pick_dtype(dtype, torch.device("cpu"))
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        folder = hub.fetch(str(source), names.LAYOUTS[llm].files)
-    return convert_files(folder, llm, Path(to).expanduser(), kind, on_progress=on_progress)
+    folder, target = Path(source).expanduser(), Path(to).expanduser()
+    if folder.is_dir():
+        return convert_files(folder, llm, target, kind, on_progress=on_progress)
+    download = hub.look_up(str(source), names.LAYOUTS[llm].files)
+    written = sum(path.stat().st_size for path in target.glob("*.safetensors"))
+    need = disk.disk_needed(llm, download.bytes, dtype=kind)
+    has_to_go = disk.check(llm, need, target, download.bytes - download.missing_bytes, written)
+    folder = hub.fetch(download)
+    convert_files(folder, llm, target, kind, on_progress=on_progress)
+    if has_to_go:
+        log.info("deleting the download of %s, which is converted", source)
+        hub.delete(folder, download.files if "SPACE_ID" in os.environ else download.missing)  # no user's own files
+    return target
 
 
 def find(name: str, device: torch.device) -> Path:
     """Return the converted folder that a name stands for, fetching and converting it first where need be."""
     if name == "auto":
         name = "phi3.5" if device.type == "cuda" else "tiny"
+        if name == "tiny" and "SPACE_ID" in os.environ:
+            log.warning(
+                "this Space has no GPU, so the tiny model answers, which knows moving shapes alone: choose ZeroGPU or "
+                "a GPU in the Space's settings, or set GROUNDED_MODEL"
+            )
     if name == "tiny":
         return TINY
     if name in names.LAYOUTS:
         folder = home() / name
-        if not storage.is_converted(folder):
+        if not storage.is_whole(folder):
             convert(names.HUB_ID, name, folder)
         return folder
     folder = Path(name).expanduser()
@@ -127,9 +143,19 @@ def find(name: str, device: torch.device) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         choices = ", ".join(["auto", "tiny", *names.LAYOUTS])
         raise WeightsError(f"{name!r} is no model: pass one of {choices}, a folder, or a hub id (owner/name)")
-    folder = hub.fetch(name)
-    if not storage.is_converted(folder):
-        raise WeightsError(f"{name} on the hub is no converted model; convert it by `python -m grounded convert`")
+    return find_on_hub(name)
+
+
+def find_on_hub(hub_id: str) -> Path:
+    """Return the folder of a converted model on the hub, from the cache where it is whole there."""
+    if (cached := hub.cached(hub_id)) and storage.is_whole(cached):
+        return cached
+    download = hub.look_up(hub_id)
+    need = disk.DiskNeed(download.bytes, packed=download.bytes if disk.on_zero_gpu() else 0)
+    disk.check(hub_id, need, home(), download.bytes - download.missing_bytes)
+    folder = hub.fetch(download)
+    if not storage.is_whole(folder):
+        raise WeightsError(f"{hub_id} on the hub is no converted model; convert it by `python -m grounded convert`")
     return folder
 
 

@@ -83,8 +83,15 @@ def convert_files(
 
     tokenizer = build_tokenizer(source / layout.tokenizer, source / layout.tokenizer_config, config.bins)
     check_vocabulary(tokenizer, config)
-    storage.write(target, config, tokenizer, shapes, shard_of, dtype, on_progress)
+    storage.write(target, config, tokenizer, shapes, shard_of, dtype, on_progress, origin(source, layout, dtype))
     return target
+
+
+def origin(source: Path, layout: names.Layout, dtype: torch.dtype) -> str:
+    """Return what a conversion depends on, as JSON: the released files by size and time of change, and the dtype."""
+    facts = {name: (source / name).stat() for name in layout.files}
+    files = {name: [fact.st_size, fact.st_mtime_ns] for name, fact in facts.items()}
+    return json.dumps({"dtype": str(dtype), "files": files})
 
 
 def open_tensors(files: Mapping[str, Path]) -> dict[str, dict[str, torch.Tensor]]:

@@ -16,7 +16,7 @@ LORA_ALPHA = 256
 
 @dataclass(frozen=True)
 class Layout:
-    """The released files of one language model, as paths inside the repository."""
+    """The released files of one language model, as paths inside the repository; ``numbers`` is how many they hold."""
 
     checkpoint: str
     image_tower: str
@@ -25,6 +25,7 @@ class Layout:
     llm_config: str
     tokenizer: str
     tokenizer_config: str
+    numbers: int
 
     @property
     def tensor_files(self) -> tuple[str, str, str, str]:
@@ -47,6 +48,7 @@ LAYOUTS = {
         llm_config="Phi-3.5-vision-instruct-seperated/language_model_seperated/config.json",
         tokenizer="Phi-3.5-mini-instruct/tokenizer.json",
         tokenizer_config="Phi-3.5-mini-instruct/tokenizer_config.json",
+        numbers=303_507_456 + 1_049_117_056 + 8_192 + 4_060_088_942,
     ),
     "llama3": Layout(
         checkpoint=_CHECKPOINT.format("llama3"),
@@ -56,6 +58,7 @@ LAYOUTS = {
         llm_config="llama3-llava-next-8b-seperated/language_model_seperated/config.json",
         tokenizer="Meta-Llama-3-8B-Instruct/tokenizer.json",
         tokenizer_config="Meta-Llama-3-8B-Instruct/tokenizer_config.json",
+        numbers=303_507_456 + 1_049_117_056 + 4_096 + 8_411_940_398,
     ),
 }
 

@@ -15,22 +15,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
 from PIL import Image
 
-from grounded import prompts, video, weights
+from grounded import video
 from grounded.command import program
 from grounded.config import PHI35, ModelConfig, TowerConfig
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError
 from grounded.models import VideoLLM, decoding
+from grounded.models.grounded_videollm.processor import GroundedVideoLLM
 from grounded.tiny.world.vocabulary import build_tokenizer
-from grounded.types import Clip
+from grounded.types import Clip, Question
 from grounded.video import pixels
 
 QUERIES = tuple(
@@ -73,7 +74,7 @@ def random_model(config: ModelConfig = MIDDLE, seed: int = 0) -> Grounder:
     torch.manual_seed(seed)
     with torch.no_grad():
         model = VideoLLM(config).eval().requires_grad_(False)
-    return Grounder(weights.Loaded(model, build_tokenizer(config.bins), config))
+    return Grounder(GroundedVideoLLM(model, build_tokenizer(config.bins), config))
 
 
 def make_video(path: Path, seconds: int = 120, *, b_frames: bool = True) -> Path:
@@ -169,15 +170,16 @@ def _pillow(clip: Clip, config: ModelConfig) -> tuple[torch.Tensor, torch.Tensor
 
 def bench_answers(grounder: Grounder, path: Path, runs: int) -> list[Row]:
     """Time the first answer, a further one and a batch, beside doing everything again for each question."""
-    config, model = grounder.config, grounder.model
+    family: Any = grounder.family
+    config, model = family.config, family.network
     questions = [_question(grounder, query) for query in QUERIES]
     clip = video.sample(path, config.frames)
-    encode = timed(lambda: grounder.encode(pixels.streams(clip, config)), 1)
-    watched = grounder.remember(grounder.encode(pixels.streams(clip, config)), clip)
+    encode = timed(lambda: family.encode(family.visual_input(clip)), 1)
+    watched = grounder.encode_clip(clip)
     prefix = watched._read_prefix()
 
     def answer(*asked: list[int]) -> None:
-        decoding.generate(model, prefix, asked, end=-1, max_new_tokens=NEW_TOKENS)
+        decoding.generate(model, prefix, asked, decoding.Until(-1, NEW_TOKENS))
 
     def one_by_one() -> None:
         for question in questions:
@@ -188,10 +190,10 @@ def bench_answers(grounder: Grounder, path: Path, runs: int) -> list[Row]:
         again = video.sample(path, config.frames)
         with torch.inference_mode():
             visual = model.encode(*_pillow(again, config))
-        fresh = decoding.read_prefix(model, grounder.before, visual)
-        decoding.generate(model, fresh, [questions[0]], end=-1, max_new_tokens=NEW_TOKENS)
+        fresh = family.prefix(visual)
+        decoding.generate(model, fresh, [questions[0]], decoding.Until(-1, NEW_TOKENS))
 
-    read = timed(lambda: decoding.read_prefix(model, grounder.before, watched.visual), runs)
+    read = timed(lambda: family.prefix(watched.visual), runs)
     further = timed(lambda: answer(questions[0]), 5 * runs)
     everything = timed(naive, 1)
     batch = timed(lambda: answer(*questions), runs)
@@ -207,14 +209,14 @@ def bench_answers(grounder: Grounder, path: Path, runs: int) -> list[Row]:
 
 
 def _question(grounder: Grounder, query: str) -> list[int]:
-    return grounder.token_ids(prompts.after_image(grounder.chat, [prompts.Turn(prompts.ground(query), grounding=True)]))
+    return grounder.family.ids([grounder.family.turn(Question("ground", query), 1.0)])
 
 
-def _decoding_step(model: VideoLLM, prefix: decoding.Prefix, question: list[int], runs: int) -> Row:
+def _decoding_step(model: VideoLLM, prefix: decoding.VideoPrefix, question: list[int], runs: int) -> Row:
     """Time one decoded token beside reading every weight and the cache once at the memory's measured speed."""
 
     def steps(count: int) -> float:
-        return timed(lambda: decoding.generate(model, prefix, [question], end=-1, max_new_tokens=count), 5 * runs)
+        return timed(lambda: decoding.generate(model, prefix, [question], decoding.Until(-1, count)), 5 * runs)
 
     step = (steps(33) - steps(1)) / 32
     llm = model.language_model
@@ -235,12 +237,12 @@ def bench_length(grounder: Grounder, runs: int) -> Row:
     seconds = []
     for minutes in (1, 60):
         clip = Clip(
-            np.zeros((grounder.config.frames, 3, 64, 64), np.uint8),
-            np.linspace(0, 60.0 * minutes, grounder.config.frames),
+            np.zeros((grounder.family.frames, 3, 64, 64), np.uint8),
+            np.linspace(0, 60.0 * minutes, grounder.family.frames),
             60.0 * minutes,
-            np.arange(grounder.config.frames),
+            np.arange(grounder.family.frames),
         )
-        watched: EncodedVideo = grounder.look(clip)
+        watched: EncodedVideo = grounder.encode_clip(clip)
         watched.ground(QUERIES[0])
         seconds.append(timed(functools.partial(watched.ground, QUERIES[1]), 5 * runs))
     return Row("a further question on 60 minutes", seconds[1], "on 1 minute", seconds[1] / seconds[0])
@@ -255,10 +257,10 @@ def bench(path: Path | None = None, runs: int = 3) -> list[Row]:
             plain = make_video(Path(folder) / "plain.mp4", b_frames=False)
             rows += [
                 dataclasses.replace(row, what=f"{row.what} (no B-frames)")
-                for row in bench_decoding(plain, grounder.config, runs)
+                for row in bench_decoding(plain, grounder.family.config, runs)
             ]
             path = make_video(Path(folder) / "medium.mp4")
-        rows += bench_decoding(path, grounder.config, runs)
+        rows += bench_decoding(path, grounder.family.config, runs)
         rows += bench_answers(grounder, path, runs)
         rows.append(bench_length(grounder, runs))
     return rows

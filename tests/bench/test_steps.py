@@ -30,7 +30,7 @@ def test_bare_decord_decodes_the_same_frames(goldens: dict[str, Golden]) -> None
 
 def test_every_step_is_timed_and_compared(goldens: dict[str, Golden]) -> None:
     golden = goldens["phi3.5"]
-    rows = bench.bench_answers(Grounder(golden.loaded), golden.video, runs=1)
+    rows = bench.bench_answers(Grounder(golden.family), golden.video, runs=1)
     assert all(row.seconds > 0 for row in rows)
     compared = {row.what: row.beside for row in rows if row.ratio is not None}
     assert compared["a further question"] == "everything again"

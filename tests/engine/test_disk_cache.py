@@ -1,4 +1,4 @@
-"""DiskCache: what was seen is on disk, found by content and model, bounded, and never trusted blindly."""
+"""DiskCache: visual tokens are on disk, found by content and model, bounded, and never trusted blindly."""
 
 from __future__ import annotations
 
@@ -9,161 +9,124 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from grounded.engine.disk_cache import DiskCache
-from grounded.engine.encoded_video import EncodedVideo
+from grounded.engine.disk_cache import DiskCache, Tokens, content_key
 from grounded.engine.grounder import Grounder
-from grounded.errors import ConfigError, VideoError
-from grounded.serving import Service
-from tests.golden import Golden
+from grounded.errors import FileError, VideoError
+from tests.golden import Golden, family
 
 
-@pytest.fixture(scope="module")
-def grounder(goldens: dict[str, Golden]) -> Grounder:
-    return Grounder(goldens["phi3.5"].loaded)
+def tokens(number: float = 1.0) -> Tokens:
+    return Tokens(torch.full((12, 8), number, dtype=torch.bfloat16), 24.1, (0.125, 0.375))
 
 
-class Looks:
-    """Looks that are counted, each with visual tokens of its own."""
-
-    def __init__(self, grounder: Grounder) -> None:
-        self.grounder, self.count = grounder, 0
-
-    def __call__(self) -> EncodedVideo:
-        self.count += 1
-        visual = torch.full((self.grounder.config.visual_tokens, 8), float(self.count), dtype=torch.bfloat16)
-        return EncodedVideo(self.grounder, visual, 24.1, (0.125, 0.375))
+def files(cache: DiskCache) -> list[Path]:
+    return sorted(cache.folder.glob("watched-*"))
 
 
-@pytest.fixture
-def look(grounder: Grounder) -> Looks:
-    return Looks(grounder)
+def test_what_is_kept_is_found_by_the_next_process(tmp_path: Path) -> None:
+    DiskCache(tmp_path / "kept").keep("a", tokens())
+    found = DiskCache(tmp_path / "kept").find("a")
+    assert found is not None and torch.equal(found.visual, tokens().visual)
+    assert (found.visual.dtype, found.duration, found.times) == (torch.bfloat16, 24.1, (0.125, 0.375))
+    assert DiskCache(tmp_path / "kept").find("b") is None
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
+def test_a_video_is_encoded_once_for_its_content_its_model_and_its_weights(
+    goldens: dict[str, Golden], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden, cache, count = goldens["phi3.5"], DiskCache(tmp_path / "kept"), 0
+    grounder = Grounder(golden.family)
+
+    def encode(self: Any, visual_input: Any, on_progress: Any = None) -> torch.Tensor:
+        nonlocal count
+        count += 1
+        return golden.visual
+
+    monkeypatch.setattr(type(golden.family), "encode", encode)
     path = tmp_path / "a.mp4"
-    path.write_bytes(b"content")
-    return path
-
-
-def _files(shelf: DiskCache) -> list[Path]:
-    return sorted(shelf.folder.iterdir())
-
-
-def test_a_video_is_looked_at_once_also_by_the_next_process(
-    grounder: Grounder, look: Looks, video: Path, tmp_path: Path
-) -> None:
-    first = DiskCache(tmp_path / "kept").watch(grounder, video, look)
-    again = DiskCache(tmp_path / "kept").watch(grounder, video.rename(tmp_path / "b.mp4"), look)
-    assert look.count == 1
-    assert torch.equal(again.visual, first.visual) and again.visual.dtype == torch.bfloat16
-    assert (again.duration, again.times) == (first.duration, first.times) == (24.1, (0.125, 0.375))
-    assert again.view is not None  # a closer look needs no first look
-
-
-def test_other_content_and_other_weights_are_looked_at(
-    goldens: dict[str, Golden], grounder: Grounder, look: Looks, video: Path, tmp_path: Path
-) -> None:
-    shelf = DiskCache(tmp_path / "kept")
-    shelf.watch(grounder, video, look)
-    other = Grounder(dataclasses.replace(goldens["phi3.5"].loaded))
-    assert other.fingerprint == grounder.fingerprint
-    name, weight = next(iter(other.model.video_projector.named_parameters()))
+    path.write_bytes(golden.video.read_bytes())
+    first = grounder.watch(path, cache=cache)
+    again = grounder.watch(path.rename(tmp_path / "b.mp4"), cache=cache)
+    assert count == 1 and torch.equal(again.visual, first.visual)
+    assert (again.duration, again.times) == (first.duration, first.times)
+    assert again.watch_window is not None  # a search needs no decoding of the whole
+    weight = next(golden.model.video_projector.parameters())
     with torch.no_grad():
         old = weight.clone()
         weight.flatten()[0] += 1
-    changed = Grounder(goldens["phi3.5"].loaded)
     try:
-        assert changed.fingerprint != grounder.fingerprint, name
-        shelf.watch(changed, video, look)
+        changed = Grounder(family(dataclasses.replace(golden.loaded)))
+        assert changed.fingerprint != grounder.fingerprint
+        changed.watch(tmp_path / "b.mp4", cache=cache)
     finally:
         with torch.no_grad():
             weight.copy_(old)
-    video.write_bytes(b"other content")
-    shelf.watch(grounder, video, look)
-    assert look.count == 3 and len(_files(shelf)) == 3
+    assert count == 2 and len(files(cache)) == 2
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "empty", "another"])
-def test_a_file_that_cannot_be_used_is_written_anew(
-    grounder: Grounder, look: Looks, video: Path, tmp_path: Path, damage: str
-) -> None:
-    shelf = DiskCache(tmp_path / "kept")
-    shelf.watch(grounder, video, look)
-    [file] = _files(shelf)
-    good = file.read_bytes()
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "another", "zeros", "duration"])
+def test_a_file_that_is_not_what_was_written_is_not_used(tmp_path: Path, damage: str) -> None:
+    cache = DiskCache(tmp_path)
+    cache.keep("a", tokens())
+    [file] = files(cache)
+    content = file.read_bytes()
     if damage == "another":
-        video.write_bytes(b"other content")
-        shelf.watch(grounder, video, look)
-        [other] = [path for path in _files(shelf) if path != file]
-        other.write_bytes(good)
-        file = other
+        cache.keep("b", tokens(2.0))
+        [other] = [path for path in files(cache) if path != file]
+        file.write_bytes(other.read_bytes())
+    elif damage == "zeros":  # as long as before, and a valid file
+        tensors = {name: torch.zeros_like(tensor) for name, tensor in load_file(file).items()}
+        save_file(tensors, file, {"duration": "24.1", "digest": "0" * 64})
+    elif damage == "duration":
+        file.write_bytes(content.replace(b"24.1", b"99.9"))
     else:
-        file.write_bytes({"cut": good[:-100], "text": b"no tensors", "empty": b""}[damage])
-    before = look.count
-    for _ in range(2):
-        assert shelf.watch(grounder, video, look).visual[0, 0] == before + 1
-    assert look.count == before + 1 and len(_files(shelf)) == (2 if damage == "another" else 1)
+        file.write_bytes({"cut": content[:-100], "text": b"no tensors", "empty": b""}[damage])
+    assert cache.find("a") is None
+    cache.keep("a", tokens(3.0))
+    found = cache.find("a")
+    assert found is not None and found.visual[0, 0] == 3
 
 
-def test_what_was_used_longest_ago_goes_first_and_other_files_stay(
-    grounder: Grounder, look: Looks, tmp_path: Path
-) -> None:
-    shelf = DiskCache(tmp_path / "kept")
-    (shelf.folder / "notes.safetensors").write_bytes(b"x" * 100_000)
-    videos = []
+def test_what_was_used_longest_ago_goes_first_and_other_files_stay(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path)
+    (tmp_path / "notes.safetensors").write_bytes(b"x" * 100_000)
     for number in range(3):
-        videos.append(tmp_path / f"{number}.mp4")
-        videos[number].write_bytes(bytes([number]))
-        shelf.watch(grounder, videos[number], look)
-        newest = max(shelf.folder.glob("watched-*"), key=lambda path: path.stat().st_mtime_ns)
+        cache.keep(str(number), tokens())
+        newest = max(files(cache), key=lambda path: path.stat().st_mtime_ns)
         os.utime(newest, (1000 + number, 1000 + number))
-    size = newest.stat().st_size
-    shelf.watch(grounder, videos[0], look)  # used again
-    shelf.max_bytes = 2 * size
-    videos.append(tmp_path / "3.mp4")
-    videos[3].write_bytes(b"3")
-    shelf.watch(grounder, videos[3], look)
-    assert look.count == 4 and len(list(shelf.folder.glob("watched-*"))) == 2
-    shelf.watch(grounder, videos[0], look)
-    shelf.watch(grounder, videos[3], look)
-    assert look.count == 4
-    shelf.watch(grounder, videos[1], look)
-    assert look.count == 5 and (shelf.folder / "notes.safetensors").exists()
+    assert cache.find("0") is not None  # used now
+    cache.max_bytes = 2 * newest.stat().st_size
+    cache.keep("3", tokens())
+    assert [cache.find(str(number)) is not None for number in range(4)] == [True, False, False, True]
+    assert (tmp_path / "notes.safetensors").exists()
 
 
-def test_a_disk_that_fails_costs_only_the_next_look(
-    grounder: Grounder, look: Looks, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shelf = DiskCache(tmp_path / "kept")
+def test_the_newest_file_stays_whatever_its_size_and_age(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, max_bytes=1)
+    cache.keep("a", tokens())
+    assert cache.find("a") is not None
+    [first] = files(cache)
+    os.utime(first, (2**33, 2**33))  # a clock that ran ahead: by age, the next one would have to go
+    cache.keep("b", tokens())
+    assert cache.find("b") is not None and cache.find("a") is None
+
+
+def test_a_disk_that_fails_costs_only_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = DiskCache(tmp_path)
 
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    for _ in range(2):
-        assert shelf.watch(grounder, video, look).duration == 24.1
-    assert look.count == 2 and _files(shelf) == []
+    cache.keep("a", tokens())
+    assert cache.find("a") is None and list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_and_a_video_that_is_not_there_are_sentences(
-    grounder: Grounder, look: Looks, video: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match="cannot hold watched videos"):
-        DiskCache(video / "kept")
+def test_a_folder_that_cannot_be_and_a_video_that_is_not_there_are_sentences(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="cannot be made"):
+        DiskCache(tmp_path / "file" / "kept")
     with pytest.raises(VideoError, match="cannot be opened"):
-        DiskCache(tmp_path / "kept").watch(grounder, tmp_path / "none.mp4", look)
-
-
-def test_a_service_that_starts_anew_knows_its_videos(
-    goldens: dict[str, Golden], grounder: Grounder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    golden = goldens["phi3.5"]
-    decoded: list[int] = []
-    real = Service._decode
-    monkeypatch.setattr(Service, "_decode", lambda *a: (decoded.append(1), real(*a))[1])
-    monkeypatch.setattr(grounder, "look", lambda clip, **_: grounder.remember(golden.visual, clip))
-    seen = [Service(grounder, shelf=DiskCache(tmp_path / "kept")).watch(golden.video) for _ in range(2)]
-    assert len(decoded) == 1
-    assert torch.equal(seen[0].visual, seen[1].visual) and seen[0].times == seen[1].times
+        content_key(tmp_path / "none.mp4")

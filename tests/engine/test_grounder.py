@@ -9,12 +9,12 @@ import torch
 
 from grounded.engine.grounder import Grounder
 from grounded.errors import VideoError, WeightsError
-from tests.golden import Golden
+from tests.golden import Golden, family
 
 
 @pytest.fixture
 def grounder(golden: Golden) -> Grounder:
-    return Grounder(golden.loaded)
+    return Grounder(golden.family)
 
 
 def test_watching_a_file_gives_the_visual_tokens_of_its_frames(golden: Golden, grounder: Grounder) -> None:
@@ -23,7 +23,7 @@ def test_watching_a_file_gives_the_visual_tokens_of_its_frames(golden: Golden, g
     torch.testing.assert_close(watched.visual, golden.visual, atol=1e-4, rtol=0)
     assert watched.duration == pytest.approx(golden.facts["video"]["duration"])
     assert [what for what, _ in seen][:2] == ["decoding", "decoding"]
-    looking = [done for what, done in seen if what == "looking"]
+    looking = [done for what, done in seen if what == "encoding"]
     assert looking == sorted(looking) and looking[-1] == 1
 
 
@@ -36,4 +36,4 @@ def test_what_is_no_video_is_refused(grounder: Grounder, tmp_path) -> None:
 def test_a_tokenizer_without_temporal_tokens_is_refused(golden: Golden) -> None:
     config = dataclasses.replace(golden.loaded.config, bins=4000)
     with pytest.raises(WeightsError, match="does not know <301>"):
-        Grounder(dataclasses.replace(golden.loaded, config=config))
+        Grounder(family(dataclasses.replace(golden.loaded, config=config)))

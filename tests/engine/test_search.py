@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ import pytest
 import grounded
 from grounded import video
 from grounded.confidence import iou
+from grounded.engine.disk_cache import Tokens
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.engine.search import (
     SearchConfig,
     Window,
+    WindowQueries,
     combine,
     confirmed,
     distinct,
-    most_looks,
+    most_windows,
     search,
     surroundings,
     sweep,
@@ -42,14 +45,20 @@ def answer(*moments: Moment, absent: float = 0.1) -> Answer:
     return Answer("ground", "q", text, text, DURATION, moments, absent=absent, curve=(0.5,))
 
 
-class Eye:
-    """A look that sees a moment if the window is short enough and holds all of it; ``lies`` are seen once each."""
+class AskWindows:
+    """Sees a moment if the window holds all of it; ``lies`` are seen once each. Ends after ``most`` windows."""
 
-    def __init__(self, *lies: Moment) -> None:
+    def __init__(self, *lies: Moment, most: int = 1000) -> None:
         self.windows: list[Window] = []
-        self.lies = list(lies)
+        self.lies, self.most = list(lies), most
 
-    def __call__(self, window: Window, queries: list[str]) -> list[Answer]:
+    def __call__(self, requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
+        for window, queries in requests:
+            if len(self.windows) == self.most:
+                return
+            yield self.ask(window, queries)
+
+    def ask(self, window: Window, queries: list[str]) -> list[Answer]:
         self.windows.append(window)
         start, end = window
         seen = [dataclasses.replace(TRUTH, score=0.7)] if start <= TRUTH.start and TRUTH.end <= end else []
@@ -72,8 +81,8 @@ def test_a_sweep_covers_the_video_in_windows_that_overlap_by_half(duration: floa
 
 def test_a_short_video_is_not_swept() -> None:
     assert sweep(59.0, FINE) == []
-    assert most_looks(59.0, FINE) == FINE.candidates * len(FINE.around)
-    assert most_looks(8.0, FINE) == len(surroundings(Moment(2.0, 4.0), 8.0, FINE)) == 0
+    assert most_windows(59.0, FINE) == FINE.candidates * len(FINE.around)
+    assert most_windows(8.0, FINE) == len(surroundings(Moment(2.0, 4.0), 8.0, FINE)) == 0
 
 
 @pytest.mark.parametrize("moment", [Moment(0.0, 2.0), Moment(598.0, 600.0), Moment(300.1, 310.0), Moment(0.0, 600.0)])
@@ -88,36 +97,40 @@ def test_nearly_the_same_moment_has_the_same_surroundings() -> None:
 
 
 def test_an_unsure_first_look_sweeps_and_the_moment_that_holds_closely_wins() -> None:
-    eye = Eye(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone at the closer look
+    ask_windows = AskWindows(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone at the closer look
     done: list[float] = []
-    [found] = search(["q"], [answer(absent=0.9)], eye, 8.0, FINE, on_progress=done.append)
+    [found] = search(
+        ["q"], [answer(absent=0.9)], ask_windows, 8.0, FINE, on_progress=lambda _, fraction: done.append(fraction)
+    )
     assert [(m.start, m.end, m.score) for m in found.moments] == [(432.0, 438.0, pytest.approx(0.7))]
-    assert eye.windows[: len(sweep(DURATION, FINE))] == sweep(DURATION, FINE)
+    assert ask_windows.windows[: len(sweep(DURATION, FINE))] == sweep(DURATION, FINE)
     assert found.text == "From 432.0 s to 438.0 s." and found.duration == DURATION
     assert done == sorted(done) and done[-1] == 1
 
 
 def test_a_sure_first_look_is_not_swept() -> None:
-    eye = Eye()
-    [found] = search(["q"], [answer(Moment(400.0, 450.0, 0.9))], eye, 8.0, FINE)
-    assert len(eye.windows) == len(FINE.around)
+    ask_windows = AskWindows()
+    [found] = search(["q"], [answer(Moment(400.0, 450.0, 0.9))], ask_windows, 8.0, FINE)
+    assert len(ask_windows.windows) == len(FINE.around)
     assert (found.moments[0].start, found.moments[0].end) == (432.0, 438.0)
 
 
 def test_a_sure_moment_of_few_frames_is_still_swept() -> None:
-    eye = Eye()
-    search(["q"], [answer(Moment(430.0, 440.0, 0.9))], eye, 8.0, FINE)
-    assert eye.windows[0] == sweep(DURATION, FINE)[0]
+    ask_windows = AskWindows()
+    search(["q"], [answer(Moment(430.0, 440.0, 0.9))], ask_windows, 8.0, FINE)
+    assert ask_windows.windows[0] == sweep(DURATION, FINE)[0]
 
 
 def test_a_sweep_is_shared_by_all_queries() -> None:
-    eye = Eye()
-    assert len(search(["a", "b"], [answer(), answer()], eye, 8.0, FINE)) == 2
-    assert len(eye.windows) == len(sweep(DURATION, FINE)) + 2 * len(FINE.around)
+    ask_windows = AskWindows()
+    assert len(search(["a", "b"], [answer(), answer()], ask_windows, 8.0, FINE)) == 2
+    assert len(ask_windows.windows) == len(sweep(DURATION, FINE)) + 2 * len(FINE.around)
 
 
 def test_what_is_nowhere_is_said_to_be_nowhere() -> None:
-    [found] = search(["q"], [answer(Moment(0.0, 9.0, 0.2))], lambda w, q: [answer(absent=0.9)], 8.0, FINE)
+    [found] = search(
+        ["q"], [answer(Moment(0.0, 9.0, 0.2))], lambda requests: [[answer(absent=0.9)] for _ in requests], 8.0, FINE
+    )
     assert found.moments == () and found.text == "Not in the video." and found.absent == 0.9
 
 
@@ -126,12 +139,17 @@ def test_what_is_in_one_window_is_in_the_video() -> None:
     assert combine(answer(absent=0.95), looks, []).absent == 0.4
 
 
-def test_stopping_ends_the_looks_and_keeps_what_was_found() -> None:
-    eye = Eye()
-    half = len(sweep(DURATION, FINE)) - 1
-    [found] = search(["q"], [answer()], eye, 8.0, FINE, stop=lambda: len(eye.windows) >= half)
-    assert len(eye.windows) == half
+def test_a_search_that_ends_early_keeps_what_was_found() -> None:
+    ask_windows = AskWindows(most=len(sweep(DURATION, FINE)) - 1)
+    [found] = search(["q"], [answer()], ask_windows, 8.0, FINE)
+    assert len(ask_windows.windows) == ask_windows.most
     assert [(m.start, m.end) for m in found.moments] == [(432.0, 438.0)]
+
+
+def test_a_search_that_ends_at_once_leaves_the_first_answer() -> None:
+    first = answer(Moment(400.0, 410.0, 0.3))
+    [found] = search(["q"], [first], AskWindows(most=0), 8.0, FINE)
+    assert found == first
 
 
 def test_a_moment_is_as_sure_as_all_closer_looks_make_it() -> None:
@@ -151,7 +169,7 @@ def test_best_bounds_the_moments_and_without_it_the_unlikely_are_left_out() -> N
 
 @pytest.fixture
 def grounder(goldens: dict[str, Golden]) -> Grounder:
-    return Grounder(goldens["phi3.5"].loaded)
+    return Grounder(goldens["phi3.5"].family)
 
 
 CLOSE = SearchConfig(window=16.0, candidates=1, around=(6.0,))  # three looks at a video of 24 seconds
@@ -162,20 +180,20 @@ def test_a_window_is_decoded_once_and_kept_for_the_next_query(
 ) -> None:
     watched = grounder.watch(goldens["phi3.5"].video)
     alone, seen = watched.nbytes, []
-    real = watched.view
+    real = watched.watch_window
     assert real is not None
-    monkeypatch.setattr(watched, "view", lambda *window: (seen.append(window), real(*window))[1])
+    monkeypatch.setattr(watched, "watch_window", lambda *window: (seen.append(window), real(*window))[1])
     first = watched.ground("a red box", fine=CLOSE)
     assert first.windows == len(seen) == len(set(seen)) >= len(sweep(watched.duration, CLOSE)) > 1
     assert watched.nbytes == (1 + len(seen)) * alone
     assert all(0 <= m.start <= m.end <= watched.duration for m in first.moments)
     again = watched.ground("a red box", fine=CLOSE)
-    assert again.looks == 0 and again.moments == first.moments
+    assert again.windows == 0 and again.moments == first.moments
 
 
 def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder) -> None:
     watched = grounder.watch(goldens["phi3.5"].video)
-    watched.windows.kept.max_bytes = 2 * watched.nbytes
+    watched.windows.max_bytes = 2 * watched.nbytes
     alone = watched.nbytes
     watched.ground("a red box", fine=CLOSE)
     assert watched.nbytes == 3 * alone
@@ -183,7 +201,7 @@ def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder
 
 def test_a_window_shows_what_the_file_shows_then(goldens: dict[str, Golden], grounder: Grounder) -> None:
     watched, shown = grounder.watch(goldens["phi3.5"].video), video.sample(goldens["phi3.5"].video, 96, start=6, end=12)
-    window, made = watched.windows.look((6.0, 12.0), watched._eye(None))
+    window, made = watched.windows.look((6.0, 12.0), watched._ask_windows(None))
     assert made and window.duration == 6.0
     assert window.times == pytest.approx(shown.times - 6.0)
     assert window.times[0] >= 0 and window.times[-1] < 6.0
@@ -193,11 +211,10 @@ def test_without_the_file_there_is_no_closer_look(
     goldens: dict[str, Golden], grounder: Grounder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     golden = goldens["phi3.5"]
-    watched = EncodedVideo(grounder, golden.visual, 24.0, ())
+    watched = EncodedVideo(grounder.family, golden.visual, 24.0)
     with pytest.raises(VideoError, match="not watched from a file"):
         watched.ground("a red box", fine=CLOSE)
-    moved = EncodedVideo(grounder, golden.visual, 99.0, ())
-    moved.view = lambda start, end: golden.clip
+    moved = grounder.from_tokens(Tokens(golden.visual, 99.0, ()), lambda start, end: golden.clip)
     with pytest.raises(VideoError, match="the file has changed"):
         moved.ground("a red box", fine=CLOSE)
 

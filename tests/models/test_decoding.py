@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grounded.engine.grounder import Grounder
 from grounded.models import branching, decoding
 from grounded.models.cache import PrefixCache
 from tests.golden import Golden
@@ -19,8 +18,8 @@ def _question(golden: Golden, number: int = 0) -> list[int]:
 def _generate(
     golden: Golden, questions: list[list[int]], endless: bool = False, **options: object
 ) -> list[decoding.Generation]:
-    end = -1 if endless else Grounder(golden.loaded).end
-    return decoding.generate(golden.model, golden.prefix, questions, end, 12, **options)  # type: ignore[arg-type]
+    end = -1 if endless else golden.family.end
+    return decoding.generate(golden.model, golden.prefix, questions, decoding.Until(end, 12), **options)  # type: ignore[arg-type]
 
 
 def test_a_question_leaves_the_prefix_as_it_was(golden: Golden) -> None:
@@ -54,23 +53,23 @@ def test_a_turn_that_continues_from_the_one_before_says_what_reading_both_says(
     golden: Golden, seam: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At ``seam`` the second text has another id than the cache: from there on it is read anew."""
-    first = _generate(golden, [_question(golden)], endless=True, keep_tail=True)[0]
-    assert first.tail is not None and golden.prefix.cache.length == golden.prefix.length
-    assert first.tail.ids == [*_question(golden), *first.ids[:-1]]
-    assert first.tail.nbytes == golden.prefix.cache.nbytes // _room(golden) * len(first.tail.ids)
+    first = _generate(golden, [_question(golden)], endless=True, keep_turns=True)[0]
+    assert first.turns is not None and golden.prefix.cache.length == golden.prefix.length
+    assert first.turns.ids == [*_question(golden), *first.ids[:-1]]
+    assert first.turns.nbytes == golden.prefix.cache.nbytes // _room(golden) * len(first.turns.ids)
     text = [*_question(golden), *first.ids, *_question(golden, 1)]
     if seam is not None:
         text[seam] = text[seam] + 1
     read = []
     embed = golden.model.embed
-    alone = _generate(golden, [text], endless=True, keep_tail=True)[0]
+    alone = _generate(golden, [text], endless=True, keep_turns=True)[0]
     monkeypatch.setattr(golden.model, "embed", lambda ids: (read.append(ids.shape[1]), embed(ids))[1])
-    after = _generate(golden, [text], endless=True, tail=first.tail, keep_tail=True)[0]
-    assert read[0] == len(text) - (len(first.tail.ids) if seam is None else seam)
+    after = _generate(golden, [text], endless=True, earlier=first.turns, keep_turns=True)[0]
+    assert read[0] == len(text) - (len(first.turns.ids) if seam is None else seam)
     assert after.ids == alone.ids
     torch.testing.assert_close(after.first_logits, alone.first_logits, atol=1e-4, rtol=0)
-    assert after.tail is not None and alone.tail is not None and after.tail.ids == alone.tail.ids
-    for one, other in zip(after.tail.layers, alone.tail.layers, strict=True):
+    assert after.turns is not None and alone.turns is not None and after.turns.ids == alone.turns.ids
+    for one, other in zip(after.turns.layers, alone.turns.layers, strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
     assert golden.prefix.cache.length == golden.prefix.length
 
@@ -81,15 +80,15 @@ def _room(golden: Golden) -> int:
 
 
 def test_a_question_that_is_all_known_is_still_answered(golden: Golden) -> None:
-    first = _generate(golden, [_question(golden)], endless=True, keep_tail=True)[0]
-    assert _generate(golden, [_question(golden)], endless=True, tail=first.tail)[0].ids == first.ids
+    first = _generate(golden, [_question(golden)], endless=True, keep_turns=True)[0]
+    assert _generate(golden, [_question(golden)], endless=True, earlier=first.turns)[0].ids == first.ids
 
 
 def test_past_the_switch_of_the_rope_nothing_is_continued(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = _generate(golden, [_question(golden)], endless=True, keep_tail=True)[0]
+    first = _generate(golden, [_question(golden)], endless=True, keep_turns=True)[0]
     monkeypatch.setattr(decoding, "longest_kept", lambda model: golden.prefix.length)
-    after = _generate(golden, [_question(golden)], endless=True, tail=first.tail, keep_tail=True)[0]
-    assert after.ids == first.ids and after.tail is None
+    after = _generate(golden, [_question(golden)], endless=True, earlier=first.turns, keep_turns=True)[0]
+    assert after.ids == first.ids and after.turns is None
 
 
 def test_tokens_are_reported_as_they_come_and_can_be_stopped(golden: Golden) -> None:
@@ -147,14 +146,16 @@ def test_the_cache_grows_without_losing_anything_and_can_be_rewound() -> None:
 
 
 def test_span_distributions_are_those_of_reading_each_start_out(golden: Golden) -> None:
-    grounder = Grounder(golden.loaded)
-    opening, joiner = grounder.span_tokens
+    family = golden.family
+    opening, joiner = family.span_opening, family.span_joiner
     question = [*_question(golden), *opening]
-    spans = decoding.span_distribution(golden.model, golden.prefix, question, joiner, grounder.temporal, beams=4)
+    spans = decoding.span_distribution(golden.model, golden.prefix, question, joiner, family.kept, beams=4)
     assert golden.prefix.cache.length == golden.prefix.length
     for start, ends in zip(spans.starts.tolist(), spans.ends, strict=True):
-        asked = [*question, grounder.temporal[start], *joiner]
-        first = decoding.generate(golden.model, golden.prefix, [asked], -1, 1)[0].first_logits[grounder.temporal]
+        asked = [*question, family.kept[start], *joiner]
+        first = decoding.generate(golden.model, golden.prefix, [asked], decoding.Until(-1, 1))[0].first_logits[
+            family.kept
+        ]
         first[: start + 1] = -torch.inf
         torch.testing.assert_close(ends, first.softmax(dim=0), atol=1e-4, rtol=0)
     joint = spans.joint()

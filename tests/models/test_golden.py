@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from grounded import prompts, time_tokens, video
-from grounded.engine.grounder import Grounder
 from grounded.models import decoding
 from grounded.prompts import Turn
 from grounded.video import pixels
@@ -80,21 +79,21 @@ def test_visual_tokens_are_the_authors(golden: Golden) -> None:
 
 def _turn(golden: Golden, prompt: dict) -> Turn:
     """Word a golden prompt as our grounder would from what its user typed."""
-    grounder = Grounder(golden.loaded)
-    text = grounder.safe(next(iter(prompt["inputs"].values())))
+    family = golden.family
+    text = family.safe(next(iter(prompt["inputs"].values())))
     if prompt["mode"] == "referring" and "875" not in prompt["prompt"]:  # 70 s of 24 s: we refuse, see test_prompts
         text = time_tokens.write_times(text, golden.facts["video"]["duration"])
     elif prompt["mode"] == "referring":
-        text = prompt["prompt"].split(prompts.IMAGE)[1].removesuffix(grounder.chat.open_answer).strip()
+        text = prompt["prompt"].split(prompts.IMAGE)[1].removesuffix(family.chat.open_answer).strip()
     return Turn(text, grounding=prompt["mode"] == "grounding")
 
 
 def test_prompts_and_ids_are_exact(golden: Golden) -> None:
-    grounder = Grounder(golden.loaded)
+    family = golden.family
     for prompt in golden.prompts:
-        after = prompts.after_image(grounder.chat, [_turn(golden, prompt)])
-        assert prompts.before_image(grounder.chat) + prompts.IMAGE + after == prompt["prompt"]
-        assert [*grounder.before, -200, *grounder.token_ids(after)] == prompt["input_ids"]
+        after = prompts.after_image(family.chat, [_turn(golden, prompt)])
+        assert prompts.before_image(family.chat) + prompts.IMAGE + after == prompt["prompt"]
+        assert [*family.before, -200, *family.token_ids(after)] == prompt["input_ids"]
 
 
 def test_default_wordings_are_the_authors(golden: Golden) -> None:
@@ -111,24 +110,24 @@ def _same_text(ours: str, theirs: str) -> bool:
 
 
 def test_greedy_answers_are_exact_token_for_token(golden: Golden) -> None:
-    grounder = Grounder(golden.loaded)
+    family = golden.family
     for number, prompt in enumerate(golden.prompts):
         ids = prompt["input_ids"][prompt["input_ids"].index(-200) + 1 :]
-        (answer,) = decoding.generate(golden.model, golden.prefix, [ids], grounder.end, max_new_tokens=24)
-        assert answer.ids + [grounder.end] * answer.finished == prompt["generated_ids"], prompt["name"]
+        (answer,) = decoding.generate(golden.model, golden.prefix, [ids], decoding.Until(family.end, 24))
+        assert answer.ids + [family.end] * answer.finished == prompt["generated_ids"], prompt["name"]
         wanted = golden.tensors[f"logits_{number}_{prompt['name']}"]
         seen = torch.isfinite(wanted)
         torch.testing.assert_close(answer.first_logits[seen], wanted[seen], **FEATURES)
-        assert _same_text(grounder.tokenizer.decode(answer.ids).strip(), prompt["text"])
+        assert _same_text(family.tokenizer.decode(answer.ids).strip(), prompt["text"])
 
 
 def test_every_step_sees_the_authors_logits(golden: Golden) -> None:
-    end = Grounder(golden.loaded).end
+    end = golden.family.end
     for prompt in golden.prompts:
         ids = prompt["input_ids"][prompt["input_ids"].index(-200) + 1 :]
         best = prompt["steps_top5"]
         keep = sorted({number for step in best for number in step["ids"]})
-        (answer,) = decoding.generate(golden.model, golden.prefix, [ids], end, len(best), keep)
+        (answer,) = decoding.generate(golden.model, golden.prefix, [ids], decoding.Until(end, len(best)), keep)
         for seen, step in zip(answer.kept, best, strict=True):
             ours = seen[[keep.index(number) for number in step["ids"]]]
             theirs = torch.tensor(
@@ -138,15 +137,15 @@ def test_every_step_sees_the_authors_logits(golden: Golden) -> None:
 
 
 def test_a_batch_of_two_lengths_is_exact(golden: Golden) -> None:
-    grounder, batch = Grounder(golden.loaded), golden.facts["batch2"]
-    questions = [grounder.token_ids(prompt.split(prompts.IMAGE)[1]) for prompt in batch["prompts"]]
+    family, batch = golden.family, golden.facts["batch2"]
+    questions = [family.token_ids(prompt.split(prompts.IMAGE)[1]) for prompt in batch["prompts"]]
     assert len(questions[0]) != len(questions[1])
-    answers = decoding.generate(golden.model, golden.prefix, questions, grounder.end, max_new_tokens=8)
+    answers = decoding.generate(golden.model, golden.prefix, questions, decoding.Until(family.end, 8))
     for answer, wanted in zip(answers, batch["generated_ids"], strict=True):
-        ours = answer.ids + [grounder.end] * answer.finished
+        ours = answer.ids + [family.end] * answer.finished
         padding = wanted[len(ours) :]  # theirs goes on until the longest answer ends
         assert ours == wanted[: len(ours)]
-        assert set(padding) <= {grounder.tokenizer.token_to_id(grounder.chat.pad)}
+        assert set(padding) <= {family.tokenizer.token_to_id(family.chat.pad)}
 
 
 def test_sampling_rule_is_the_authors(golden: Golden) -> None:

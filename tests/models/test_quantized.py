@@ -126,9 +126,11 @@ def clips() -> dict[str, Clip]:
 
 
 def _first_logits(watched: EncodedVideo, query: str) -> torch.Tensor:
-    grounder = watched.grounder
-    ids = grounder.token_ids(prompts.after_image(grounder.chat, [Turn(prompts.ground(query), grounding=True)]))
-    return decoding.generate(grounder.model, watched._read_prefix(), [ids], grounder.end, 1)[0].first_logits
+    family = watched.family
+    ids = family.token_ids(prompts.after_image(family.chat, [Turn(prompts.ground(query), grounding=True)]))
+    return decoding.generate(family.network, watched._read_prefix(), [ids], decoding.Until(family.end, 1))[
+        0
+    ].first_logits
 
 
 @pytest.mark.parametrize(("kind", "visual", "logits"), [("int8", 0.025, 0.015), ("int4", 0.25, 0.1)])
@@ -137,11 +139,11 @@ def test_the_tiny_model_sees_and_says_nearly_what_it_does_with_full_weights(
 ) -> None:
     full, small = (grounded.load("tiny", device="cpu", dtype="float32", quantize=way) for way in ("none", kind))
     for name, query in EXAMPLES.items():
-        first, second = full.look(clips[name]), small.look(clips[name])
+        first, second = full.encode_clip(clips[name]), small.encode_clip(clips[name])
         assert 0 < _error(second.visual, first.visual) < visual
         assert 0 < _error(_first_logits(second, query), _first_logits(first, query)) < logits
         (right,), (said,) = (watched.ground(query).moments for watched in (first, second))
-        step = 1.01 * first.duration / full.config.bins  # between two bins the odds may be even
+        step = 1.01 * first.duration / full.family.config.bins  # between two bins the odds may be even
         assert abs(said.start - right.start) <= step and abs(said.end - right.end) <= step
 
 

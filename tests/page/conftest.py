@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.page.stub import StubGrounder
+from tests.page.stub import StubGrounder, service
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -65,11 +65,9 @@ def url(grounder: StubGrounder, film: Path, tmp_path_factory: pytest.TempPathFac
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         import app
         from grounded.page.examples import Example
-        from grounded.serving import Service
 
         example = Example(film, "Film", ["an example"], [[1.0, 2.0]], [("Which?", ["one", "two"])], ["What?"])
-        service: Any = Service(grounder)  # type: ignore[arg-type]
-        page = app.build(service, [example])
+        page = app.build(service(grounder), [example])
         yield _launched(page)
         page.close()
 

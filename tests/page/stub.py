@@ -1,67 +1,112 @@
-"""A model that answers at once and always the same, for tests of the page: what it says depends on the words alone."""
+"""A model that answers at once and always the same, for tests of the page: what it says depends on the words alone.
+
+`test_stub.py` compares its signatures with those of what it stands for.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from grounded import config, prompts, time_tokens
-from grounded.engine.windows import Windows
-from grounded.prompts import Turn
-from grounded.types import Answer, Clip, Moment, Option
-from grounded.video import pixels
+from grounded import prompts, time_tokens
+from grounded.engine.disk_cache import Tokens
+from grounded.engine.grounder import window_clip
+from grounded.engine.memory_cache import MemoryCache
+from grounded.engine.search import SearchConfig, in_whole_video, search
+from grounded.models.family import Work
+from grounded.types import Answer, Clip, Moment, Option, Turn
 
 BINS, FRAMES = 60, 8
 PAUSE = 0.02  # seconds a word
 
 
-class StubGrounder:
-    """As much of a `Grounder` as the service needs. A query with "slow" in it is written slowly."""
+class StubFamily:
+    """As much of a `Family` as serving needs."""
+
+    name, frames = "stub", FRAMES
 
     def __init__(self) -> None:
-        self.config = dataclasses.replace(config.TINY, name="stub", frames=FRAMES, segments=4, bins=BINS)
-        self.looked = 0
-        self.batches: list[int] = []
         self.lock = threading.Lock()
+        self.encoded = 0
 
     def safe(self, text: str, what: str = "question") -> str:
         return prompts.safe(text, ["<|end|>"], what)
 
-    def look(self, clip: Clip, *, on_progress: Callable[[str, float], None] | None = None) -> StubEncodedVideo:
-        self.looked += 1
-        for done in range(1, 5):
-            time.sleep(PAUSE)
-            if on_progress:
-                on_progress("looking", done / 4)
-        return self.remember(torch.zeros(10, 4), clip)
+    def step(self, duration: float) -> float:
+        return duration / min(BINS, FRAMES)
 
-    def encode(self, seen: pixels.Streams) -> torch.Tensor:
-        assert seen.video.dtype == torch.uint8
-        return torch.zeros(10, 4)
+    def work(self) -> Work:
+        return Work(weight_bytes=10**9, encode_flops=1e13, read_flops=1e13)
 
-    def remember(self, visual: torch.Tensor, clip: Clip) -> StubEncodedVideo:
-        return StubEncodedVideo(self, visual, clip.duration)
+    def visual_input(self, clip: Clip) -> Any:
+        assert clip.frames.dtype.name == "uint8"
+        return torch.from_numpy(clip.frames)
+
+    def encode(self, visual_input: Any, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
+        with self.lock:
+            self.encoded += 1
+            for done in range(1, 5):
+                time.sleep(PAUSE)
+                if on_progress:
+                    on_progress(done / 4)
+            return torch.zeros(10, 4)
+
+
+class StubGrounder:
+    """As much of a `Grounder` as serving needs. A query with "slow" in it is written slowly."""
+
+    def __init__(self) -> None:
+        self.family = StubFamily()
+        self.batches: list[int] = []
+
+    def watch(
+        self, path: Any, *, cache: Any = None, content: str = "", decode: Any = None, on_progress: Any = None
+    ) -> StubEncodedVideo:
+        on_progress("decoding", 0.0)
+        clip = decode(on_progress=lambda done: on_progress("decoding", done))
+        return self.encode_clip(clip, on_progress, decode)
+
+    def encode_clip(self, clip: Clip, on_progress: Any = None, decode: Any = None) -> StubEncodedVideo:
+        report = on_progress or (lambda *_: None)
+        report("encoding", 0.0)
+        visual = self.family.encode(self.family.visual_input(clip), lambda done: report("encoding", done))
+        return self.from_tokens(Tokens(visual, clip.duration, ()), decode)
+
+    def from_tokens(self, tokens: Tokens, decode: Any = None) -> StubEncodedVideo:
+        return StubEncodedVideo(self, tokens, decode)
 
 
 class StubEncodedVideo:
-    """As much of a `EncodedVideo`: everything happens from a quarter to a half of the video."""
+    """As much of an `EncodedVideo`: everything happens from a quarter to a half of the video."""
 
-    def __init__(self, grounder: StubGrounder, visual: torch.Tensor, duration: float) -> None:
-        self.grounder, self.visual, self.duration = grounder, visual, duration
-        self.times = (0.0,)
-        self.step = duration / min(BINS, FRAMES)  # what the service says of a video before it is watched
-        self.nbytes, self.cache_nbytes = visual.nbytes, 0
-        self.windows: Windows[StubEncodedVideo] = Windows(duration, duration / FRAMES)
+    def __init__(self, grounder: StubGrounder, tokens: Tokens, decode: Any = None) -> None:
+        self.grounder, self.visual, self.duration, self.decode = grounder, tokens.visual, tokens.duration, decode
+        self.step = grounder.family.step(self.duration)
+        self.cache_nbytes = 0
+        self.windows: MemoryCache[StubEncodedVideo] = MemoryCache(what="windows")
+        self.family = grounder.family
+
+    @property
+    def nbytes(self) -> int:
+        return self.visual.nbytes + self.windows.nbytes
 
     def forget(self) -> None:
         pass
 
-    def ground(self, query: Any, *, best: int = 0, on_text: Any = None, stop: Any = None) -> Any:
+    def ground(
+        self,
+        query: Any,
+        *,
+        best: int = 0,
+        fine: Any = False,
+        on_text: Any = None,
+        on_progress: Any = None,
+        stop: Any = None,
+    ) -> Any:
         queries = [query] if isinstance(query, str) else query
         self.grounder.batches.append(len(queries))
         d = self.duration
@@ -77,9 +122,33 @@ class StubEncodedVideo:
             )
         return answers[0] if isinstance(query, str) else answers
 
+    def search(
+        self,
+        queries: Sequence[str],
+        first: Sequence[Answer],
+        config: SearchConfig,
+        best: int = 0,
+        on_progress: Any = None,
+        stop: Any = None,
+    ) -> list[Answer]:
+        def ask_windows(requests: Any) -> Iterator[list[Answer]]:
+            for (start, end), texts in requests:
+                if stop and stop():
+                    return
+                part, was_kept = self.windows.watch(
+                    (start, end),
+                    lambda window=(start, end): self.grounder.encode_clip(
+                        window_clip(self.decode(start=window[0], end=window[1]), *window, self.duration)
+                    ),
+                )
+                answers = part.ground(texts, stop=stop)
+                yield [in_whole_video(each, (start, end), self.duration, not was_kept) for each in answers]
+
+        return search(queries, first, ask_windows, self.duration / FRAMES, config, best, on_progress)
+
     def refer(self, start: float, end: float, *, on_text: Any = None, stop: Any = None) -> Answer:
         time_tokens.check_range(start, end, self.duration)
-        return self._answer("refer", f"What is happening from {start:.2f} s to {end:.2f} s?", "A red circle spins.")
+        return self._answer("refer", f"What happens from {start:g} s to {end:g} s?", "A red circle spins.")
 
     def choose(
         self, question: str, options: Sequence[str], *, evidence: bool = False, on_text: Any = None, stop: Any = None
@@ -98,10 +167,11 @@ class StubEncodedVideo:
         self._write(text, on_text, stop)
         return self._answer("caption", prompts.CAPTION, text, moments=moments)
 
-    def conversation(self) -> StubConversation:
-        return StubConversation(self)
+    def conversation(self, turns: tuple[Turn, ...] = ()) -> StubConversation:
+        return StubConversation(self, turns)
 
     def _write(self, text: str, on_text: Any, stop: Any, pauses: int = 0) -> None:
+        text += " and on" * pauses  # it grows for as long as it is written
         for k in range(max(1, pauses)):
             if stop and stop():
                 return
@@ -110,19 +180,26 @@ class StubEncodedVideo:
             time.sleep(PAUSE * (5 if pauses else 1))
 
     def _answer(self, task: str, question: str, text: str, **fields: Any) -> Answer:
-        return Answer(task, question, text, text, self.duration, **fields)
+        return Answer(task, question, text, text, self.duration, model="stub", step=self.step, **fields)
 
 
 class StubConversation:
     """Repeats the question, and says how many came before it."""
 
-    def __init__(self, watched: StubEncodedVideo) -> None:
-        self.watched = watched
-        self.turns: tuple[Turn, ...] = ()
+    def __init__(self, video: StubEncodedVideo, turns: tuple[Turn, ...]) -> None:
+        self.video, self.turns = video, turns
 
     def ask(self, question: str, *, on_text: Any = None, stop: Any = None) -> Answer:
-        d = self.watched.duration
+        d = self.video.duration
         text = f"Question {len(self.turns) + 1}: {question} From {d / 4:.2f} s to {d / 2:.2f} s."
-        self.watched._write(text, on_text, stop)
+        self.video._write(text, on_text, stop)
         self.turns = (*self.turns, Turn(question, False, text))
-        return self.watched._answer("ask", question, text, moments=(Moment(d / 4, d / 2, 0.9),))
+        return self.video._answer("ask", question, text, moments=(Moment(d / 4, d / 2, 0.9),))
+
+
+def service(grounder: Any = None, **options: Any) -> Any:
+    """Return a `Service` whose model is the stub."""
+    from grounded.serving import LocalModel, Service
+
+    grounder = grounder or StubGrounder()
+    return Service(grounder.family, LocalModel(grounder), **options)

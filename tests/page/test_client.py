@@ -64,11 +64,11 @@ def test_ground_looks_closer_at_a_long_video_when_asked_to(client: Client, tmp_p
 
 def test_the_same_video_is_watched_once(client: Client, grounder: StubGrounder, film: Path, tmp_path: Path) -> None:
     client.predict(handle_file(film), "first", 1, api_name="/ground")
-    looked = grounder.looked
+    encoded = grounder.family.encoded
     copy = shutil.copy(film, tmp_path / "another name.mp4")
     answer = client.predict(handle_file(copy), "second", 1, api_name="/ground")
     assert answer["cached"]
-    assert grounder.looked == looked
+    assert grounder.family.encoded == encoded
 
 
 def test_the_other_tasks_answer(client: Client, film: Path) -> None:

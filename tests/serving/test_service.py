@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
+from grounded.engine.disk_cache import Tokens
 from grounded.engine.memory_cache import MemoryCache
 from grounded.engine.search import SearchConfig, sweep
 from grounded.errors import GroundedError, QuestionError, VideoError
-from grounded.serving import Answered, Cancelled, PartialText, Progress, Question, Service, run
-from grounded.serving.batcher import Batcher
+from grounded.serving import Answered, Cancelled, LocalModel, PartialText, Progress, RemoteModel, Service, run_jobs
 from grounded.serving.events import stream
 from grounded.serving.service import SEARCHES
+from grounded.types import Question
 from tests.page.conftest import write_film
 from tests.page.stub import StubConversation, StubEncodedVideo, StubGrounder
+from tests.page.stub import service as stub_service
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +35,21 @@ def grounder() -> Any:
 
 @pytest.fixture
 def service(grounder: Any) -> Service:
-    return Service(grounder, library=MemoryCache())
+    return stub_service(grounder)
 
 
-def test_a_question_is_decoded_looked_at_written_and_served(service: Service, film: Path) -> None:
+def asked(service: Service, path: Path, question: Question) -> Answered:
+    """Return the last event: the answer, and the conversation with it."""
+    *_, last = service.ask(path, question)
+    assert isinstance(last, Answered)
+    return last
+
+
+def test_a_question_is_decoded_encoded_written_and_served(service: Service, film: Path) -> None:
     events = list(service.ask(film, Question("ground", "a dog")))
     done = [event.what for event in events if isinstance(event, Progress)]
     assert done[0] == "waiting for the decoder"
-    assert [what for what in dict.fromkeys(done) if what != done[0]] == ["decoding", "looking", "answering"]
+    assert [what for what in dict.fromkeys(done) if what != done[0]] == ["decoding", "encoding", "answering"]
     fractions = [event.fraction for event in events if isinstance(event, Progress) and event.what == "decoding"]
     assert fractions == [0, *(k / 8 for k in range(1, 9))], "one for each of the stub's eight frames"
     assert any(isinstance(event, PartialText) for event in events)
@@ -48,12 +57,27 @@ def test_a_question_is_decoded_looked_at_written_and_served(service: Service, fi
     assert not events[-1].answer.cached
     again = service.answer(film, Question("ground", "a cat"))
     assert again.cached
-    assert again.seconds < events[-1].seconds
+    assert again.seconds < events[-1].answer.seconds
 
 
-def test_a_library_that_is_given_is_used(grounder: Any) -> None:
-    library: Any = MemoryCache(max_bytes=7)
-    assert Service(grounder, library=library).library is library
+def test_caches_that_questions_made_are_bounded_after_each(
+    grounder: Any, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache: Any = MemoryCache(max_cache_bytes=5)
+    service = stub_service(grounder, cache=cache)
+    older = service.watch(film)
+    monkeypatch.setattr(StubEncodedVideo, "forget", lambda self: setattr(self, "cache_nbytes", 0))
+    older.cache_nbytes = 10  # as a question leaves it
+    cache.watch("newer", lambda: StubEncodedVideo(grounder, Tokens(older.visual, 4.0, ())))
+    older.cache_nbytes = 10
+    service.answer(film, Question("caption"))
+    assert older.cache_nbytes == 10, "the video used last keeps its cache"
+    cache.find("newer")
+    service.answer(film, Question("caption"))
+    newer = cache.find("newer")
+    newer.cache_nbytes = 10
+    service.answer(film, Question("caption"))
+    assert newer.cache_nbytes == 0
 
 
 def test_a_bad_question_is_refused_before_the_video_is_decoded(service: Service, grounder: Any) -> None:
@@ -62,7 +86,7 @@ def test_a_bad_question_is_refused_before_the_video_is_decoded(service: Service,
             list(service.ask("/nowhere.mp4", question))
     with pytest.raises(VideoError):
         list(service.ask("/nowhere.mp4", Question("caption")))
-    assert grounder.looked == 0
+    assert grounder.family.encoded == 0
 
 
 def test_a_stop_ends_the_work(service: Service, film: Path) -> None:
@@ -97,11 +121,11 @@ def test_an_error_of_the_work_is_raised_to_who_reads() -> None:
 
 
 def meet(watched: Any, grounder: Any, count: int) -> dict[str, str]:
-    """Let queries meet in a lane behind a slow one; return what each was answered to."""
-    lane, answered = Batcher(), {}
+    """Let queries wait behind a slow one; return what each was answered to."""
+    model, answered = LocalModel(grounder), {}
 
     def ask(text: str) -> None:
-        found = lane.respond(watched, Question("ground", text, best=1), lambda _: None, lambda: False)
+        found = model.respond(watched, Question("ground", text, best=1), lambda _: None, lambda: False)
         answered[text] = found.answer.question
 
     first = threading.Thread(target=ask, args=("slow",))
@@ -116,7 +140,7 @@ def meet(watched: Any, grounder: Any, count: int) -> dict[str, str]:
     return answered
 
 
-def test_queries_that_meet_in_the_lane_are_answered_as_one_batch(service: Service, grounder: Any, film: Path) -> None:
+def test_queries_that_wait_together_are_answered_as_one_batch(service: Service, grounder: Any, film: Path) -> None:
     answered = meet(service.watch(film), grounder, 5)
     assert answered == {text: text for text in ("slow", *(f"query {n}" for n in range(5)))}
     assert sum(grounder.batches) == 6
@@ -152,39 +176,40 @@ CLOSELY = Question("ground", "a dog", best=2, fine=True)
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path, elsewhere: bool) -> None:
-    service = Service(grounder, remote=(lambda work: run(grounder, work)) if elsewhere else None)
+    model: Any = RemoteModel(grounder, lambda jobs: run_jobs(grounder, jobs)) if elsewhere else LocalModel(grounder)
+    service = Service(grounder.family, model)
     events = list(service.ask(long_film, CLOSELY))
-    done = [event.fraction for event in events if isinstance(event, Progress) and event.what == "looking closer"]
+    done = [event.fraction for event in events if isinstance(event, Progress) and event.what == "searching"]
     assert done == sorted(done) and done[0] == 0 and done[-1] == 1
-    served = events[-1]
-    assert isinstance(served, Answered)
+    assert isinstance(events[-1], Answered)
+    served = events[-1].answer
     swept = len(sweep(120.0, SearchConfig()))
-    assert swept < served.answer.looks <= service.looks(120.0) == swept + 6
-    assert len(served.answer.moments) == 2
-    assert all(0 <= moment.start < moment.end <= 120 for moment in served.answer.moments)
-    moment = served.answer.moments[0]
+    assert swept < served.windows <= service.windows(120.0) == swept + 6
+    assert len(served.moments) == 2
+    assert all(0 <= moment.start < moment.end <= 120 for moment in served.moments)
+    moment = served.moments[0]
     assert moment.end - moment.start < 20, "the stub sees everything in the second quarter of what it is shown"
     again = service.answer(long_film, CLOSELY)
-    assert again.answer.looks == 0 and again.answer.moments == served.answer.moments
+    assert again.windows == 0 and again.moments == served.moments
 
 
 def test_others_are_answered_between_closer_looks(service: Service, grounder: Any, long_film: Path) -> None:
-    looked = 0
+    encoded = 0
     for event in service.ask(long_film, CLOSELY):
-        if not looked and isinstance(event, Progress) and event.what == "looking closer":
+        if not encoded and isinstance(event, Progress) and event.what == "searching":
             assert service.answer(long_film, Question("caption")).cached
-            looked = grounder.looked
-    assert 0 < looked < grounder.looked
+            encoded = grounder.family.encoded
+    assert 0 < encoded < grounder.family.encoded
 
 
 def test_closer_looks_are_made_for_few_at_a_time(service: Service, grounder: Any, long_film: Path) -> None:
     for _ in range(SEARCHES):
         service._searches.acquire()
     served = service.answer(long_film, CLOSELY)
-    assert served.answer.looks == 0 and served.answer.moments and "for others" in served.note
+    assert served.windows == 0 and served.moments and "Others are searching" in served.note
     service._searches.release()
     again = service.answer(long_film, CLOSELY)
-    assert again.answer.looks == grounder.looked - 1 and not again.note
+    assert again.windows == grounder.family.encoded - 1 and not again.note
     assert service._searches.acquire(blocking=False), "its place is free again"
 
 
@@ -193,35 +218,35 @@ def test_what_fails_among_closer_looks_costs_neither_the_first_answer_nor_the_lo
     service: Service, grounder: Any, long_film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     once = service.answer(long_film, Question("ground", "a dog", best=2))
-    look = grounder.look
+    encode = grounder.encode_clip
 
-    def fail(clip: Any, **options: Any) -> Any:
-        if grounder.looked == 4:
+    def fail(clip: Any, *options: Any) -> Any:
+        if grounder.family.encoded == 4:
             raise error
-        return look(clip, **options)
+        return encode(clip, *options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(grounder, "look", fail)
+        patch.setattr(grounder, "encode_clip", fail)
         served = service.answer(long_film, CLOSELY)
-    assert served.answer == once.answer
+    assert (served.text, served.moments) == (once.text, once.moments)
     assert "ended early" in served.note and "inner" not in served.note
-    looked = grounder.looked
+    encoded = grounder.family.encoded
     again = service.answer(long_film, CLOSELY)
-    assert not again.note and again.answer.looks == grounder.looked - looked
-    assert len(service.watch(long_film).windows.kept) == grounder.looked - 1, "none was made twice"
+    assert not again.note and again.windows == grounder.family.encoded - encoded
+    assert len(service.watch(long_film).windows) == grounder.family.encoded - 1, "none was made twice"
 
 
 def test_closer_looks_end_in_time(service: Service, long_film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grounded.serving.service.SEARCH_SECONDS", 0.0)
     served = service.answer(long_film, CLOSELY)
-    assert served.answer.looks == 0 and "not all made" in served.note
+    assert served.windows == 0 and "did not ask all" in served.note
 
 
 def test_two_who_look_closer_at_one_video_share_their_looks(service: Service, grounder: Any, long_film: Path) -> None:
     with ThreadPoolExecutor(SEARCHES) as pool:
         served = list(pool.map(lambda _: service.answer(long_film, CLOSELY), range(SEARCHES)))
-    assert served[0].answer.moments == served[1].answer.moments
-    assert sum(each.answer.looks for each in served) == grounder.looked - 1
+    assert served[0].moments == served[1].moments
+    assert sum(each.windows for each in served) == grounder.family.encoded - 1
 
 
 def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
@@ -230,15 +255,15 @@ def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
     stop = threading.Event()
     with pytest.raises(Cancelled):
         for event in service.ask(long_film, CLOSELY, stop):
-            if isinstance(event, Progress) and event.what == "looking closer":
+            if isinstance(event, Progress) and event.what == "searching":
                 stop.set()
-    kept = len(service.watch(long_film).windows.kept)
+    kept = len(service.watch(long_film).windows)
     assert kept < len(sweep(120.0, SearchConfig()))
-    assert service.answer(long_film, CLOSELY).answer.looks == grounder.looked - 1 - kept
+    assert service.answer(long_film, CLOSELY).windows == grounder.family.encoded - 1 - kept
 
 
 def test_a_choice_comes_with_the_moment_that_shows_it(service: Service, film: Path) -> None:
-    answer = service.answer(film, Question("choose", "Which?", options=("one", "two"))).answer
+    answer = service.answer(film, Question("choose", "Which?", options=("one", "two")))
     assert answer.choice == "A"
     assert (answer.moments[0].start, answer.moments[0].end) == (1, 2)
 
@@ -246,9 +271,9 @@ def test_a_choice_comes_with_the_moment_that_shows_it(service: Service, film: Pa
 def test_a_conversation_goes_on_with_its_turns_and_forgets_the_oldest(service: Service, film: Path) -> None:
     turns: tuple[Any, ...] = ()
     for number in range(1, 12):
-        served = service.answer(film, Question("ask", "And?", turns=turns))
-        turns = served.turns
-        assert served.answer.text.startswith(f"Question {min(number, 9)}:")
+        answered = asked(service, film, Question("ask", "And?", turns=turns))
+        turns = answered.turns
+        assert answered.answer.text.startswith(f"Question {min(number, 9)}:")
     assert len(turns) == 8
 
 
@@ -265,5 +290,5 @@ def test_a_conversation_too_long_for_the_model_goes_on_without_its_oldest_turns(
     monkeypatch.setattr(StubConversation, "ask", short)
     turns: tuple[Any, ...] = ()
     for _ in range(5):
-        turns = service.answer(film, Question("ask", "And?", turns=turns)).turns
+        turns = asked(service, film, Question("ask", "And?", turns=turns)).turns
     assert len(turns) == 3

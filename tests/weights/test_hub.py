@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -17,6 +16,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from grounded import weights
 from grounded.errors import WeightsError
 from grounded.weights import hub
 from grounded.weights.names import HUB_ID, LAYOUTS
@@ -52,29 +52,39 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 
 
 def test_the_untrained_language_model_is_not_fetched(fake: FakeHub) -> None:
-    assert hub.fetch(HUB_ID, LAYOUTS["phi3.5"].files) == Path("snapshot")
+    assert hub.fetch(hub.look_up(HUB_ID, LAYOUTS["phi3.5"].files)) == Path("snapshot")
     assert sorted(fake.fetched) == sorted(LAYOUTS["phi3.5"].files)
 
 
 def test_what_the_cache_holds_is_not_asked_for(fake: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("")
-    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    (tmp_path / "a").write_text("four")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, name: str(tmp_path / name))
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, local_files_only, **__: str(tmp_path))
     fake.error = AssertionError("the hub was asked")
-    assert hub.fetch(HUB_ID, ["a"]) == tmp_path
+    assert hub.look_up(HUB_ID, ["a"]) == hub.Download(HUB_ID, ("a",), (), 0, 4)
+    assert hub.fetch(hub.look_up(HUB_ID, ["a"])) == tmp_path
 
 
 def test_a_repository_that_lacks_a_file_is_refused_by_name(fake: FakeHub) -> None:
     del fake.files[LAYOUTS["phi3.5"].checkpoint]
     with pytest.raises(WeightsError, match="on the hub lacks ckpt/sft_llava"):
-        hub.fetch(HUB_ID, LAYOUTS["phi3.5"].files)
+        hub.fetch(hub.look_up(HUB_ID, LAYOUTS["phi3.5"].files))
     assert not fake.fetched
 
 
-def test_a_download_larger_than_the_disk_does_not_begin(fake: FakeHub) -> None:
+def test_a_download_larger_than_the_disk_does_not_begin(fake: FakeHub, tmp_path: Path) -> None:
     fake.files[LAYOUTS["phi3.5"].checkpoint] = 10**17
-    with pytest.raises(WeightsError, match=r"the download needs 100000000.0 GB, but .* GB free"):
-        hub.fetch(HUB_ID, LAYOUTS["phi3.5"].files)
-    assert not fake.fetched
+    with pytest.raises(WeightsError, match=r"phi3.5 takes 100000010.3 GB of disk .* but .* has .* GB free; .* upload"):
+        weights.convert(HUB_ID, "phi3.5", tmp_path)
+    assert not fake.fetched and not list(tmp_path.iterdir())
+
+
+def test_only_what_the_cache_lacks_is_counted_as_to_be_fetched(fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = LAYOUTS["phi3.5"]
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, name: name if name == layout.checkpoint else None)
+    download = hub.look_up(HUB_ID, layout.files)
+    assert (download.bytes, download.missing_bytes) == (7000, 6000)
+    assert set(download.missing) == set(layout.files) - {layout.checkpoint}
 
 
 RESPONSE = httpx2.Response(403, request=httpx2.Request("GET", "https://hub.test"))
@@ -88,17 +98,11 @@ RESPONSE = httpx2.Response(403, request=httpx2.Request("GET", "https://hub.test"
         (HFValidationError("bad"), "is neither a folder nor a valid hub id"),
         (LocalEntryNotFoundError("offline"), "the hub cannot be reached"),
         (httpx2.ConnectError("no route"), r"the hub cannot be reached \(ConnectError\)"),
-        (HfHubHTTPError("500", response=RESPONSE), "fetching .* failed: 500"),
+        (HfHubHTTPError("500", response=RESPONSE), "owner/name on the hub: 500"),
+        (OSError(28, "No space left on device"), "fetching owner/name failed: .*No space left"),
     ],
 )
 def test_every_failure_is_one_sentence(fake: FakeHub, error: Exception, sentence: str) -> None:
     fake.error = error
     with pytest.raises(WeightsError, match=sentence):
-        hub.fetch("owner/name", ["a"])
-
-
-def test_room_is_looked_for_where_the_cache_will_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "not" / "yet" / "made"))
-    hub._check_room(1)
-    with pytest.raises(WeightsError, match=str(tmp_path)):
-        hub._check_room(10**17)
+        hub.look_up("owner/name", ["a"])

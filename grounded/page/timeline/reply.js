@@ -70,8 +70,8 @@ function list(items, label) {
 
 function speed(answer) {
   const took = number(answer.seconds).toFixed(2) + " s";
-  if (answer.windows) return answer.model + " answered in " + took + ", after " + number(answer.windows) +
-    " closer looks at parts of the video. They are kept for the next question.";
+  if (answer.windows) return answer.model + " answered in " + took + ", after searching " + number(answer.windows) +
+    " parts of the video. They are kept for the next question.";
   if (answer.cached) return answer.model + " answered in " + took + ": this video was already watched.";
   return answer.model + " watched the video in " + number(answer.watch_seconds).toFixed(2) + " s and answered in " +
     Math.max(0, number(answer.seconds) - number(answer.watch_seconds)).toFixed(2) + " s. The next question will skip the watching.";

@@ -1,0 +1,112 @@
+"""The seam between model families and everything else: what differs between models, as one protocol.
+
+Sampling with true times, prefix caches, batches, coarse-to-fine search, caches, serving, page and evaluation know this
+protocol alone. A family's folder has the network (tensors in, tensors out) and a processor that keeps the protocol.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from ..types import Answer, Clip, Question, Turn
+from .decoding import Generation, Network, VideoPrefix
+
+
+class VisualInput(Protocol):
+    """What a network sees of a clip: tensors on the CPU, which can be sent to another process."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a model costs: the bytes of its weights, and the floating-point operations of encoding and of reading."""
+
+    weight_bytes: int
+    encode_flops: float  # of encoding one clip
+    read_flops: float  # of reading what every question about it begins with
+
+
+class Family(Protocol):
+    """One loaded model."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def network(self) -> Network:
+        """What `decoding` runs."""
+
+    @property
+    def lock(self) -> threading.Lock:
+        """Held while the network runs: one question is answered at a time."""
+
+    @property
+    def frames(self) -> int:
+        """How many frames a clip holds, whether it is a whole video or a window of one."""
+
+    @property
+    def end(self) -> int:
+        """The token that closes an answer."""
+
+    @property
+    def kept(self) -> Sequence[int]:
+        """The tokens whose probabilities `read` needs at every step."""
+
+    # Frames and visual tokens.
+    def visual_input(self, clip: Clip) -> VisualInput:
+        """Return what the network sees of a clip."""
+
+    def encode(self, visual_input: Any, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
+        """Return the visual tokens (visual tokens, hidden) of a visual input, on the CPU."""
+
+    def prefix(self, visual: torch.Tensor) -> VideoPrefix:
+        """Return the cache of what every question about a video begins with."""
+
+    def fingerprint(self) -> str:
+        """Return a digest of all that visual tokens depend on beside the frames."""
+
+    def work(self) -> Work:
+        """Return what encoding and reading a video costs."""
+
+    def step(self, duration: float) -> float:
+        """Return how fine a time can be, in seconds, in a video of ``duration`` seconds."""
+
+    # Questions.
+    def safe(self, text: str, what: str = "question") -> str:
+        """Return user text that can be put into a prompt; QuestionError where there is none."""
+
+    def turn(self, question: Question, duration: float) -> Turn:
+        """Word a question as its open turn; QuestionError or TimeError where it cannot be asked."""
+
+    def evidence_turn(self) -> Turn:
+        """Return the turn after a choice that asks for the moments it rests on."""
+
+    def ids(self, turns: Sequence[Turn]) -> list[int]:
+        """Return the token ids of a conversation whose last turn awaits its answer; they follow the prefix."""
+
+    def option_ids(self, options: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of the answer that each option would be."""
+
+    # Answers.
+    def answered(self, turn: Turn, answer: Answer) -> Turn:
+        """Return a turn with its answer, as a further turn sees it."""
+
+    def readable(self, ids: Sequence[int], duration: float) -> str:
+        """Return text for people from what was written so far; its times are seconds."""
+
+    def read(self, task: str, question: str, generation: Generation, duration: float) -> Answer:
+        """Turn what was written into an answer whose moments have probabilities."""
+
+    def add_moments(self, answer: Answer, turn: Turn, prefix: VideoPrefix, best: int) -> Answer:
+        """Return a grounding answer with the likeliest moments that were not written, up to ``best`` in all."""
+
+    def chosen_letter(self, answer: Answer, count: int) -> str | None:
+        """Return the letter that a multiple-choice answer names, or None if it names none of ``count`` options."""

@@ -1,0 +1,195 @@
+"""Grounded-VideoLLM as a family: its frames, its prompts, and its temporal tokens read as moments."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import string
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ... import prompts, time_tokens
+from ...confidence import HIT_IOU, coverage, independent, iou, ranked_spans, span_confidence
+from ...config import ModelConfig
+from ...errors import QuestionError
+from ...types import Answer, Clip, Moment, Question, Turn
+from ...video import pixels
+from .. import decoding
+from ..family import Work
+from .network import VideoLLM
+
+
+class GroundedVideoLLM:
+    """Keeps the protocol `Family`; ``tokenizer`` is that of the weights, with the temporal tokens added.
+
+    Raises:
+        WeightsError: the tokenizer lacks a temporal token.
+    """
+
+    def __init__(self, network: VideoLLM, tokenizer: Any, config: ModelConfig) -> None:
+        self.network, self.tokenizer, self.config = network, tokenizer, config
+        self.name, self.frames, self.lock = config.name, config.frames, threading.Lock()
+        self.chat = prompts.CHATS[config.chat]
+        self.end = prompts.token_id(tokenizer, self.chat.end)
+        self.kept = [prompts.token_id(tokenizer, token) for token in time_tokens.tokens(config.bins)]
+        self.markers = [t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special]
+        self.before = tokenizer.encode(prompts.before_image(self.chat)).ids
+        opening = self.token_ids("From <0> to <1>.")
+        start, end = (opening.index(self.kept[k]) for k in (0, 1))
+        self.span_opening, self.span_joiner = opening[:start], opening[start + 1 : end]  # as in the training answers
+
+    def visual_input(self, clip: Clip) -> pixels.Streams:
+        return pixels.streams(clip, self.config)
+
+    @torch.inference_mode()
+    def encode(self, visual_input: pixels.Streams, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
+        device, dtype = self.network.device, self.network.dtype
+        with self.lock:
+            image = pixels.normalise(visual_input.image, pixels.IMAGE_STATISTICS, device, dtype)
+            video = pixels.normalise(visual_input.video, pixels.VIDEO_STATISTICS, device, dtype)
+            return self.network.encode(image, video, on_progress).cpu()
+
+    def prefix(self, visual: torch.Tensor) -> decoding.VideoPrefix:
+        return decoding.read_prefix(self.network, self.before, visual.to(self.network.device))
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(self.config.to_json().encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            if not name.startswith("language_model."):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+    def work(self) -> Work:
+        config = self.config
+        tokens = {  # that pass each part for one clip; a token costs two operations a weight
+            "image_tower": config.segments * config.image.grid**2,
+            "video_tower": config.frames * config.video.grid**2,
+            "language_model": config.visual_tokens,
+        }
+        parts = {name: list(part.parameters()) for name, part in self.network.named_children()}
+        flops = {name: 2.0 * sum(p.numel() for p in parts[name]) * count for name, count in tokens.items()}
+        return Work(
+            weight_bytes=sum(p.numel() * p.element_size() for part in parts.values() for p in part),
+            encode_flops=flops["image_tower"] + flops["video_tower"],
+            read_flops=flops["language_model"],
+        )
+
+    def step(self, duration: float) -> float:
+        return duration / min(self.config.bins, self.config.frames)
+
+    def safe(self, text: str, what: str = "question") -> str:
+        return prompts.safe(text, self.markers, what)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Tokenise text that follows the visual tokens: a chunk of its own, without a BOS."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def turn(self, question: Question, duration: float) -> Turn:
+        match question.task:
+            case "ground":
+                return Turn(prompts.ground(self.safe(question.text, "query")), grounding=True)
+            case "refer":
+                time_tokens.check_range(question.start, question.end, duration)
+                start, end = (
+                    time_tokens.to_token(t, duration, self.config.bins) for t in (question.start, question.end)
+                )
+                return Turn(prompts.refer(start, end), grounding=False)
+            case "choose":
+                options = [" ".join(self.safe(option, "option").split()) for option in question.options]
+                return Turn(prompts.choose(self._timed(question.text, duration), options), grounding=False)
+            case "caption":
+                return Turn(prompts.CAPTION, grounding=True)
+            case "ask":
+                text = self._timed(question.text, duration)
+                return Turn(text, grounding=prompts.asks_for_time(text))
+        raise QuestionError(f"unknown task {question.task!r}")
+
+    def _timed(self, text: str, duration: float) -> str:
+        return time_tokens.write_times(self.safe(text), duration, self.config.bins)
+
+    def evidence_turn(self) -> Turn:
+        return Turn(prompts.EVIDENCE, grounding=True)
+
+    def ids(self, turns: Sequence[Turn]) -> list[int]:
+        return self.token_ids(prompts.after_image(self.chat, turns))
+
+    def option_ids(self, options: Sequence[str]) -> list[list[int]]:
+        pairs = zip(string.ascii_uppercase, options, strict=False)
+        return [[*self.token_ids(prompts.option_answer(*pair)), self.end] for pair in pairs]
+
+    def answered(self, turn: Turn, answer: Answer) -> Turn:
+        return dataclasses.replace(turn, answer=time_tokens.spaced(answer.raw))
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(ids)).strip()
+
+    def readable(self, ids: Sequence[int], duration: float) -> str:
+        return time_tokens.read_times(self._text(ids), duration, self.config.bins)
+
+    def read(self, task: str, question: str, generation: decoding.Generation, duration: float) -> Answer:
+        absent = self._absent(generation) if task == "ground" else None
+        joints = self._joints(generation)
+        raw = self._text(generation.ids)
+        return Answer(
+            task=task,
+            question=question,
+            text=self.readable(generation.ids, duration),
+            raw=raw,
+            duration=duration,
+            moments=self._moments(raw, joints, absent or 0.0, duration),
+            curve=_curve(joints[0]) if task == "ground" and joints else (),
+            absent=absent,
+            model=self.name,
+            step=self.step(duration),
+        )
+
+    def _moments(
+        self, raw: str, joints: Mapping[int, torch.Tensor], absent: float, duration: float
+    ) -> tuple[Moment, ...]:
+        moments = []
+        for span in time_tokens.spans(raw, self.config.bins):
+            joint = joints.get(span.before)
+            score = None if joint is None else span_confidence(joint, (span.start, span.end)) * (1 - absent)
+            start, end = (time_tokens.bin_to_seconds(k, duration, self.config.bins) for k in (span.start, span.end))
+            moments.append(Moment(start, end, score, span.caption))
+        return tuple(moments)
+
+    def _joints(self, generation: decoding.Generation) -> dict[int, torch.Tensor]:
+        """Return the joint distribution at each temporal token and the next, by the token's place among them."""
+        numbers = set(self.kept)
+        steps = [step for step, token in enumerate(generation.ids) if token in numbers]
+        return {
+            place: independent(generation.kept[a].exp(), generation.kept[b].exp())
+            for place, (a, b) in enumerate(zip(steps, steps[1:], strict=False))
+        }
+
+    def _absent(self, generation: decoding.Generation) -> float | None:
+        """Return the probability that the answer begins by saying "not in the video", where the model learned to."""
+        if not self.config.absent_answer:
+            return None
+        return float(generation.first_logits.softmax(dim=0)[self.token_ids(self.config.absent_answer)[0]])
+
+    def add_moments(self, answer: Answer, turn: Turn, prefix: decoding.VideoPrefix, best: int) -> Answer:
+        if self.config.absent_answer and answer.raw == self.config.absent_answer:
+            return answer  # a model that says "not in the video" is not pressed for moments
+        joint = decoding.span_distribution(
+            self.network, prefix, [*self.ids([turn]), *self.span_opening], self.span_joiner, self.kept
+        ).joint()
+        moments = list(answer.moments)
+        for first, last, confidence in ranked_spans(joint, best + len(moments)):
+            start, end = (time_tokens.bin_to_seconds(k, answer.duration, self.config.bins) for k in (first, last))
+            if len(moments) < best and all(iou((start, end), (m.start, m.end)) < HIT_IOU for m in moments):
+                moments.append(Moment(start, end, confidence * (1 - (answer.absent or 0.0))))
+        return dataclasses.replace(answer, moments=tuple(moments), curve=_curve(joint))
+
+    def chosen_letter(self, answer: Answer, count: int) -> str | None:
+        return prompts.chosen_letter(answer.raw, count)
+
+
+def _curve(joint: torch.Tensor) -> tuple[float, ...]:
+    """Return the probability of each bin to lie in the moment, short enough for JSON."""
+    return tuple(round(p, 4) for p in coverage(joint).tolist())

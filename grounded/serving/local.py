@@ -1,0 +1,59 @@
+"""LocalModel: the model's work in this process, the questions of many visitors in turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ..engine.disk_cache import DiskCache
+from ..engine.encoded_video import EncodedVideo
+from ..engine.grounder import Decode, Grounder
+from ..engine.search import SearchConfig
+from ..types import Answer, OnProgress, Question
+from .answering import answer_together, respond
+from .batcher import Batcher, Request
+from .events import Answered, Emit, Stop
+
+log = logging.getLogger(__name__)
+
+
+class LocalModel:
+    """Watches and answers with a grounder; ``cache`` keeps visual tokens on disk."""
+
+    def __init__(self, grounder: Grounder, cache: DiskCache | None = None) -> None:
+        self.grounder, self.cache = grounder, cache
+        self._batcher = Batcher(_answer)
+
+    def watch(self, path: str, content: str, decode: Decode, on_progress: OnProgress) -> EncodedVideo:
+        """Decode and encode a video; arguments as in `Grounder.watch`."""
+        return self.grounder.watch(path, cache=self.cache, content=content, decode=decode, on_progress=on_progress)
+
+    def respond(self, video: EncodedVideo, question: Question, emit: Emit, stop: Stop) -> Answered:
+        """Answer a question when its turn has come, a query perhaps along with others."""
+        if question.task == "ground":
+            return self._batcher.respond(video, question, emit, stop)
+        return respond(video, question, emit, stop)
+
+    def search(
+        self, video: EncodedVideo, question: Question, first: Answer, on_progress: OnProgress, stop: Stop
+    ) -> Answer:
+        """Answer a query from coarse to fine; others get their turn between the windows."""
+        return video.search([question.text], [first], SearchConfig(), question.best, on_progress, stop)[0]
+
+
+def _answer(video: EncodedVideo, requests: Sequence[Request]) -> None:
+    if len(requests) > 1:
+        try:
+            questions = [request.question for request in requests]
+            answers = answer_together(video, questions, lambda: all(request.stop() for request in requests))
+        except Exception as error:  # one query spoils it for all, or memory is short: each alone, then
+            log.info("a batch of %d failed, each is asked alone: %s", len(requests), error)
+        else:
+            for request, answer in zip(requests, answers, strict=True):
+                request.answer.set_result(answer)
+            return
+    for request in requests:
+        try:
+            request.answer.set_result(respond(video, request.question, request.emit, request.stop))
+        except BaseException as error:  # its own thread raises it
+            request.answer.set_exception(error)
