@@ -92,6 +92,20 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed processes left of `written_whole`; nobody else may be writing to the folder."""
+    for path in folder.glob("*.[0-9]*.part*"):
+        path.unlink(missing_ok=True)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level, with names such as "stage.batch"."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def claim_folder(folder: Path, settings: Mapping[str, Any], name: str = "run.json") -> None:
     """Write down in ``folder``, as ``name``, which run it belongs to; or see that it is this one.
 
@@ -109,6 +123,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], name: str = "run.jso
         return
     except (OSError, ValueError) as error:
         raise FileError(f"{path} cannot be read: {error}; choose another folder for the run") from error
-    others = [f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in ours if theirs.get(key) != ours[key]]
+    there, now = _flat(theirs), _flat(ours)
+    others = [f"{key}: {there.get(key)!r} there, {now[key]!r} now" for key in now if there.get(key) != now[key]]
     if others:
         raise FileError(f"{folder} belongs to another run ({'; '.join(others)}); choose another folder")

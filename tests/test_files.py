@@ -11,6 +11,7 @@ from grounded.files import (
     claim_folder,
     continue_lines,
     make_folder,
+    remove_unfinished,
     write_json,
     write_lines,
     write_text,
@@ -47,6 +48,20 @@ def test_a_folder_is_claimed_once_and_taken_up_by_the_same_run(tmp_path: Path) -
     claim_folder(tmp_path / "run", {"seed": 0, "steps": [1, 2]})
     with pytest.raises(FileError, match="another run .seed: 0 there, 1 now"):
         claim_folder(tmp_path / "run", {"seed": 1})
+
+
+def test_of_nested_settings_only_those_that_differ_are_named(tmp_path: Path) -> None:
+    claim_folder(tmp_path, {"seed": 0, "plan": {"steps": 1, "batch": 2}})
+    with pytest.raises(FileError, match=r"another run \(plan.steps: 1 there, 3 now\)"):
+        claim_folder(tmp_path, {"seed": 0, "plan": {"steps": 3, "batch": 2}})
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "a.npy") as unfinished:
+        unfinished.write_text("whole")
+    unfinished.write_text("half")
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 def test_a_damaged_record_is_not_overwritten(tmp_path: Path) -> None:

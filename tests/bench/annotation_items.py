@@ -34,12 +34,15 @@ from grounded.annotation.settings import EndpointSettings, QuestionSettings
 from grounded.confidence import iou
 from grounded.engine.grounder import load
 from grounded.prompts import Turn
-from grounded.tiny import language, run
+from grounded.tiny import run
 from grounded.tiny.conversations import Conversation, Encoder
-from grounded.tiny.evaluate import HIT, answer_all, held_out
+from grounded.tiny.evaluate import HIT_IOU, answer_all, held_out
+from grounded.tiny.language_training import LanguageTraining, Share
+from grounded.tiny.loop import train as training_loop
+from grounded.tiny.recipe import PHASES, Phase, TinyRecipe
 from grounded.tiny.world.annotations import timed_captions, video_id
 from grounded.tiny.world.descriptions import caption, describe, sentence
-from grounded.tiny.world.questions import Question
+from grounded.tiny.world.questions import WorldQuestion
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
 from grounded.weights import storage
 from tests.annotation.server import ChatServer
@@ -77,8 +80,8 @@ def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[
         said[1] = sentence(said[1]) if form == "open" else said[1]
         shown = [any(iou(span, (m.start, m.end)) > 0.99 for m in item.moments) for span in moments]
         if sum(shown) != len(item.moments):
-            continue  # two events as one moment: the looks would not know where to go
-        question = Question(
+            continue  # two events as one moment: the attention would have two targets
+        question = WorldQuestion(
             "grounded",
             form,
             "item",
@@ -94,15 +97,15 @@ def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[
 def train(way: str, work: Path, init: Path, items: list[GroundedQuestion], count: int, steps: int, out: Path) -> None:
     """Train the third stage in one ``way`` on ``count`` videos, and write the model to ``out``."""
     torch.set_num_threads(1)
-    recipe = run.Recipe()
+    recipe = TinyRecipe()
     apart = _processes(work)
     model, tokenizer = run.make_model(recipe)
     run.load_towers(model, work)
     model.load_state_dict(torch.load(init), strict=False)
     encoder = Encoder(tokenizer, prompts.CHATS[model.config.chat], model.config.bins)
-    features, conversations, words = pickle.loads((work / "share-0.pkl").read_bytes())
-    conversations = [[c for c in about if c.task != "grounded"] for about in conversations[:count]]
-    tasks = dict(language.STAGES[-1].tasks)
+    share: Share = pickle.loads(run.share_path(work, 0).read_bytes())
+    conversations = [[c for c in about if c.task != "grounded"] for about in share.conversations[:count]]
+    tasks = dict(PHASES[-1].tasks)
     if way == WAYS[1]:
         numbers = {video_id(draw_scene(i * apart)): i for i in range(count)}
         for name in dict.fromkeys(item.video for item in items):
@@ -110,17 +113,13 @@ def train(way: str, work: Path, init: Path, items: list[GroundedQuestion], count
     else:
         del tasks["grounded"]
     task = run.make_task(model, tokenizer)
-    averaged = run.RunningMean(model)
     plan = dataclasses.replace(recipe.language.gentler(), steps=steps)
-    before = run.text_before(model, tokenizer)
-    stage = language.Stage("multi-task", 1.0, tasks)
-    for losses in language.train_language(
-        task, plan, features, conversations, words, before, 0, on_step=averaged.update, stages=[stage]
-    ):
-        if losses["step"] % 100 == 0:
-            typer.echo(f"{way}: " + " ".join(f"{name} {value:.3f}" for name, value in losses.items()))
-    with averaged.in_place():
-        storage.save(out, model, model.config, tokenizer, torch.float16)
+    share = dataclasses.replace(share, conversations=conversations)
+    phases = [Phase("multi-task", 1.0, tasks)]
+    training = LanguageTraining(task, plan, phases, share, run.text_before(model, tokenizer), seed=0)
+    for losses in training_loop(training.step, steps, 100):
+        typer.echo(f"{way}: " + " ".join(f"{name} {value:.3f}" for name, value in losses.items()))
+    storage.save(out, training.averaged_model, model.config, tokenizer, torch.float16)
 
 
 def _processes(work: Path) -> int:
@@ -132,14 +131,14 @@ def score(model: Path, videos: Path, seeds: range) -> list[tuple[bool, bool]]:
     """Return for every held-out grounded question whether the option is right and whether the moment is."""
     torch.set_num_threads(1)
     grounder = load(model, device="cpu")
-    found = []
+    results = []
     for seed in seeds:
         path, questions = held_out(seed, videos)
-        for reply in answer_all(grounder.watch(path), [q for q in questions if q.task == "grounded"]):
-            q, (chosen, shown) = reply.question, reply.answers
-            hit = any(iou((m.start, m.end), span) >= HIT for m in shown.moments[:1] for span in q.moments)
-            found.append((prompts.chosen_letter(chosen.raw, len(q.options)) == q.letter, hit))
-    return found
+        for answered in answer_all(grounder.watch(path), [q for q in questions if q.task == "grounded"]):
+            q, (choice, evidence) = answered.question, answered.answers
+            hit = any(iou((m.start, m.end), span) >= HIT_IOU for m in evidence.moments[:1] for span in q.moments)
+            results.append((prompts.chosen_letter(choice.raw, len(q.options)) == q.letter, hit))
+    return results
 
 
 def bench(

@@ -28,12 +28,12 @@ from grounded.engine.search import (
     sweep,
 )
 from grounded.errors import VideoError
-from grounded.tiny.world.films import draw_film, film_queries, render_film, write_film
 from grounded.tiny.world.rendering import render
 from grounded.tiny.world.scenes import VALIDATION_SEEDS
 from grounded.types import Answer, Moment
 from grounded.weights import TINY, storage
 from tests.golden import Golden
+from tests.tiny.world.films import draw_film, film_queries, render_film, write_film
 
 DURATION = 600.0
 FINE = SearchConfig()

@@ -1,4 +1,4 @@
-"""Videos that hold none of the world's shapes: what a model should not claim to know."""
+"""Videos that hold none of the world's shapes, so that every query about them is absent."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ import numpy as np
 from ..config import ModelConfig
 from ..types import Clip
 from ..video import pixels
-from .world.rendering import render
+from .world.rendering import render, sample_times
 from .world.scenes import TRAINING_SEEDS, draw_scene
-from .world.tracks import sample_times
 
 DURATION = 30.0  # seconds
-FIRST_TO_LEARN = 1000  # the seeds below it are for evaluation
-LEARNED_SIZE = 180, 320  # height and width: as good at the model's size, and quicker
+FIRST_TRAINING_SEED = 1000  # the seeds below it are for evaluation
+TRAINING_SIZE = 180, 320  # height and width: as good at the model's size, and quicker
 
 
-def to_learn(config: ModelConfig, number: int) -> np.ndarray:
-    """Return the frames, uint8 (T, size, size, 3), of a training video to deny everything about.
+def training_negative(config: ModelConfig, number: int) -> np.ndarray:
+    """Return the frames, uint8 (T, size, size, 3), of the training video ``number``.
 
-    By turns: noise, an empty backdrop of the world, and two pictures panned at any speed, from not at all on.
+    In turn: noise, an empty backdrop of the world, and two pictures, each panned at a random speed from zero on.
     """
-    seed, size = FIRST_TO_LEARN + number, config.video.image_size
+    seed, size = FIRST_TRAINING_SEED + number, config.video.image_size
     if number % 4 == 1:
         scene = dataclasses.replace(draw_scene(TRAINING_SEEDS[-1 - number]), events=(), still=())
         return render(scene, sample_times(scene.duration, config.frames), size)
     if number % 4 == 0:
-        clip = noise(config.frames, seed, *LEARNED_SIZE)
+        clip = noise(config.frames, seed, *TRAINING_SIZE)
     else:
-        way = float(np.random.default_rng([seed, 7]).uniform(0, 1))
-        clip = panned_picture(config.frames, seed, *LEARNED_SIZE, way)
+        distance = float(np.random.default_rng([seed, 7]).uniform(0, 1))
+        clip = panned_picture(config.frames, seed, *TRAINING_SIZE, distance)
     return pixels.resize_and_crop(clip.frames, size).movedim(1, -1).numpy()
 
 
@@ -41,11 +40,11 @@ def noise(frames: int, seed: int, height: int = 360, width: int = 640) -> Clip:
     return _clip(rng.integers(0, 256, (frames, 3, height, width), dtype=np.uint8))
 
 
-def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, way: float = 1.0) -> Clip:
+def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, distance: float = 1.0) -> Clip:
     """Return a slow pan over a picture with a photograph's statistics: its spectrum falls with the frequency.
 
-    The pan goes ``way`` widths of the video to the right. Layers of such noise are cut out by the level lines of
-    another, as things stand before each other in a photograph.
+    The pan goes ``distance`` widths of the video to the right. Layers of such noise are cut out along the level lines
+    of another, as things stand before each other in a photograph.
     """
     rng = np.random.default_rng([seed, 6])
     picture = _natural(rng, height, 2 * width, 3)
@@ -54,7 +53,7 @@ def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, 
         colour = rng.uniform(0, 1, (3, 1, 1)) * 0.6 + 0.4 * _natural(rng, height, 2 * width, 3)
         picture = np.where(thing, colour, picture)
     painted = (255 * picture).astype(np.uint8)
-    lefts = np.linspace(0, way * width, frames).astype(int)
+    lefts = np.linspace(0, distance * width, frames).astype(int)
     return _clip(np.stack([painted[:, :, left : left + width] for left in lefts]))
 
 

@@ -1,12 +1,18 @@
 """A set on disk: the released format, what an evaluation needs, timed captions, and videos of the right length."""
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from grounded.errors import DataError
-from grounded.tiny.world.annotations import times_to_tokens
-from grounded.tiny.world.cli import write_dataset
+from grounded.command import program
+from grounded.errors import DataError, FileError
+from grounded.tiny.world.cli import world
+from grounded.tiny.world.dataset import write_dataset
 from grounded.tiny.world.questions import ask_all
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
 
@@ -15,10 +21,11 @@ SEED = HELD_OUT_SEEDS.start
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    seen = []
+    progress = []
     out = tmp_path_factory.mktemp("world") / "set"
-    write_dataset(out, 2, SEED, fps=5, wordings=("canonical", "held_out"), on_video=lambda: seen.append(1))
-    assert len(seen) == 2
+    wordings = ("canonical", "held_out")
+    write_dataset(out, 2, SEED, fps=5, wordings=wordings, on_progress=lambda _, fraction: progress.append(fraction))
+    assert progress == [0.5, 1.0]
     return out
 
 
@@ -73,32 +80,49 @@ def test_a_file_is_as_long_as_its_scene(folder):
 def test_a_second_run_keeps_what_is_there(folder):
     video = folder / "videos" / f"world_{SEED:08d}.mp4"
     before = (video.stat().st_mtime_ns, (folder / "annotations.json").read_text())
+    (video.parent / "world_1.99.part.mp4").write_text("what a killed run left")
     write_dataset(folder, 2, SEED, fps=5, wordings=("canonical", "held_out"), processes=2)
     assert (video.stat().st_mtime_ns, (folder / "annotations.json").read_text()) == before
     assert not list(folder.glob("videos/*.part.mp4"))
-
-
-def test_seconds_become_temporal_tokens_and_no_time_lies_past_the_end():
-    assert times_to_tokens("From <12.5> to <70>.", 60.0, 300) == "From <62> to <300>."
-    assert times_to_tokens("a <b> c", 60.0, 300) == "a <b> c"
 
 
 def test_impossible_wishes_and_places_are_clear_errors(tmp_path):
     with pytest.raises(DataError, match="0 videos"):
         write_dataset(tmp_path, 0, 1)
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot make the folder"):
+    with pytest.raises(FileError, match="cannot be made"):
         write_dataset(tmp_path / "file", 1, 1)
 
 
 def test_the_command_writes_a_set(tmp_path):
-    import typer
-    from typer.testing import CliRunner
-
-    from grounded.tiny.world.cli import world
-
-    app = typer.Typer()
-    app.command()(world)
-    result = CliRunner().invoke(app, ["--out", str(tmp_path), "--videos", "1", "--seed", "5", "--fps", "1"])
+    command = ["--out", str(tmp_path), "--videos", "1", "--seed", "5", "--fps", "1"]
+    result = CliRunner().invoke(program(world), command)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "videos" / "world_00000005.mp4").is_file()
+    result = CliRunner().invoke(program(world), [*command, "--wording", "free"])
+    assert result.exit_code == 1 and "unknown wording 'free'; choose canonical" in result.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    code = "from grounded.tiny.world.dataset import write_dataset; write_dataset({!r}, 50, 0, processes=2)"
+    parent = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__': {code.format(str(tmp_path))}"])
+    children = []
+    assert _soon(lambda: children.extend(_children(parent.pid)) or len(list(tmp_path.glob("videos/*.part.mp4"))) == 2)
+    parent.kill()
+    parent.wait()
+    assert len(set(children)) >= 2
+    assert _soon(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+
+
+def _children(parent: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _soon(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .descriptions import describe, find, phrase
-from .rendering import encode, render
-from .scenes import Scene, draw_scene
+from grounded.tiny.world.descriptions import describe, find, phrase
+from grounded.tiny.world.rendering import encode, render
+from grounded.tiny.world.scenes import Scene, draw_scene
 
 _CHUNK = 256  # frames drawn at a time
 
@@ -38,13 +38,13 @@ def draw_film(seed: int, seconds: float = 600.0) -> Film:
 
 def film_queries(film: Film) -> list[tuple[str, tuple[float, float]]]:
     """Return each event that the whole film shows once, in words, with its start and end in the film's seconds."""
-    found = []
+    queries = []
     for scene, start in zip(film.scenes, film.starts, strict=True):
         for event in scene.events:
             description = describe(event)
             if sum(len(find(other, description)) for other in film.scenes) == 1:
-                found.append((phrase(description)["query"], (start + event.start, start + event.end)))
-    return found
+                queries.append((phrase(description)["query"], (start + event.start, start + event.end)))
+    return queries
 
 
 def render_film(film: Film, times: np.ndarray, size: int) -> np.ndarray:
