@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         FileError: the file cannot be written: no room, no permission, no folder.
     """
-    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    unfinished = path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -15,6 +15,7 @@ from .errors import DataError
 Number = Annotated[float, Strict()]  # text and truth values are no numbers
 _STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
 TASKS = ("ground", "refer", "choose", "caption", "ask")
+Stop = Callable[[], bool]  # returns True once an answer is no longer wanted
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 

@@ -13,7 +13,7 @@ from ..errors import QuestionError, VideoError
 from ..models import decoding
 from ..models.family import Family
 from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS
-from ..types import Answer, OnProgress, Option, Question, Turn
+from ..types import Answer, Moment, OnProgress, Option, Question, Stop, Turn
 from .memory_cache import MemoryCache
 from .search import SearchConfig, Window, WindowQueries, in_whole_video, search
 
@@ -22,7 +22,7 @@ MAX_BATCH = 16  # questions answered together; memory grows with them
 MAX_TURNS_TOKENS = 2560  # of one video's conversations, kept on the device: the longest one, its last answer included
 MAX_WINDOW_BYTES = 3 << 29  # visual tokens of one video's windows that are kept: some seventy for phi3.5
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
-Stop = Callable[[], bool]
+WatchWindow = Callable[[float, float], "EncodedVideo"]  # decodes and encodes a window, start to end in seconds
 
 _NEW_TOKENS = {"ground": 128, "refer": 256, "choose": 128, "caption": 1024, "ask": 512}
 
@@ -41,11 +41,11 @@ class EncodedVideo:
         visual: torch.Tensor,
         duration: float,
         times: tuple[float, ...] = (),
-        watch_window: Callable[[float, float], EncodedVideo] | None = None,
+        watch_window: WatchWindow | None = None,
     ) -> None:
         self.family, self.visual, self.duration, self.times = family, visual, duration, times
         self.watch_window = watch_window
-        self.windows: MemoryCache[EncodedVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
+        self.window_cache: MemoryCache[EncodedVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
         self._prefix: decoding.VideoPrefix | None = None
         self._turns_caches: list[decoding.TurnsCache] = []  # of conversations, the last used first
 
@@ -57,7 +57,7 @@ class EncodedVideo:
     @property
     def nbytes(self) -> int:
         """Bytes of main memory that the visual tokens take, those of kept windows too."""
-        return self.visual.nbytes + self.windows.nbytes
+        return self.visual.nbytes + self.window_cache.nbytes
 
     @property
     def cache_nbytes(self) -> int:
@@ -133,36 +133,38 @@ class EncodedVideo:
         best: int = 0,
         on_progress: OnProgress | None = None,
         stop: Stop | None = None,
+        is_over: Stop | None = None,
+        watch_window: WatchWindow | None = None,
     ) -> list[Answer]:
         """Return the queries' answers from coarse to fine; ``first`` are those from the video as a whole.
 
         ``Answer.windows`` says how many windows were decoded and encoded for it; they are kept, so that a further
-        query does without. The file must still be where it was watched. Where ``stop`` says so, the answers rest on
-        the windows that were asked.
+        query does without. The file must still be where it was watched, unless ``watch_window`` reads another of the
+        same content. ``stop`` ends the search and the answer in work; where ``is_over`` says so, asked between windows,
+        the answers rest on the windows that were asked.
 
         Raises:
             VideoError: the video was not watched from a file, or the file has changed.
         """
-        if self.watch_window is None:
+        watch = watch_window or self.watch_window
+        if watch is None:
             raise VideoError("the video was not watched from a file, so none of its windows can be asked")
 
         def ask_windows(requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
             for window, texts in requests:
-                if stop and stop():
+                if (stop and stop()) or (is_over and is_over()):
                     return
-                yield self._ask_window(window, texts, stop)
+                yield self._ask_window(window, texts, watch, stop)
 
         return search(queries, first, ask_windows, self.duration / self.family.frames, config, best, on_progress)
 
-    def _ask_window(self, window: Window, queries: list[str], stop: Stop | None) -> list[Answer]:
-        assert self.watch_window is not None
-        watch = self.watch_window
-        part, was_kept = self.windows.watch(window, lambda: watch(*window))
+    def _ask_window(self, window: Window, queries: list[str], watch: WatchWindow, stop: Stop | None) -> list[Answer]:
+        part, was_cached = self.window_cache.get_or_make(window, lambda: watch(*window))
         try:
             answers = part.ground(queries, stop=stop)
         finally:
             part.forget()
-        return [in_whole_video(answer, window, self.duration, encoded=not was_kept) for answer in answers]
+        return [in_whole_video(answer, window, self.duration, encoded=not was_cached) for answer in answers]
 
     def refer(self, start: float, end: float, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
         """Say what happens from ``start`` to ``end``, both in seconds.
@@ -197,7 +199,7 @@ class EncodedVideo:
             raise QuestionError(f"there are {count} options; a question takes 2 to {MAX_OPTIONS}")
         turn = self.family.turn(Question("choose", question, options=tuple(options)), self.duration)
         answer = self._answer("choose", [question], [[turn]], on_text, stop, goes_on=evidence)[0]
-        moments = answer.moments[:0]
+        moments: tuple[Moment, ...] = ()
         if evidence and not (stop and stop()):
             turns = [self.family.answered(turn, answer), self.family.evidence_turn()]
             moments = self._answer("ask", [EVIDENCE], [turns], None, stop, goes_on=True)[0].moments

@@ -13,7 +13,7 @@ from ..models.family import Family
 from ..models.grounded_videollm.processor import GroundedVideoLLM
 from ..types import Clip, OnProgress
 from .disk_cache import DiskCache, VideoTokens, content_key
-from .encoded_video import EncodedVideo
+from .encoded_video import EncodedVideo, WatchWindow
 
 Decode = Callable[..., Clip]  # as `video.sample`, with the file and the number of frames given
 
@@ -84,11 +84,10 @@ class Grounder:
 
     def from_tokens(self, tokens: VideoTokens, decode: Decode | None = None) -> EncodedVideo:
         """Return an encoded video from the tokens that one had; ``decode`` as in `encode_clip`."""
-        return EncodedVideo(self.family, *tokens, self._window_watcher(decode, tokens.duration))
+        return EncodedVideo(self.family, *tokens, decode and self.window_watcher(decode, tokens.duration))
 
-    def _window_watcher(self, decode: Decode | None, duration: float) -> Callable[[float, float], EncodedVideo] | None:
-        if decode is None:
-            return None
+    def window_watcher(self, decode: Decode, duration: float) -> WatchWindow:
+        """Return what decodes and encodes windows of a video of ``duration`` seconds; ``decode`` as in `watch`."""
 
         def watch_window(start: float, end: float) -> EncodedVideo:
             return self.encode_clip(window_clip(decode(start=start, end=end), start, end, duration))

@@ -60,7 +60,7 @@ class MemoryCache(Generic[Video]):
                 self._videos.move_to_end(key)
             return self._videos.get(key)
 
-    def watch(self, key: Hashable, make: Callable[[], Video]) -> tuple[Video, bool]:
+    def get_or_make(self, key: Hashable, make: Callable[[], Video]) -> tuple[Video, bool]:
         """Return the video of ``key`` and whether it was kept; where it was not, ``make`` makes it.
 
         Who asks for a video that someone else is just making waits for it; where that fails or is stopped, the next in

@@ -126,7 +126,7 @@ def search(
         for window in surroundings(moment, duration, config)
     ]
     requests = [(window, [queries[i]]) for i, _, window in places]
-    for done, ((i, rank, _), answers) in enumerate(zip(places, ask_windows(requests), strict=False), 1):
+    for done, (answers, (i, rank, _)) in enumerate(zip(ask_windows(requests), places, strict=False), 1):
         report("searching", (len(sweep_windows) + done) / total)
         encoded += answers[0].windows
         closer[i][rank] += answers

@@ -281,7 +281,7 @@ class PageHandlers:
                 info = video.probe(path, limits=files.LIMITS)
                 step = self.service.family.step(info.duration)
                 timeline = timeline | {"duration": info.duration, "step": step}
-                windows = self.service.windows(info.duration)
+                windows = self.service.most_windows(info.duration)
                 hint = f"{CLOSER[:-1]}; asks up to {windows} more parts of this one." if windows else CLOSER
                 updates: Updates = {layout.timeline: timeline, layout.closer: gr.Checkbox(info=hint)}
                 if transcode.plays_in_browsers(info, Path(path).suffix):

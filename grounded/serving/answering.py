@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from ..engine.encoded_video import EncodedVideo
 from ..errors import QuestionError
-from ..types import TASKS, Question
-from .events import Answered, Emit, PartialText, Stop
+from ..types import TASKS, Question, Stop
+from .events import Answered, Emit, PartialText
 
 WRITE_EVERY = 0.05  # seconds; a page cannot show text faster
 

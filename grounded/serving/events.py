@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import GroundedError
-from ..types import Answer, Turn
+from ..types import Answer, Stop, Turn
 
 
 class Cancelled(GroundedError):
@@ -49,9 +49,9 @@ class Answered:
     turns: tuple[Turn, ...] = ()
 
 
+POLL_SECONDS = 0.2  # after which a visitor who waits for others can cancel
 Event = Progress | PartialText | Encoded | Answered
 Emit = Callable[[Event], None]
-Stop = Callable[[], bool]
 
 
 def raise_if_cancelled(stop: Stop) -> None:
@@ -78,7 +78,14 @@ def stream(work: Callable[[Emit, Stop], Any], stop: threading.Event | None = Non
     # The copy lets the ZeroGPU client find the visitor's request.
     threading.Thread(target=contextvars.copy_context().run, args=(body,), daemon=True).start()
     try:
-        while (event := events.get()) is not None:
+        while True:
+            try:
+                event = events.get(timeout=POLL_SECONDS)
+            except queue.Empty:  # the work may wait in a line, where it does not hear that it is cancelled
+                raise_if_cancelled(ended.is_set)
+                continue
+            if event is None:
+                return
             if isinstance(event, BaseException):
                 raise event
             yield event

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from ..engine.disk_cache import DiskCache
 from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Decode, Grounder
 from ..engine.search import SearchConfig
-from ..types import Answer, OnProgress, Question
+from ..types import Answer, OnProgress, Question, Stop
 from .answering import answer_together, respond
 from .batcher import Batcher, Request
-from .events import Answered, Emit, Stop
-
-log = logging.getLogger(__name__)
+from .events import Answered, Emit
 
 
 class LocalModel:
@@ -22,7 +19,7 @@ class LocalModel:
 
     def __init__(self, grounder: Grounder, cache: DiskCache | None = None) -> None:
         self.grounder, self.cache = grounder, cache
-        self._batcher = Batcher(_answer)
+        self._batcher = Batcher(_answer_batch)
 
     def watch(self, path: str, content: str, decode: Decode, on_progress: OnProgress) -> EncodedVideo:
         """Decode and encode a video; arguments as in `Grounder.watch`."""
@@ -35,25 +32,26 @@ class LocalModel:
         return respond(video, question, emit, stop)
 
     def search(
-        self, video: EncodedVideo, question: Question, first: Answer, on_progress: OnProgress, stop: Stop
+        self,
+        video: EncodedVideo,
+        question: Question,
+        first: Answer,
+        decode: Decode,
+        on_progress: OnProgress,
+        stop: Stop,
+        is_over: Stop,
     ) -> Answer:
         """Answer a query from coarse to fine; others get their turn between the windows."""
-        return video.search([question.text], [first], SearchConfig(), question.best, on_progress, stop)[0]
+        watch_window = self.grounder.window_watcher(decode, video.duration)
+        [answer] = video.search(
+            [question.text], [first], SearchConfig(), question.best, on_progress, stop, is_over, watch_window
+        )
+        return answer
 
 
-def _answer(video: EncodedVideo, requests: Sequence[Request]) -> None:
-    if len(requests) > 1:
-        try:
-            questions = [request.question for request in requests]
-            answers = answer_together(video, questions, lambda: all(request.stop() for request in requests))
-        except Exception as error:  # one query spoils it for all, or memory is short: each alone, then
-            log.info("a batch of %d failed, each is asked alone: %s", len(requests), error)
-        else:
-            for request, answer in zip(requests, answers, strict=True):
-                request.answer.set_result(answer)
-            return
-    for request in requests:
-        try:
-            request.answer.set_result(respond(video, request.question, request.emit, request.stop))
-        except BaseException as error:  # its own thread raises it
-            request.answer.set_exception(error)
+def _answer_batch(video: EncodedVideo, requests: Sequence[Request]) -> list[Answered]:
+    if len(requests) == 1:
+        [request] = requests
+        return [respond(video, request.question, request.emit, request.stop)]
+    questions = [request.question for request in requests]
+    return answer_together(video, questions, lambda: all(request.stop() for request in requests))

@@ -23,10 +23,10 @@ from ..engine.memory_cache import MemoryCache
 from ..engine.search import SearchConfig, Window, WindowQueries, in_whole_video, search
 from ..errors import GroundedError
 from ..models.family import Family, VisualInput
-from ..types import Answer, Clip, OnProgress, Question
+from ..types import Answer, Clip, OnProgress, Question, Stop
 from .answering import answer_together, respond
 from .batcher import Batcher, Request
-from .events import Answered, Cancelled, Emit, Encoded, Event, Stop, raise_if_cancelled, stream
+from .events import Answered, Cancelled, Emit, Encoded, Event, raise_if_cancelled, stream
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +43,18 @@ GRANT_SECONDS = 60.0  # at most for one grant of a search: with the client's fac
 MAX_WINDOW_BYTES = 2 << 30  # of one video's windows, pixels or tokens: sixty of them as pixels are 1.1 GB
 
 
+Visual = torch.Tensor | VisualInput  # visual tokens on the CPU, or the pixels that they are made from
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Questions about one video, which a worker answers.
+    """Questions about one video of ``duration`` seconds, which a worker answers; it encodes ``visual`` if need be.
 
-    ``tokens.visual`` is empty where the video is not encoded yet; ``visual_input`` is what it is then made from.
     Several questions are queries that ask for the same number of moments.
     """
 
-    tokens: VideoTokens
-    visual_input: VisualInput | None
+    visual: Visual
+    duration: float
     questions: tuple[Question, ...]
 
 
@@ -66,11 +68,11 @@ def run_jobs(grounder: Grounder, jobs: Sequence[Job]) -> Iterator[Event]:
     def work(emit: Emit, stop: Stop) -> None:
         for job in jobs:
             raise_if_cancelled(stop)
-            tokens = job.tokens
-            if job.visual_input is not None:
-                tokens = tokens._replace(visual=grounder.family.encode(job.visual_input))
-                emit(Encoded(tokens.visual))
-            video = grounder.from_tokens(tokens)
+            visual = job.visual
+            if not isinstance(visual, torch.Tensor):
+                visual = grounder.family.encode(visual)
+                emit(Encoded(visual))
+            video = grounder.from_tokens(VideoTokens(visual, job.duration, ()))
             if len(job.questions) > 1:
                 answers = answer_together(video, job.questions, stop)
             else:
@@ -97,62 +99,53 @@ class Costs:
     def grant(self, jobs: Sequence[Job]) -> int:
         """Return the seconds to ask for."""
         moved = len(jobs) * WINDOW_SECONDS if len(jobs) > 1 else 0.0
-        return math.ceil(self.start + moved + sum(self.job(job.visual_input is None, job.questions) for job in jobs))
+        seconds = sum(self.job(isinstance(job.visual, torch.Tensor), job.questions) for job in jobs)
+        return math.ceil(self.start + moved + seconds)
 
-    def windows(self, seconds: float) -> int:
+    def windows_in(self, seconds: float) -> int:
         """Return how many windows of a search one grant of so many seconds has room for."""
         window = self.job(False, [Question("ground")]) + WINDOW_SECONDS
         return int((seconds - self.start) / window)
 
 
 class RemoteVideo:
-    """A video whose visual tokens come from elsewhere: until they do, the pixels they are made from are kept.
+    """A video whose visual tokens come from elsewhere: until they do, the pixels they are made from are kept."""
 
-    ``decode`` gives the frames of a window, for a search.
-    """
-
-    def __init__(self, clip: Clip, family: Family, decode: Decode) -> None:
-        self.family, self.decode = family, decode
-        self.tokens = VideoTokens(torch.empty(0), clip.duration, tuple(clip.times.tolist()))
-        self.visual_input: VisualInput | None = family.visual_input(clip)
+    def __init__(self, clip: Clip, family: Family) -> None:
         self.duration = clip.duration
-        self.lock = threading.Lock()  # held by the grant that encodes it
-        self.windows: MemoryCache[RemoteVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
+        self.visual: Visual = family.visual_input(clip)
+        self.lock = threading.Lock()  # held by the grant that encodes it, or windows of it
+        self.window_cache: MemoryCache[RemoteVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
 
     @property
     def nbytes(self) -> int:
         """Bytes of main memory, those of kept windows too."""
-        return (
-            self.tokens.visual.nbytes
-            + (self.visual_input.nbytes if self.visual_input is not None else 0)
-            + self.windows.nbytes
-        )
+        return self.visual.nbytes + self.window_cache.nbytes
 
     cache_nbytes = 0  # caches are on the GPU of a worker, and gone with it
 
     def forget(self) -> None:
         """Do nothing: there is no cache here."""
 
-    def take(self, visual: torch.Tensor) -> None:
-        """Keep the visual tokens, and no longer the pixels."""
-        self.tokens, self.visual_input = self.tokens._replace(visual=visual), None
+    @property
+    def is_encoded(self) -> bool:
+        return isinstance(self.visual, torch.Tensor)
 
     def job(self, questions: Sequence[Question]) -> Job:
-        return Job(self.tokens, self.visual_input, tuple(questions))
+        return Job(self.visual, self.duration, tuple(questions))
 
 
 class RemoteModel:
-    """Watches here and has ``remote`` encode and answer."""
+    """Decodes here and has ``remote`` encode and answer."""
 
     def __init__(self, grounder: Grounder, remote: Remote) -> None:
         self.family, self.remote, self.costs = grounder.family, remote, Costs(grounder.family)
-        self._batcher = Batcher(self._answer)
+        self._batcher = Batcher(self._answer_batch)
 
     def watch(self, path: str, content: str, decode: Decode, on_progress: OnProgress) -> RemoteVideo:
         """Decode a video; it is encoded along with the first question."""
         on_progress("decoding", 0.0)
-        clip = decode(on_progress=lambda done: on_progress("decoding", done))
-        return RemoteVideo(clip, self.family, decode)
+        return RemoteVideo(decode(on_progress=lambda done: on_progress("decoding", done)), self.family)
 
     def respond(self, video: RemoteVideo, question: Question, emit: Emit, stop: Stop) -> Answered:
         """Answer a question with one grant, a query perhaps along with others that wait."""
@@ -160,73 +153,75 @@ class RemoteModel:
             return self._batcher.respond(video, question, emit, stop)
         return self._ask(video, [question], emit, stop)[0]
 
-    def _answer(self, video: RemoteVideo, requests: list[Request]) -> None:
+    def _answer_batch(self, video: RemoteVideo, requests: list[Request]) -> list[Answered]:
         def emit(event: Event) -> None:
             for request in requests:
                 request.emit(event)
 
         questions = [request.question for request in requests]
-        try:
-            answers = self._ask(video, questions, emit, lambda: all(request.stop() for request in requests))
-        except BaseException as error:  # their own threads raise it
-            for request in requests:
-                request.answer.set_exception(error)
-        else:
-            for request, answer in zip(requests, answers, strict=True):
-                request.answer.set_result(answer)
+        return self._ask(video, questions, emit, lambda: all(request.stop() for request in requests))
 
     def _ask(self, video: RemoteVideo, questions: Sequence[Question], emit: Emit, stop: Stop) -> list[Answered]:
-        with video.lock if video.visual_input is not None else nullcontext():  # others wait for its tokens
-            [answers] = self._grant([(video, questions)], emit, stop)
+        with nullcontext() if video.is_encoded else video.lock:  # others wait for its tokens
+            [answers] = self.grant([(video, questions)], stop, emit)
             return answers
 
-    def _grant(
-        self, work: Sequence[tuple[RemoteVideo, Sequence[Question]]], emit: Emit, stop: Stop
+    def grant(
+        self, work: Sequence[tuple[RemoteVideo, Sequence[Question]]], stop: Stop, emit: Emit | None = None
     ) -> Iterator[list[Answered]]:
-        """Yield the answers about one video after the other, all with one grant."""
+        """Yield the answers about one video after the other, all with one grant; ``emit`` gets what is written."""
+        raise_if_cancelled(stop)
         waiting = iter(work)
         video, questions = next(waiting)
         answers: list[Answered] = []
         for event in self.remote([video.job(questions) for video, questions in work]):
             raise_if_cancelled(stop)
             if isinstance(event, Encoded):
-                video.take(event.visual)
+                video.visual = event.visual
             elif isinstance(event, Answered):
                 answers.append(event)
                 if len(answers) == len(questions):
                     yield answers
                     answers = []
                     video, questions = next(waiting, (video, []))
-            elif len(work) == 1:
+            elif emit:
                 emit(event)
         if questions:
             raise GroundedError("the worker ended without an answer")
 
     def search(
-        self, video: RemoteVideo, question: Question, first: Answer, on_progress: OnProgress, stop: Stop
+        self,
+        video: RemoteVideo,
+        question: Question,
+        first: Answer,
+        decode: Decode,
+        on_progress: OnProgress,
+        stop: Stop,
+        is_over: Stop,
     ) -> Answer:
         """Answer a query from coarse to fine, in few grants; what is found before a quota ends stays."""
-        asker = _WindowAsker(self, video, question, on_progress, stop)
+        asker = _WindowAsker(self, video, decode, on_progress, stop, is_over)
         gap = video.duration / self.family.frames
         [answer] = search([question.text], [first], asker, gap, SearchConfig(), question.best, on_progress)
         return dataclasses.replace(answer, note=asker.problem)
 
 
+@dataclass
 class _WindowAsker:
     """Asks many windows of a video with each grant; ``problem`` says why it ended early, if it did."""
 
-    def __init__(
-        self, model: RemoteModel, video: RemoteVideo, question: Question, on_progress: OnProgress, stop: Stop
-    ) -> None:
-        self.model, self.video, self.question = model, video, question
-        self.on_progress, self.stop = on_progress, stop
-        self.problem = ""
+    model: RemoteModel
+    video: RemoteVideo
+    decode: Decode
+    on_progress: OnProgress
+    stop: Stop
+    is_over: Stop
+    problem: str = ""
 
     def __call__(self, requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
-        seconds = GRANT_SECONDS
-        while requests and not self.problem and not self.stop():
-            most = max(1, self.model.costs.windows(seconds))
-            grants = math.ceil(len(requests) / most)
+        seconds, costs = GRANT_SECONDS, self.model.costs
+        while requests and not self.problem and not self.is_over():
+            grants = math.ceil(len(requests) / max(1, costs.windows_in(seconds)))
             size = math.ceil(len(requests) / grants)  # grants of equal size
             try:
                 for answers in self._grant(requests[:size]):
@@ -236,11 +231,9 @@ class _WindowAsker:
                 raise
             except Exception as error:
                 left = self._seconds_left(error, requests[:size])
-                if not left < seconds or self.model.costs.windows(left) < 1:
+                if not left < seconds or costs.windows_in(left) < 1:
                     log.warning("a search ended early", exc_info=True)
-                    why = getattr(error, "message", None) or (
-                        error if isinstance(error, GroundedError) else "see the log"
-                    )
+                    why = getattr(error, "message", error if isinstance(error, GroundedError) else "the log says why")
                     self.problem = f"The search ended early, so some parts were not searched: {why}"
                 seconds = left
 
@@ -249,29 +242,30 @@ class _WindowAsker:
         match = re.search(r"(\d+)s requested vs\. (\d+)s left", str(getattr(error, "message", "")))
         if not match or not int(match[1]):
             return 0.0
-        requested = self.model.costs.grant([self._part(window).job([self.question]) for window, _ in requests])
-        return requested * int(match[2]) / int(match[1])
+        jobs = [self._part(window).job([Question("ground", text) for text in texts]) for window, texts in requests]
+        return self.model.costs.grant(jobs) * int(match[2]) / int(match[1])
 
     def _grant(self, requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
         parts = []
         for number, (window, _) in enumerate(requests):
+            raise_if_cancelled(self.stop)
             self.on_progress("decoding windows", number / len(requests))
             parts.append(self._part(window))
-        is_new = [part.visual_input is not None for part in parts]
-        work = [
-            (part, [Question("ground", text) for text in texts])
-            for part, (_, texts) in zip(parts, requests, strict=True)
-        ]
-        answered = self.model._grant(work, lambda _: None, self.stop)
-        for (window, _), encoded, answers in zip(requests, is_new, answered, strict=True):
-            yield [in_whole_video(each.answer, window, self.video.duration, encoded) for each in answers]
+        with self.video.lock:  # who searches the same video meanwhile waits for the tokens of its windows
+            is_new = [not part.is_encoded for part in parts]
+            work = [
+                (part, [Question("ground", text) for text in texts])
+                for part, (_, texts) in zip(parts, requests, strict=True)
+            ]
+            answered = zip(requests, is_new, self.model.grant(work, self.stop), strict=True)
+            for (window, _), encoded, answers in answered:
+                yield [in_whole_video(each.answer, window, self.video.duration, encoded) for each in answers]
 
     def _part(self, window: Window) -> RemoteVideo:
         """Return a window as a video of its own, decoded if it was not kept."""
-        video = self.video
 
-        def watch() -> RemoteVideo:
-            clip = window_clip(video.decode(start=window[0], end=window[1]), *window, video.duration)
-            return RemoteVideo(clip, video.family, video.decode)
+        def make() -> RemoteVideo:
+            clip = window_clip(self.decode(start=window[0], end=window[1]), *window, self.video.duration)
+            return RemoteVideo(clip, self.model.family)
 
-        return video.windows.watch(window, watch)[0]
+        return self.video.window_cache.get_or_make(window, make)[0]

@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from .. import video
+from .. import video as video_file
 from ..engine.disk_cache import content_key
 from ..engine.grounder import Decode
 from ..engine.memory_cache import MemoryCache
 from ..engine.search import SearchConfig, is_sure, most_windows, sweep
 from ..errors import GroundedError, QuestionError
 from ..models.family import Family
-from ..types import Answer, Clip, OnProgress, Question
-from .events import Answered, Cancelled, Emit, Event, Progress, Stop, raise_if_cancelled, stream
+from ..types import Answer, Clip, OnProgress, Question, Stop
+from .events import Answered, Cancelled, Emit, Event, Progress, raise_if_cancelled, stream
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,17 @@ class Model(Protocol):
 
     def watch(self, path: str, content: str, decode: Decode, on_progress: OnProgress) -> Any: ...
     def respond(self, video: Any, question: Question, emit: Emit, stop: Stop) -> Answered: ...
-    def search(self, video: Any, question: Question, first: Answer, on_progress: OnProgress, stop: Stop) -> Answer: ...
+    def search(
+        self,
+        video: Any,
+        question: Question,
+        first: Answer,
+        decode: Decode,
+        on_progress: OnProgress,
+        stop: Stop,
+        is_over: Stop,
+    ) -> Answer:
+        """Answer a query from coarse to fine; it is cancelled by ``stop`` and ends early where ``is_over`` says so."""
 
 
 class Service:
@@ -46,7 +56,7 @@ class Service:
         family: Family,
         model: Model,
         *,
-        limits: video.Limits = video.LIMITS,
+        limits: video_file.Limits = video_file.LIMITS,
         cache: MemoryCache[Any] | None = None,
     ) -> None:
         self.family, self.model, self.limits = family, model, limits
@@ -72,12 +82,12 @@ class Service:
                 return event.answer
         raise Cancelled("the question was cancelled")
 
-    def windows(self, duration: float) -> int:
+    def most_windows(self, duration: float) -> int:
         """Return how many windows a search asks at most in a video of ``duration`` seconds."""
         return most_windows(duration, SearchConfig())
 
     def may_lose(self, answer: Answer) -> bool:
-        """Say whether one look at the whole may have lost what a search would find: in a long video, if not sure."""
+        """Say whether a search may find what the answer from the whole lost: in a long video, where it is not sure."""
         gap, config = answer.duration / self.family.frames, SearchConfig()
         return bool(sweep(answer.duration, config)) and not is_sure(answer, gap, config)
 
@@ -95,14 +105,14 @@ class Service:
 
     def _serve(self, path: str, question: Question, emit: Emit, stop: Stop) -> Answered:
         start = time.perf_counter()
-        watched, cached = self._watch(path, emit, stop)
+        video, cached = self._watch(path, emit, stop)
         watch_seconds = time.perf_counter() - start
         emit(Progress("answering", 0.0))
-        answered = self.model.respond(watched, question, emit, stop)
+        answered = self.model.respond(video, question, emit, stop)
         raise_if_cancelled(stop)
         answer = answered.answer
         if question.task == "ground" and question.fine:
-            answer = self._search(watched, question, answer, emit, stop)
+            answer = self._search(path, video, question, answer, emit, stop)
             raise_if_cancelled(stop)
         self.cache.tidy()
         answer = dataclasses.replace(
@@ -113,7 +123,7 @@ class Service:
         )
         return Answered(answer, answered.turns[-MAX_TURNS:])
 
-    def _search(self, watched: Any, question: Question, first: Answer, emit: Emit, stop: Stop) -> Answer:
+    def _search(self, path: str, video: Any, question: Question, first: Answer, emit: Emit, stop: Stop) -> Answer:
         """Return a query's answer from coarse to fine, with a note where that ended early.
 
         What fails in the middle costs no more than the search: ``first`` is there, and windows that were encoded are
@@ -128,13 +138,14 @@ class Service:
         ends = time.monotonic() + SEARCH_SECONDS
 
         def is_over() -> bool:
-            return stop() or time.monotonic() > ends
+            return time.monotonic() > ends
 
         def report(what: str, fraction: float) -> None:
             emit(Progress(what, fraction))
 
         try:
-            answer = self.model.search(watched, question, first, report, is_over)
+            decode = functools.partial(self._decode, path)
+            answer = self.model.search(video, question, first, decode, report, stop, is_over)
             return note(answer, "The search took too long and did not ask all windows.") if is_over() else answer
         except Cancelled:
             raise
@@ -154,12 +165,12 @@ class Service:
 
         content = content_key(path)
         key = (content, self.family.name, self.family.frames)
-        if (watched := self.cache.find(key)) is not None:
-            return watched, True
+        if (video := self.cache.find(key)) is not None:
+            return video, True
         report("waiting for the decoder", 0.0)
         decode = functools.partial(self._decode, path)
-        return self.cache.watch(key, lambda: self.model.watch(path, content, decode, report))
+        return self.cache.get_or_make(key, lambda: self.model.watch(path, content, decode, report))
 
     def _decode(self, path: str, **window: Any) -> Clip:
         with self._decoders:
-            return video.sample(path, self.family.frames, limits=self.limits, **window)
+            return video_file.sample(path, self.family.frames, limits=self.limits, **window)

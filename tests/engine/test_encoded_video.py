@@ -6,10 +6,12 @@ import dataclasses
 import itertools
 import json
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
+import grounded
 from grounded import prompts
 from grounded.confidence import iou
 from grounded.engine import encoded_video as watched_module
@@ -21,6 +23,8 @@ from grounded.prompts import Turn
 from grounded.types import Answer
 from tests.golden import Golden
 from tests.golden import family as golden_family
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -170,6 +174,12 @@ def test_what_may_be_absent_is_as_much_less_sure(
     doubted = watched.ground("a red box", best=4)
     assert doubted.absent == 0.75 and len(plain.moments) > len(watched.ground("a red box").moments), "some are added"
     assert [m.score for m in doubted.moments] == pytest.approx([0.25 * (m.score or 0) for m in plain.moments])
+
+
+def test_a_query_that_is_stopped_at_once_is_an_answer_without_words() -> None:
+    video = grounded.load("tiny", device="cpu").watch(EXAMPLES / "film-2.mp4")
+    answer = video.ground("a pink circle blinks", best=3, stop=lambda: True)
+    assert (answer.text, answer.moments, answer.absent) == ("", (), None)
 
 
 def test_text_streams_as_it_is_written(watched: EncodedVideo) -> None:

@@ -24,7 +24,7 @@ class Tape:
 
 
 def _keep(cache: MemoryCache, key: str, tape: Any) -> Any:
-    return cache.watch(key, lambda: tape)[0]
+    return cache.get_or_make(key, lambda: tape)[0]
 
 
 def test_the_key_follows_the_content(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_who_comes_while_a_video_is_watched_waits_for_it() -> None:
         return Tape()
 
     results: list[tuple[Any, bool]] = []
-    threads = [threading.Thread(target=lambda: results.append(cache.watch("a", make))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: results.append(cache.get_or_make("a", make))) for _ in range(4)]
     for thread in threads:
         thread.start()
     begun.wait(10)
@@ -95,5 +95,5 @@ def test_where_making_fails_the_next_in_line_makes_it() -> None:
         raise VideoError("damaged")
 
     with pytest.raises(VideoError):
-        cache.watch("a", fail)
+        cache.get_or_make("a", fail)
     assert _keep(cache, "a", Tape()) is cache.find("a")

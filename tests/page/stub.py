@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from grounded import prompts, time_tokens
 from grounded.engine.disk_cache import VideoTokens
-from grounded.engine.grounder import window_clip
-from grounded.engine.memory_cache import MemoryCache
-from grounded.engine.search import SearchConfig, in_whole_video, search
+from grounded.engine.encoded_video import EncodedVideo
+from grounded.engine.grounder import Grounder
+from grounded.engine.search import SearchConfig
 from grounded.models.family import Work
 from grounded.types import Answer, Clip, Moment, Option, Turn
+from grounded.video.pixels import Streams
 
 BINS, FRAMES = 60, 8
 PAUSE = 0.02  # seconds a word
@@ -44,7 +45,8 @@ class StubFamily:
 
     def visual_input(self, clip: Clip) -> Any:
         assert clip.frames.dtype.name == "uint8"
-        return torch.from_numpy(clip.frames)
+        frames = torch.from_numpy(clip.frames)
+        return Streams(image=frames[::2], video=frames)
 
     def encode(self, visual_input: Any, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
         with self.lock:
@@ -56,46 +58,25 @@ class StubFamily:
             return torch.zeros(10, 4)
 
 
-class StubGrounder:
-    """As much of a `Grounder` as serving needs. A query with "slow" in it is written slowly."""
+class StubGrounder(Grounder):
+    """Gives stubs of encoded videos. A query with "slow" in it is written slowly."""
 
     def __init__(self) -> None:
-        self.family = StubFamily()
+        self.family: Any = StubFamily()
         self.batches: list[int] = []
 
-    def watch(
-        self, path: Any, *, cache: Any = None, content: str = "", decode: Any = None, on_progress: Any = None
-    ) -> StubEncodedVideo:
-        on_progress("decoding", 0.0)
-        clip = decode(on_progress=lambda done: on_progress("decoding", done))
-        return self.encode_clip(clip, on_progress, decode)
-
-    def encode_clip(self, clip: Clip, on_progress: Any = None, decode: Any = None) -> StubEncodedVideo:
-        report = on_progress or (lambda *_: None)
-        report("encoding", 0.0)
-        visual = self.family.encode(self.family.visual_input(clip), lambda done: report("encoding", done))
-        return self.from_tokens(VideoTokens(visual, clip.duration, ()), decode)
-
     def from_tokens(self, tokens: VideoTokens, decode: Any = None) -> StubEncodedVideo:
-        return StubEncodedVideo(self, tokens, decode)
+        watch_window = decode and self.window_watcher(decode, tokens.duration)
+        video = StubEncodedVideo(self.family, *tokens, watch_window)
+        video.batches = self.batches
+        return video
 
 
-class StubEncodedVideo:
-    """As much of an `EncodedVideo`: everything happens from a quarter to a half of the video."""
+class StubEncodedVideo(EncodedVideo):
+    """Answers without a network: everything happens from a quarter to a half of the video."""
 
-    def __init__(self, grounder: StubGrounder, tokens: VideoTokens, decode: Any = None) -> None:
-        self.grounder, self.visual, self.duration, self.decode = grounder, tokens.visual, tokens.duration, decode
-        self.step = grounder.family.step(self.duration)
-        self.cache_nbytes = 0
-        self.windows: MemoryCache[StubEncodedVideo] = MemoryCache(what="windows")
-        self.family = grounder.family
-
-    @property
-    def nbytes(self) -> int:
-        return self.visual.nbytes + self.windows.nbytes
-
-    def forget(self) -> None:
-        pass
+    batches: list[int]
+    cache_nbytes = 0  # type: ignore[assignment]
 
     def ground(
         self,
@@ -108,7 +89,7 @@ class StubEncodedVideo:
         stop: Any = None,
     ) -> Any:
         queries = [query] if isinstance(query, str) else query
-        self.grounder.batches.append(len(queries))
+        self.batches.append(len(queries))
         d = self.duration
         answers = []
         for text in queries:
@@ -120,31 +101,9 @@ class StubEncodedVideo:
             answers.append(
                 self._answer("ground", text, said, moments=moments, curve=curve, absent=0.97 if gone else 0.02)
             )
+        if fine:
+            answers = self.search(queries, answers, SearchConfig(), best, on_progress, stop)
         return answers[0] if isinstance(query, str) else answers
-
-    def search(
-        self,
-        queries: Sequence[str],
-        first: Sequence[Answer],
-        config: SearchConfig,
-        best: int = 0,
-        on_progress: Any = None,
-        stop: Any = None,
-    ) -> list[Answer]:
-        def ask_windows(requests: Any) -> Iterator[list[Answer]]:
-            for (start, end), texts in requests:
-                if stop and stop():
-                    return
-                part, was_kept = self.windows.watch(
-                    (start, end),
-                    lambda window=(start, end): self.grounder.encode_clip(
-                        window_clip(self.decode(start=window[0], end=window[1]), *window, self.duration)
-                    ),
-                )
-                answers = part.ground(texts, stop=stop)
-                yield [in_whole_video(each, (start, end), self.duration, not was_kept) for each in answers]
-
-        return search(queries, first, ask_windows, self.duration / FRAMES, config, best, on_progress)
 
     def refer(self, start: float, end: float, *, on_text: Any = None, stop: Any = None) -> Answer:
         time_tokens.check_range(start, end, self.duration)
@@ -167,7 +126,7 @@ class StubEncodedVideo:
         self._write(text, on_text, stop)
         return self._answer("caption", prompts.CAPTION, text, moments=moments)
 
-    def conversation(self, turns: tuple[Turn, ...] = ()) -> StubConversation:
+    def conversation(self, turns: tuple[Turn, ...] = ()) -> Any:
         return StubConversation(self, turns)
 
     def _write(self, text: str, on_text: Any, stop: Any, pauses: int = 0) -> None:

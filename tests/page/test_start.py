@@ -52,8 +52,8 @@ def test_zero_gpu_takes_full_weights_alone(command: Any, arguments: list[str]) -
 
 def test_a_folder_that_cannot_be_is_a_sentence(command: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    result = CliRunner().invoke(command, [], env={"GROUNDED_KEEP": str(tmp_path / "file")})
-    assert result.exit_code == 1 and result.output.startswith("error: ") and "cannot hold" in result.output
+    result = CliRunner().invoke(command, [], env={"GROUNDED_CACHE": str(tmp_path / "file")})
+    assert result.exit_code == 1 and result.output.startswith("error: ") and "cannot be made" in result.output
 
 
 def test_every_tab_has_examples_and_their_videos_are_there() -> None:

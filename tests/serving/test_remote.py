@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from grounded.engine.search import SearchConfig, sweep
-from grounded.serving import Answered, Cancelled, Costs, Job, RemoteModel, Service, run_jobs
+from grounded.errors import QuestionError
+from grounded.serving import Answered, Cancelled, Costs, Job, Progress, RemoteModel, Service, run_jobs
 from grounded.serving.remote import GRANT_SECONDS
 from grounded.types import Question
 from tests.page.conftest import write_film
-from tests.page.stub import StubGrounder
+from tests.page.stub import StubEncodedVideo, StubGrounder
 
 CLOSELY = Question("ground", "a dog", best=2, fine=True)
 
@@ -70,7 +72,7 @@ def test_a_first_question_is_one_grant_and_its_video_is_encoded_once(service: Se
     for question in (Question("caption"), Question("ground", "a dog"), Question("refer", start=1, end=2)):
         assert service.answer(film, question).text
     assert len(gpu.grants) == 3 and gpu.grounder.family.encoded == 1
-    assert [jobs[0].visual_input is None for jobs in gpu.grants] == [False, True, True]
+    assert [isinstance(jobs[0].visual, torch.Tensor) for jobs in gpu.grants] == [False, True, True]
 
 
 def test_first_questions_that_meet_encode_their_video_once(service: Service, gpu: Gpu, film: Path) -> None:
@@ -134,10 +136,61 @@ def test_without_any_quota_the_first_answer_stays(service: Service, gpu: Gpu, lo
     assert "quota" in answer.note
 
 
-def test_an_error_elsewhere_reaches_everyone_who_waited(service: Service, gpu: Gpu, film: Path) -> None:
+def test_a_refused_grant_is_said(service: Service, gpu: Gpu, film: Path) -> None:
     gpu.left = 0
     with pytest.raises(Refused, match="exceeded your quota"):
         service.answer(film, Question("ground", "a dog"))
+
+
+def test_a_batch_that_fails_costs_the_others_nothing(
+    service: Service, gpu: Gpu, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground, outcomes = StubEncodedVideo.ground, {}
+
+    def refuse(self: StubEncodedVideo, query: Any, **options: Any) -> Any:
+        if "bad" in query:
+            raise QuestionError("too many tokens")
+        return ground(self, query, **options)
+
+    monkeypatch.setattr(StubEncodedVideo, "ground", refuse)
+
+    def ask(text: str) -> None:
+        try:
+            outcomes[text] = service.answer(film, Question("ground", text, best=1)).question
+        except QuestionError as error:
+            outcomes[text] = str(error)
+
+    threads = [threading.Thread(target=ask, args=(text,)) for text in ("slow", "a", "bad", "c")]
+    threads[0].start()
+    while not gpu.grounder.batches:
+        time.sleep(0.01)
+    for thread in threads[1:]:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert outcomes == {"slow": "slow", "a": "a", "c": "c", "bad": "too many tokens"}
+
+
+def test_two_who_search_one_video_encode_its_windows_once(service: Service, gpu: Gpu, long_film: Path) -> None:
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(service.answer(long_film, CLOSELY))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert answers[0].moments == answers[1].moments
+    assert sum(answer.windows for answer in answers) == gpu.grounder.family.encoded - 1
+
+
+def test_who_cancels_a_search_takes_no_further_grant(service: Service, gpu: Gpu, long_film: Path) -> None:
+    stop = threading.Event()
+    with pytest.raises(Cancelled):
+        for event in service.ask(long_film, CLOSELY, stop):
+            if isinstance(event, Progress) and event.what == "decoding windows":
+                stop.set()
+    for _ in range(2):
+        assert service._searches.acquire(timeout=30)  # it has ended when its place is free
+    assert len(gpu.grants) == 1
 
 
 def test_a_worker_that_ends_early_is_said(gpu: Gpu, film: Path) -> None:
@@ -159,6 +212,6 @@ def test_the_seconds_follow_the_model_and_the_work(gpu: Gpu) -> None:
     costs = gpu.costs
     assert costs.job(False, [Question("ground")]) > costs.job(True, [Question("ground")])
     assert costs.job(True, [Question("caption")]) > costs.job(True, [Question("ground")])
-    assert costs.windows(GRANT_SECONDS) > 1
-    fitting = costs.windows(GRANT_SECONDS)
+    assert costs.windows_in(GRANT_SECONDS) > 1
+    fitting = costs.windows_in(GRANT_SECONDS)
     assert costs.start + fitting * (costs.job(False, [Question("ground")]) + 0.5) <= GRANT_SECONDS

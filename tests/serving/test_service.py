@@ -68,7 +68,7 @@ def test_caches_that_questions_made_are_bounded_after_each(
     older = service.watch(film)
     monkeypatch.setattr(StubEncodedVideo, "forget", lambda self: setattr(self, "cache_nbytes", 0))
     older.cache_nbytes = 10  # as a question leaves it
-    cache.watch("newer", lambda: StubEncodedVideo(grounder, VideoTokens(older.visual, 4.0, ())))
+    cache.get_or_make("newer", lambda: grounder.from_tokens(VideoTokens(older.visual, 4.0, ())))
     older.cache_nbytes = 10
     service.answer(film, Question("caption"))
     assert older.cache_nbytes == 10, "the video used last keeps its cache"
@@ -184,7 +184,7 @@ def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path,
     assert isinstance(events[-1], Answered)
     served = events[-1].answer
     swept = len(sweep(120.0, SearchConfig()))
-    assert swept < served.windows <= service.windows(120.0) == swept + 6
+    assert swept < served.windows <= service.most_windows(120.0) == swept + 6
     assert len(served.moments) == 2
     assert all(0 <= moment.start < moment.end <= 120 for moment in served.moments)
     moment = served.moments[0]
@@ -233,7 +233,16 @@ def test_what_fails_among_closer_looks_costs_neither_the_first_answer_nor_the_lo
     encoded = grounder.family.encoded
     again = service.answer(long_film, CLOSELY)
     assert not again.note and again.windows == grounder.family.encoded - encoded
-    assert len(service.watch(long_film).windows) == grounder.family.encoded - 1, "none was made twice"
+    assert len(service.watch(long_film).window_cache) == grounder.family.encoded - 1, "none was made twice"
+
+
+def test_a_search_that_takes_too_long_keeps_what_it_found(
+    service: Service, grounder: Any, long_film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grounded.serving.service.SEARCH_SECONDS", 1.0)  # enough for some of its windows
+    answer = service.answer(long_film, CLOSELY)
+    assert 0 < answer.windows < len(sweep(120.0, SearchConfig())) and answer.moments
+    assert "did not ask all" in answer.note
 
 
 def test_closer_looks_end_in_time(service: Service, long_film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,9 +266,35 @@ def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
         for event in service.ask(long_film, CLOSELY, stop):
             if isinstance(event, Progress) and event.what == "searching":
                 stop.set()
-    kept = len(service.watch(long_film).windows)
+    for _ in range(SEARCHES):  # the search has ended when its place is free
+        assert service._searches.acquire(timeout=30)
+    for _ in range(SEARCHES):
+        service._searches.release()
+    kept = len(service.watch(long_film).window_cache)
     assert kept < len(sweep(120.0, SearchConfig()))
     assert service.answer(long_film, CLOSELY).windows == grounder.family.encoded - 1 - kept
+
+
+def test_windows_come_from_the_file_of_who_asks(service: Service, long_film: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.mp4", tmp_path / "second.mp4"
+    for path in (first, second):
+        path.write_bytes(long_film.read_bytes())
+    service.answer(first, Question("ground", "a dog"))
+    first.unlink()
+    answer = service.answer(second, CLOSELY)
+    assert answer.cached and not answer.note and answer.windows > 0
+
+
+def test_who_waits_for_others_can_leave_at_once(service: Service, film: Path) -> None:
+    watched = service.watch(film)
+    with service._decoders, service._decoders:
+        stop, start = threading.Event(), time.monotonic()
+        threading.Timer(0.3, stop.set).start()
+        other = write_film(film.with_name("other.mp4"), seconds=3)
+        with pytest.raises(Cancelled):
+            list(service.ask(other, Question("caption"), stop))
+        assert time.monotonic() - start < 5, "it did not wait for a decoder"
+    assert watched is service.watch(film)
 
 
 def test_a_choice_comes_with_the_moment_that_shows_it(service: Service, film: Path) -> None:

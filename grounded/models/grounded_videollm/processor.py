@@ -169,7 +169,7 @@ class GroundedVideoLLM:
 
     def _absent(self, generation: decoding.Generation) -> float | None:
         """Return the probability that the answer begins by saying "not in the video", where the model learned to."""
-        if not self.config.absent_answer:
+        if not self.config.absent_answer or not len(generation.kept):  # stopped before its first token
             return None
         return float(generation.first_logits.softmax(dim=0)[self.token_ids(self.config.absent_answer)[0]])
 
