@@ -110,24 +110,13 @@ class Machine:
 
 
 def random_network(config: ModelConfig, setup: Setup, machine: Machine) -> VideoLLM:
-    """Return a network whose weights are drawn on the device, one by one, and stored as `storage.read_model` does."""
+    """Return a network whose weights are drawn on the device, one by one, and stored as loading would store them."""
     network = empty_model(config, setup.attention)
-    network.offload = setup.offload
-    layers = quantized.linears(network) if setup.quantize != "none" else {}
-    state = {}
-    for name, shape in network.state_dict().items():
-        home = torch.device("cpu") if setup.offload and name.startswith(storage.TOWERS) else machine.device
-        numbers = torch.randn(shape.shape, device=machine.device, dtype=machine.dtype).mul_(0.02)
-        path = name.removesuffix(".weight")
-        if path in layers and path != name:
-            layer = quantized.quantize(numbers, layers[path].bias, setup.quantize, machine.dtype, home)
-            network.set_submodule(path, layer)
-        else:
-            state[name] = numbers.to(home)
-    network.load_state_dict(state, strict=False, assign=True)
-    for name, part in network.named_children():  # what is left to move are the buffers
-        part.to(torch.device("cpu") if setup.offload and name in storage.TOWERS else machine.device)
-    return network.requires_grad_(False)
+    tensors = (
+        (name, torch.randn(shape.shape, device=machine.device, dtype=machine.dtype).mul_(0.02))
+        for name, shape in network.state_dict().items()
+    )
+    return storage.fill(network, tensors, machine.device, machine.dtype, setup.quantize, setup.offload)
 
 
 def build(config: ModelConfig, setup: Setup, machine: Machine, folder: Path | None) -> tuple[GroundedVideoLLM, Figure]:

@@ -46,7 +46,7 @@ def write_released(root: Path, llm: str, target: Path) -> None:
             for name, shape in tree["tensors"].items()
         }
 
-    for name in layout.tensor_files:
+    for name in layout.tensor_files.values():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(tensors(files[name]), path)
@@ -119,7 +119,7 @@ def with_layers(config: ModelConfig, layers: int) -> ModelConfig:
 
 def write_converted(config: ModelConfig, target: Path) -> None:
     """Write a converted folder with random numbers; all tensors are pieces of the same."""
-    shapes = empty_model(config).state_dict()
+    shapes = empty_model(config).bfloat16().state_dict()
     numbers = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
 
     def shard_of(names: list[str]) -> dict[str, torch.Tensor]:
@@ -129,7 +129,7 @@ def write_converted(config: ModelConfig, target: Path) -> None:
             for shape in [shapes[name]]
         }
 
-    storage.write(target, config, build_tokenizer(config.bins), shapes, shard_of, torch.bfloat16)
+    storage.write(target, config, build_tokenizer(config.bins), shapes, shard_of)
 
 
 @app.command()
