@@ -276,6 +276,10 @@ def test_damaged_folders_are_refused_with_what_is_wrong(golden: Golden, tmp_path
     shard.unlink()
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.load(folder, device="cpu")
+    for index in ('{"weight_map": 5}', "[]", "no JSON"):
+        (folder / storage.INDEX).write_text(index)
+        with pytest.raises(WeightsError, match="cannot be read as the index of a model"):
+            weights.load(folder, device="cpu")
     (folder / storage.INDEX).unlink()
     with pytest.raises(WeightsError, match="is not a converted model"):
         weights.load(folder, device="cpu")
