@@ -18,8 +18,9 @@ from tokenizers import Tokenizer
 from .. import time_tokens
 from ..config import GROUNDING_TOKEN, RELEASED, ModelConfig, TowerConfig
 from ..errors import ConfigError, WeightsError
+from ..models import quantized
 from . import names, storage
-from .build import empty_model
+from .build import empty_model, stored_tensors
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +56,24 @@ def convert_files(
     dtype: torch.dtype = torch.bfloat16,
     base: ModelConfig | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    quantize: str = "none",
+    device: torch.device | None = None,
 ) -> Path:
     """Read the released tree below ``folder`` and write one folder that `weights.load` reads.
 
-    ``base`` gives what no file says, the towers' head counts and the sampling; by default the released record of
-    ``llm``. ``on_progress`` is called with the bytes written and the bytes in all. Memory: one shard, and the largest
-    tensor in float32.
+    Args:
+        base: what no file says, the towers' head counts and the sampling; by default the released record of ``llm``.
+        on_progress: called with the bytes written and the bytes in all.
+        quantize: "none", or "int8" or "int4" for the weights of `quantized.linears`.
+        device: where int4 weights are to run, for which they are packed; by default this machine's CPU.
+
+    Memory: one shard, and the largest tensor in float32.
 
     Raises:
         WeightsError: a file is missing or damaged; a tensor is unknown, missing, or of another shape than its place;
             ``target`` cannot be written.
     """
-    released = names.LAYOUTS[llm]
+    released, device = names.LAYOUTS[llm], device or torch.device("cpu")
     missing = [name for name in released.files if not (folder / name).is_file()]
     if missing:
         raise WeightsError(f"{folder} lacks {', '.join(missing)}")
@@ -76,23 +83,35 @@ def convert_files(
     sources, unused = plan(tensors, config)
     log.info("%d released tensors are known to be unused: %s", len(unused), ", ".join(unused))
     del tensors
+    stored = stored_tensors(config, dtype, quantize, device)
 
     def tensors_of_shard(members: list[str]) -> dict[str, torch.Tensor]:
         opened = open_tensors(files)  # mapped anew for each shard, so that pages already read are given back
-        return {name: make(opened, sources[name], name, config).to(dtype).contiguous() for name in members}
+        shard: dict[str, torch.Tensor] = {}
+        for name in members:
+            weight = name.removesuffix(".scale") + ".weight" if name.endswith(".scale") else name
+            if stored[weight].is_floating_point():
+                shard[name] = make(opened, sources[name], name, config).to(dtype).contiguous()
+            elif name not in shard:
+                numbers = make(opened, sources[weight], weight, config).to(device, dtype)
+                layer = quantized.quantize(numbers, None, quantize, dtype, torch.device("cpu"))
+                shard |= {weight: layer.weight.data, f"{weight.removesuffix('.weight')}.scale": layer.scale.data}
+        return {name: shard[name] for name in members}
 
     tokenizer = build_tokenizer(folder / released.tokenizer, folder / released.tokenizer_config, config.bins)
     check_vocabulary(tokenizer, config)
-    shapes = empty_model(config).to(dtype).state_dict()
-    storage.write(target, config, tokenizer, shapes, tensors_of_shard, on_progress, origin(folder, released, dtype))
+    layout = quantized.int4_layout(device, dtype) if quantize == "int4" else ""
+    quantization = storage.Quantization(quantize, layout)
+    made_from = origin(folder, released, dtype, quantization)
+    storage.write(target, config, tokenizer, stored, tensors_of_shard, on_progress, made_from, quantization)
     return target
 
 
-def origin(folder: Path, released: names.ReleasedFiles, dtype: torch.dtype) -> str:
+def origin(folder: Path, released: names.ReleasedFiles, dtype: torch.dtype, quantization: storage.Quantization) -> str:
     """Return what a conversion depends on, as JSON: the released files by size and time of change, and the dtype."""
     facts = {name: (folder / name).stat() for name in released.files}
     files = {name: [fact.st_size, fact.st_mtime_ns] for name, fact in facts.items()}
-    return json.dumps({"dtype": str(dtype), "files": files})
+    return json.dumps({"dtype": str(dtype), **dataclasses.asdict(quantization), "files": files})
 
 
 def open_tensors(files: Mapping[str, Path]) -> dict[str, dict[str, torch.Tensor]]:

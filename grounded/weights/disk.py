@@ -16,7 +16,7 @@ from ..config import RELEASED
 from ..errors import FileError, WeightsError
 from ..files import make_folder
 from . import names
-from .build import empty_model
+from .build import stored_tensors
 
 SPACE_BYTES = 50_000_000_000  # of a Space, lost at each restart; source: huggingface.co/docs/hub/spaces-storage
 # Where ZeroGPU writes its own copy of the weights; source: spaces 0.51.3, config.py.
@@ -78,18 +78,22 @@ def on_zero_gpu() -> bool:
 
 
 def disk_needed(
-    name: str, download: int | None = None, *, dtype: torch.dtype = torch.bfloat16, pack: bool | None = None
+    name: str,
+    download: int | None = None,
+    *,
+    dtype: torch.dtype = torch.bfloat16,
+    quantize: str = "none",
+    pack: bool | None = None,
 ) -> DiskNeed:
     """Return what a released model takes from the hub on.
 
     Args:
         name: "phi3.5" or "llama3".
         download: bytes of the released files; by default as many as their numbers take in bfloat16.
-        dtype: the precision that it is converted to.
+        dtype, quantize: the precision that it is converted to, and how its linear layers are stored.
         pack: whether ZeroGPU copies the weights; by default, whether this is ZeroGPU.
     """
-    numbers = sum(tensor.numel() for tensor in empty_model(RELEASED[name]).state_dict().values())
-    converted = numbers * dtype.itemsize
+    converted = sum(tensor.nbytes for tensor in stored_tensors(RELEASED[name], dtype, quantize).values())
     if download is None:
         download = names.LAYOUTS[name].numbers * torch.bfloat16.itemsize
     return DiskNeed(download, converted, converted if (on_zero_gpu() if pack is None else pack) else 0)

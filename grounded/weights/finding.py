@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 
 from ..config import RELEASED, ModelConfig
-from ..errors import ConfigError, WeightsError
+from ..errors import WeightsError
 from . import disk, hub, names, storage
+from .choices import check_quantize, pick_device, pick_dtype
 from .conversion import convert_files
 
 log = logging.getLogger(__name__)
 
 TINY = Path(__file__).parent / "tiny"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def home() -> Path:
@@ -33,6 +33,8 @@ def convert(
     dtype: str = "bfloat16",
     on_progress: Callable[[int, int], None] | None = None,
     *,
+    quantize: str = "none",
+    device: str = "auto",
     image_heads: int | None = None,
     video_heads: int | None = None,
 ) -> Path:
@@ -42,29 +44,33 @@ def convert(
         source: a folder with the released layout, or a hub id, of which only the needed files are fetched.
         dtype: "bfloat16", "float16" or "float32".
         on_progress: called with the bytes written and the bytes in all.
+        quantize: "none", or "int8" or "int4" as for `weights.load`, which then reads a half or a quarter of the bytes
+            and has nothing to work out.
+        device: as for `weights.load`; int4 weights are packed for it.
         image_heads, video_heads: attention heads of the towers, which no file says, where they are not the released
             16.
 
     Raises:
         WeightsError: files are missing or do not fit the model, the hub cannot be reached, the disk is too small.
         FileError: ``to`` cannot be written.
-        ConfigError: ``dtype`` has an unknown value.
+        ConfigError: ``dtype``, ``quantize`` or ``device`` has an unknown value.
     """
     if llm not in names.LAYOUTS:
         raise WeightsError(f"unknown language model {llm!r}; choose {' or '.join(names.LAYOUTS)}")
-    if dtype not in DTYPES:
-        raise ConfigError(f"unknown dtype {dtype!r}; choose {', '.join(DTYPES)}")
+    check_quantize(quantize)
+    place = pick_device(device)
+    precision = pick_dtype(dtype, place)
     base = _with_heads(RELEASED[llm], image_heads, video_heads)
     folder, target = Path(source).expanduser(), Path(to).expanduser()
     disk.check_writable(target)
     if folder.is_dir():
-        return convert_files(folder, llm, target, DTYPES[dtype], base, on_progress)
+        return convert_files(folder, llm, target, precision, base, on_progress, quantize, place)
     download = hub.look_up(str(source), names.LAYOUTS[llm].files)
     written = sum(path.stat().st_size for path in target.glob("*.safetensors"))
-    need = disk.disk_needed(llm, download.bytes, dtype=DTYPES[dtype])
+    need = disk.disk_needed(llm, download.bytes, dtype=precision, quantize=quantize)
     has_to_go = disk.check(llm, need, target, download.bytes - download.missing_bytes, written)
     folder = hub.fetch(download)
-    convert_files(folder, llm, target, DTYPES[dtype], base, on_progress)
+    convert_files(folder, llm, target, precision, base, on_progress, quantize, place)
     if has_to_go:
         log.info("deleting the download of %s, which is converted", source)
         hub.delete(folder, download.files if "SPACE_ID" in os.environ else download.missing)  # no user's own files

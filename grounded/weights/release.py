@@ -37,6 +37,8 @@ def release(folder: Path, target: Path) -> Path:
     config, tokenizer = storage.read_config(folder), storage.read_tokenizer(folder)
     if config.name not in names.LAYOUTS or config.unit_projections or config.time_embedding:
         raise WeightsError(f"{folder} holds {config.name!r}, for which there is no released layout")
+    if (kind := storage.quantization(folder).kind) != "none":
+        raise WeightsError(f"{folder} holds {kind} weights, which the released layout has no place for")
     layout = names.LAYOUTS[config.name]
     disk.check_writable(target)
     files = _files(dict(storage.read_tensors(folder)), config)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
@@ -22,9 +25,24 @@ from .build import empty_model
 
 CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer.json", "model.safetensors.index.json"
 ORIGIN = "unfinished.json"  # what an unfinished folder is made from
-_DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}  # as safetensors spells them
+_DTYPES = {  # as safetensors spells them
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.int32: "I32",
+}
 SHARD_BYTES = 1_000_000_000
 TOWERS = ("image_tower", "video_tower")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How a folder stores the weights of linear layers: a kind of `quantized.KINDS`, and for int4 its layout."""
+
+    kind: str = "none"
+    layout: str = ""
 
 
 def write(
@@ -35,6 +53,7 @@ def write(
     tensors_of_shard: Callable[[list[str]], dict[str, torch.Tensor]],
     on_progress: Callable[[int, int], None] | None = None,
     origin: str = "",
+    quantization: Quantization | None = None,
 ) -> None:
     """Write a folder that `read_model` reads; ``tensors_of_shard`` makes those that are named when their turn comes.
 
@@ -67,7 +86,8 @@ def write(
             written += sizes[file]
             if on_progress:
                 on_progress(written, total)
-        write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
+        facts = split.metadata | dataclasses.asdict(quantization or Quantization())
+        write_json(folder / INDEX, {"metadata": facts, "weight_map": split.tensor_to_filename})
         (folder / ORIGIN).unlink()
     except (OSError, FileError, SafetensorError) as error:
         raise WeightsError(f"{folder} cannot be written: {error}; a second run goes on with what is whole") from error
@@ -134,15 +154,20 @@ def files(folder: Path) -> list[str]:
 
 
 def shard_files(folder: Path) -> list[str]:
-    """Return the names of a converted folder's shards.
+    """Return the names of a converted folder's shards; WeightsError where the index is missing or damaged."""
+    return sorted({str(file) for file in _read_index(folder, "weight_map").values()})
 
-    Raises:
-        WeightsError: the index is missing or damaged.
-    """
+
+def quantization(folder: Path) -> Quantization:
+    """Return how a converted folder stores its weights; WeightsError where the index is missing or damaged."""
+    facts = _read_index(folder, "metadata")
+    return Quantization(str(facts.get("kind", "none")), str(facts.get("layout", "")))
+
+
+def _read_index(folder: Path, part: str) -> dict[str, Any]:
     try:
-        places = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        return sorted({str(file) for file in places.values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return dict(json.loads((folder / INDEX).read_text(encoding="utf-8"))[part])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder / INDEX} cannot be read as the index of a model: {error}") from error
 
 
@@ -198,14 +223,19 @@ def read_model(
     quantize: str = "none",
     offload: bool = False,
 ) -> VideoLLM:
-    """Build the model on the meta device and fill it; see `fill`.
+    """Build the model on the meta device and fill it; see `fill`. Weights that are stored in few bits stay as they are.
 
     Raises:
-        WeightsError: a shard is missing or damaged, names and shapes are not exactly those of the model, or the device
-            has too little memory.
+        WeightsError: a shard is missing or damaged, names and shapes are not exactly those of the model, the weights
+            are stored in another way than ``quantize`` says or for another device, or there is too little memory.
     """
     try:
-        return fill(empty_model(config, attention), read_tensors(folder), device, dtype, quantize, offload)
+        model, stored = empty_model(config, attention), quantization(folder)
+        if stored.kind != "none":
+            _check_stored(stored, quantize, device, dtype)
+            quantized.replace_linears(model, stored.kind, device, dtype)
+            quantize = "none"
+        return fill(model, read_tensors(folder), device, dtype, quantize, offload)
     except WeightsError as error:
         raise WeightsError(f"the weights in {folder} cannot be loaded: {error}") from error
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -215,6 +245,16 @@ def read_model(
     except Exception as error:  # torch, safetensors and accelerate share no error of their own
         lines = str(error).splitlines() or [type(error).__name__]
         raise WeightsError(f"the weights in {folder} cannot be read: {lines[0]}") from error
+
+
+def _check_stored(stored: Quantization, quantize: str, device: torch.device, dtype: torch.dtype) -> None:
+    if quantize not in ("none", stored.kind):
+        raise WeightsError(f"they are stored in {stored.kind} and cannot be quantised to {quantize}")
+    if stored.kind == "int4" and stored.layout != (layout := quantized.int4_layout(device, dtype)):
+        raise WeightsError(
+            f"they are packed for another processor or precision, {stored.layout}; {device} in {dtype} reads {layout}: "
+            "convert the released files here, or to int8, which is the same everywhere"
+        )
 
 
 def fill(
@@ -234,7 +274,7 @@ def fill(
         WeightsError: lists the tensors whose names and shapes are not exactly those of the model.
     """
     model.offload = offload
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    places = {name: _place(tensor) for name, tensor in model.state_dict().items()}
     linears = quantized.linears(model) if quantize != "none" else {}
     state, problems = {}, []
 
@@ -243,17 +283,24 @@ def fill(
 
     for name, tensor in tensors:
         layer = name.removesuffix(".weight")
-        if shapes.pop(name, None) != tuple(tensor.shape):
+        if places.pop(name, None) != _place(tensor):
             problems.append(f"unknown or misshapen: {name} {tuple(tensor.shape)}")
         elif layer in linears and layer != name:
             small = quantized.quantize(tensor.to(device), linears[layer].bias, quantize, dtype, home(name))
             model.set_submodule(layer, small)
         else:  # a copy, where it would keep the shard of quantised weights in memory
-            state[name] = tensor.to(home(name), dtype, copy=quantize != "none")
-    problems += [f"missing: {name}" for name in shapes]
+            state[name] = tensor.to(
+                home(name), dtype if tensor.is_floating_point() else tensor.dtype, copy=quantize != "none"
+            )
+    problems += [f"missing: {name}" for name in places]
     if problems:
         raise WeightsError("they do not fit their config:\n" + "\n".join(problems))
     model.load_state_dict(state, strict=False, assign=True)
     for name, part in model.named_children():
         part.to(home(name))  # what is left to move are the buffers
     return model.requires_grad_(False)
+
+
+def _place(tensor: torch.Tensor) -> tuple[tuple[int, ...], torch.dtype | None]:
+    """Return what a tensor has to be like to be loaded: its shape, and its dtype where that is no floating point."""
+    return tuple(tensor.shape), None if tensor.is_floating_point() else tensor.dtype

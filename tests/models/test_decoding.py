@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -16,10 +18,14 @@ def _question(golden: Golden, number: int = 0) -> list[int]:
 
 
 def _generate(
-    golden: Golden, questions: list[list[int]], endless: bool = False, **options: object
+    golden: Golden,
+    questions: list[list[int]],
+    endless: bool = False,
+    stop: Callable[[], bool] | None = None,
+    **options: object,
 ) -> list[decoding.Generation]:
-    end = -1 if endless else golden.family.end
-    return decoding.generate(golden.model, golden.prefix, questions, decoding.Until(end, 12), **options)  # type: ignore[arg-type]
+    until = decoding.Until(-1 if endless else golden.family.end, 12, stop)
+    return decoding.generate(golden.model, golden.prefix, questions, until, **options)  # type: ignore[arg-type]
 
 
 def test_a_question_leaves_the_prefix_as_it_was(golden: Golden) -> None:
