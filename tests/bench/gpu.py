@@ -135,17 +135,7 @@ def build(config: ModelConfig, setup: Setup, machine: Machine, folder: Path | No
     machine.wait()
     seconds = time.perf_counter() - start
     family = GroundedVideoLLM(network, build_tokenizer(config.bins), dataclasses.replace(config, chat="tiny"))
-    return family, Figure(seconds, seconds / _reading(folder) if folder else None)
-
-
-def _reading(folder: Path) -> float:
-    """Return the seconds that reading the shards of a folder takes, which loading has just read."""
-    start = time.perf_counter()
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb", buffering=0) as file:
-            while file.read(1 << 24):
-                pass
-    return time.perf_counter() - start
+    return family, Figure(seconds, seconds / load.reading(folder) if folder else None)
 
 
 def flops(config: ModelConfig) -> tuple[float, float]:
