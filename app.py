@@ -16,6 +16,7 @@ import spaces  # before anything that touches CUDA
 import gradio as gr
 import typer
 
+import grounded.page.timeline
 from grounded.command import CachedModelOptions, options, program
 from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder
@@ -282,7 +283,7 @@ def launch(page: gr.Blocks, **settings: Any) -> Any:
     """Serve a page with what holds for all of them."""
     return page.launch(
         theme=THEME,
-        css_paths=Path(__file__).parent / "grounded" / "page" / "timeline" / "page.css",
+        css_paths=Path(grounded.page.timeline.__file__).parent / "page.css",
         mcp_server=True,
         ssr_mode=False,
         show_error=False,

@@ -17,7 +17,7 @@ from typing import Any
 import grounded
 from grounded.confidence import HIT_IOU, iou
 from grounded.engine.encoded_video import EncodedVideo
-from grounded.tiny.world.questions import Question, ask_all
+from grounded.tiny.world.questions import WorldQuestion, ask_all
 from grounded.tiny.world.rendering import write_video
 from grounded.tiny.world.scenes import EXAMPLE_SEEDS, draw_scene
 
@@ -26,12 +26,12 @@ FILMS = 6
 OFFERED = {"ground": 2, "absent": 1, "refer": 1, "choose": 1, "ask": 1}  # questions about each film
 
 
-def asked(q: Question) -> str:
+def asked(q: WorldQuestion) -> str:
     """Return the question as a person types it."""
     return q.turns[0].question.splitlines()[0].removeprefix("Question: ")
 
 
-def right(video: EncodedVideo, q: Question) -> bool:
+def right(video: EncodedVideo, q: WorldQuestion) -> bool:
     """Ask the model, and return whether its answer is right."""
     truth = (q.turns[0].answer or "").lower()
     if q.task == "ground":
@@ -49,7 +49,7 @@ def right(video: EncodedVideo, q: Question) -> bool:
     return video.ask(asked(q)).raw.lower() == truth
 
 
-def fields(q: Question) -> Any:
+def fields(q: WorldQuestion) -> Any:
     """Return what the page fills in for a question."""
     return {"ground": q.query, "refer": q.span, "choose": [asked(q), q.options], "ask": asked(q)}[q.task]
 

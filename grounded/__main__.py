@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,26 +41,24 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what
         logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
-@app.command()
 @options
 def ground(
     loading: CachedModelOptions,
     video: Video,
     query: Annotated[str, typer.Argument(help="What to look for, in words.")],
     fine: Annotated[
-        bool, typer.Option("--fine", help="Look closer at parts of a long video: slower, and finds what is short.")
+        bool, typer.Option("--fine", help="Search a long video part by part: slower, and finds what is short.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
     with progress(as_json) as show:
-        answer = _watch(loading, video, show).ground(query, fine=fine, on_progress=show)
+        answer = _watch(loading, video, show, {"query": query}).ground(query, fine=fine, on_progress=show)
     _print(answer, as_json)
     if answer.windows:
-        typer.echo(f"{answer.windows} closer looks", err=True)
+        typer.echo(f"{answer.windows} parts of the video were searched", err=True)
 
 
-@app.command()
 @options
 def refer(
     loading: CachedModelOptions,
@@ -71,12 +71,11 @@ def refer(
     from .time_tokens import parse_seconds
 
     with progress(as_json) as show:
-        first, last = parse_seconds(start), parse_seconds(end)
-        answer = _watch(loading, video, show).refer(first, last)
+        span = parse_seconds(start), parse_seconds(end)
+        answer = _watch(loading, video, show, span=span).refer(*span)
     _print(answer, as_json)
 
 
-@app.command()
 @options
 def choose(
     loading: CachedModelOptions,
@@ -86,25 +85,20 @@ def choose(
     as_json: AsJson = False,
 ) -> None:
     """Choose one of several answers."""
+    texts = {"question": question} | {f"option {number}": option for number, option in enumerate(options, 1)}
     with progress(as_json) as show:
-        answer = _watch(loading, video, show).choose(question, options)
+        answer = _watch(loading, video, show, texts).choose(question, options)
     _print(answer, as_json)
 
 
-@app.command()
 @options
-def caption(
-    loading: CachedModelOptions,
-    video: Video,
-    as_json: AsJson = False,
-) -> None:
+def caption(loading: CachedModelOptions, video: Video, as_json: AsJson = False) -> None:
     """List the events of the whole video."""
     with progress(as_json) as show:
         answer = _watch(loading, video, show).caption()
     _print(answer, as_json)
 
 
-@app.command()
 @options
 def ask(
     loading: CachedModelOptions,
@@ -114,14 +108,22 @@ def ask(
 ) -> None:
     """Ask anything about a video."""
     with progress(as_json) as show:
-        conversation = _watch(loading, video, show).conversation()
+        texts = {f"question {number}": question for number, question in enumerate(questions, 1)}
+        conversation = _watch(loading, video, show, texts).conversation()
     for question in questions:
-        with progress(as_json):
-            answer = conversation.ask(question)
-        _print(answer, as_json)
+        _print(conversation.ask(question), as_json)
 
 
-@app.command()
+def page(arguments: Annotated[list[str] | None, typer.Argument(help="As `python app.py --help` says.")] = None) -> None:
+    """Open the page."""
+    import runpy
+
+    here = Path(__file__).parent
+    app_file = next(path for path in (here / "app.py", here.parent / "app.py") if path.is_file())
+    sys.argv = [str(app_file), *(arguments or [])]
+    runpy.run_path(str(app_file), run_name="__main__")
+
+
 def convert(
     llm: Annotated[str, typer.Option(help="phi3.5 or llama3.")],
     to: Annotated[Path, typer.Option(help="The folder to write.")],
@@ -154,7 +156,6 @@ def convert(
     typer.echo(f"{to} holds {llm}, ready for --model {to}")
 
 
-@app.command()
 def upload(
     folder: Annotated[Path, typer.Argument(help="The folder of a converted model.")],
     hub_id: Annotated[str, typer.Argument(help="Where to put it on the hub: OWNER/NAME.", metavar="OWNER/NAME")],
@@ -166,7 +167,6 @@ def upload(
     typer.echo(weights.upload(folder, hub_id, private))
 
 
-@app.command()
 def info(
     path: Annotated[Path, typer.Argument(help="A video file, or the folder of a converted model.")],
     as_json: AsJson = False,
@@ -182,11 +182,26 @@ def info(
         typer.echo(f"{name:<{width}}  {value}")
 
 
-def _watch(loading: CachedModelOptions, video: Path, show: OnProgress) -> EncodedVideo:
-    show("loading the model", 0.0)
+def _watch(
+    loading: CachedModelOptions,
+    video: Path,
+    show: OnProgress,
+    texts: Mapping[str, str] | None = None,
+    span: tuple[float, float] | None = None,
+) -> EncodedVideo:
+    """Watch a video; what can be wrong with the file, a range or a text is found before the model is loaded."""
+    from . import prompts, time_tokens
     from .engine.disk_cache import DiskCache
+    from .video import probe
 
+    for what, text in (texts or {}).items():
+        prompts.safe(text, (), what)
+    show("reading the file", 0.0)
+    duration = probe(video).duration
+    if span is not None:
+        time_tokens.check_range(*span, duration)
     cache = DiskCache(loading.cache) if loading.cache else None
+    show("loading the model", 0.0)
     return loading.load().watch(video, cache=cache, on_progress=show)
 
 
@@ -230,18 +245,29 @@ def _print(answer: Answer, as_json: bool) -> None:
         typer.echo(answer.text)
 
 
-for command in (
-    training.train,
-    training.release,
-    tiny.train_tiny,
-    tiny.evaluate_tiny,
-    annotation.annotate,
-    evaluation.evaluate,
-    evaluation.score,
-    evaluation.benchmarks,
-    world.world,
-):
-    app.command()(command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "ground": ground,
+    "refer": refer,
+    "choose": choose,
+    "caption": caption,
+    "ask": ask,
+    "page": page,
+    "info": info,
+    "convert": convert,
+    "upload": upload,
+    "release": training.release,
+    "train": training.train,
+    "train-tiny": tiny.train_tiny,
+    "evaluate-tiny": tiny.evaluate_tiny,
+    "world": world.world,
+    "evaluate": evaluation.evaluate,
+    "score": evaluation.score,
+    "benchmarks": evaluation.benchmarks,
+    "annotate": annotation.annotate,
+}
+for name, command in COMMANDS.items():
+    passes_on = {"ignore_unknown_options": True, "help_option_names": []} if command is page else {}
+    app.command(name, context_settings=passes_on)(command)
 
 if __name__ == "__main__":
     app(prog_name="python -m grounded")

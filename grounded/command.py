@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,9 +49,9 @@ class Commands(TyperGroup):
 
 def program(function: Callable[..., None]) -> typer.Typer:
     """Return a function as a program of its own."""
-    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    made.command(cls=Command)(function)
-    return made
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(cls=Command)(function)
+    return app
 
 
 @contextmanager
@@ -117,16 +117,22 @@ class CachedModelOptions(ModelOptions):
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """Spread the first parameter of a command, a dataclass such as `Loading`, into options of its own."""
-    first, *own = inspect.signature(command, eval_str=True).parameters.values()
-    spread = inspect.signature(first.annotation, eval_str=True).parameters.values()
+    """Spread the parameters of a command that are dataclasses, such as `ModelOptions`, into options of their own."""
+    parameters = inspect.signature(command, eval_str=True).parameters
+    groups: dict[str, Any] = {
+        name: each.annotation for name, each in parameters.items() if is_dataclass(each.annotation)
+    }
+    fields = {name: inspect.signature(group, eval_str=True).parameters for name, group in groups.items()}
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        chosen = first.annotation(**{each.name: given.pop(each.name) for each in spread})
-        command(chosen, **given)
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in fields[name]})
+        command(**given)
 
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *spread)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    own = [each for name, each in parameters.items() if name not in groups]
+    spread = [each for group in fields.values() for each in group.values()]
+    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *spread)]
+    run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
     run.__annotations__ = {}
     return run

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
+from .types import iou
+
 HIT_IOU = 0.5  # the overlap at which the field calls a moment found
 _CANDIDATES = 32  # likeliest single spans from which distinct moments are picked
 
@@ -51,21 +53,15 @@ def ranked_spans(joint: torch.Tensor, count: int) -> list[tuple[int, int, float]
     if not len(spans):
         return []
     sure = _hits(joint, spans)
-    kept: list[tuple[int, int, float]] = []
+    distinct: list[tuple[int, int, float]] = []
     # A stable sort keeps the likelier single span first among equals.
     for row in sure.argsort(descending=True, stable=True).tolist():
         span = (int(spans[row, 0]), int(spans[row, 1]))
-        if all(iou(span, other[:2]) < HIT_IOU for other in kept):
-            kept.append((*span, float(sure[row])))
-        if len(kept) == count:
+        if all(iou(span, other[:2]) < HIT_IOU for other in distinct):
+            distinct.append((*span, float(sure[row])))
+        if len(distinct) == count:
             break
-    return kept
-
-
-def iou(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Return the intersection over the union of two spans; 0 where both are empty."""
-    union = max(a[1], b[1]) - min(a[0], b[0])
-    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / union if union > 0 else 0.0
+    return distinct
 
 
 def coverage(joint: torch.Tensor) -> torch.Tensor:

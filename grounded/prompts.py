@@ -172,11 +172,11 @@ def safe(text: str, markers: Iterable[str], what: str = "question") -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise QuestionError(f"the {what} is not valid Unicode at character {error.start}") from error
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
-    if not kept:
+    printable = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
+    if not printable:
         raise QuestionError(f"the {what} is empty; write what you want to know")
     pattern = "|".join(
         re.escape(marker) for marker in sorted({*markers, IMAGE, GROUNDING_TOKEN}, key=len, reverse=True)
     )
     # A marker's first character is set apart; no marker holds a space, so nothing new can arise.
-    return re.sub(pattern, lambda match: f"{match[0][0]} {match[0][1:]}", kept)
+    return re.sub(pattern, lambda match: f"{match[0][0]} {match[0][1:]}", printable)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .errors import TimeError
@@ -19,6 +20,7 @@ BINS = 300
 _EPSILON = 1e-6  # in bins: float division may land just below a whole bin
 
 _TOKEN = re.compile(r"<([0-9]+)>")
+_SECONDS = re.compile(r"<([0-9]+(?:\.[0-9]+)?)>")  # a time in an annotation
 # "<5> to <9>", however the tokenizer spaced it.
 _SPAN = re.compile(r"<([0-9]+)>\s*(?:to|and|-|–)\s*<([0-9]+)>")
 # A line of dense captions: a span, a comma, and words; another span after the comma makes it a list of moments.
@@ -74,6 +76,20 @@ def bin_to_seconds(number: int, duration: float, bins: int = BINS) -> float:
     15.0
     """
     return duration * (number / bins)  # in this order, the last bin is exactly the end
+
+
+def seconds_in(text: str) -> list[float]:
+    """Return the times that an annotation writes as seconds, such as ``<12.5>``."""
+    return [float(seconds) for seconds in _SECONDS.findall(text)]
+
+
+def replace_seconds(text: str, to_token: Callable[[float], str]) -> str:
+    """Return an annotation's text with each of its times, such as ``<12.5>``, written by ``to_token``.
+
+    >>> replace_seconds("From <12.5> to <40>.", lambda seconds: to_token(seconds, duration=60.0))
+    'From <62> to <200>.'
+    """
+    return _SECONDS.sub(lambda match: to_token(float(match[1])), text)
 
 
 def check_range(start: float, end: float, duration: float) -> None:
@@ -147,16 +163,16 @@ def spans(text: str, bins: int = BINS) -> list[Span]:
 
     A span that runs backwards or uses a token that does not exist is left out: it stays visible in the text alone.
     """
-    found, before = [], 0
+    spans, before = [], 0
     for line in text.splitlines():
         caption = _CAPTION_LINE.match(line)
         for match in [caption] if caption else _SPAN.finditer(line):
             start, end = int(match[1]), int(match[2])
             if start <= end <= bins:
-                written = before + len(_TOKEN.findall(line, 0, match.start(1) - 1))
-                found.append(Span(start, end, match[3].strip() if match is caption else "", written))
+                preceding = before + len(_TOKEN.findall(line, 0, match.start(1) - 1))
+                spans.append(Span(start, end, match[3].strip() if match is caption else "", preceding))
         before += len(_TOKEN.findall(line))
-    return found
+    return spans
 
 
 def moments(text: str, duration: float, bins: int = BINS) -> tuple[Moment, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -90,6 +90,16 @@ class Moment:
     end: Number
     score: Number | None = None
     text: str = ""
+
+
+def iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the intersection over the union of two spans (start, end); 0 where they do not overlap or are empty.
+
+    Over the hull, as in TALL (Gao et al., 2017, arXiv:1705.02101): for spans that overlap the hull is the union.
+    """
+    hull = max(first[1], second[1]) - min(first[0], second[0])
+    common = min(first[1], second[1]) - max(first[0], second[0])
+    return max(0.0, common) / hull if hull > 0 else 0.0
 
 
 @pydantic_dataclass(frozen=True, config=_STRICT)

@@ -7,16 +7,25 @@ import doctest
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from grounded import prompts
 from grounded.engine.encoded_video import EncodedVideo
-from grounded.errors import QuestionError, TimeError
+from grounded.errors import QuestionError, TimeError, WeightsError
 from grounded.prompts import CHATS, Turn
 from tests.golden import Golden
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(prompts).failed == 0
+
+
+def test_a_token_that_the_tokenizer_lacks_is_named() -> None:
+    tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+    assert prompts.token_id(tokenizer, "a") == 0
+    with pytest.raises(WeightsError, match="<pad>"):
+        prompts.token_id(tokenizer, "<pad>")
 
 
 def test_later_turns_carry_no_video() -> None:

@@ -1,4 +1,4 @@
-"""What a question must be to be kept: repairs where that is safe, and named reasons to drop it."""
+"""The checks of a question that the model wrote: repairs where that is safe, and named reasons to drop it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from importlib import import_module
-from typing import Any
 
 from .. import prompts
-from ..errors import DataError, GroundedError, QuestionError
-from .asking import Draft
+from ..errors import GroundedError, QuestionError
 from .captions import SHORTEST
-from .items import Source
+from .chat import Draft
+from .extra import import_extra
+from .questions import Source
 
 EMPTY = "a text is empty or cannot stand in a prompt"
 LONG = "a text is too long"
@@ -46,51 +45,50 @@ _SURE = 0.6  # py3langid gives short English questions 0.9 and more; below this 
 Detect = Callable[[str], tuple[str, float]]  # text to the code of its language, and how sure that is
 
 
-class Dropped(GroundedError):
-    """A question that is not kept; its text is one of the reasons."""
+class QuestionDropped(GroundedError):
+    """A question is not kept; the text is one of the reasons above."""
 
 
 def check(draft: Draft, source: Source, language: str, detect: Detect) -> tuple[Draft, tuple[str, ...]]:
-    """Return a question as it can be kept, and its repairs; raises Dropped with the reason where it cannot be kept."""
-    draft, marked = _texts(draft)
+    """Return a question as it can be kept, and its repairs; raises QuestionDropped where it cannot be kept."""
+    draft, text_repairs = _check_texts(draft)
     if _TIMESTAMP.search(f"{draft.question}\n{draft.answer}"):
-        raise Dropped(TIMESTAMP)
+        raise QuestionDropped(TIMESTAMP)
     if _CAPTION_INDEX.search(draft.question):
-        raise Dropped(CAPTION_INDEX)
+        raise QuestionDropped(CAPTION_INDEX)
     if f" {plain(draft.answer)} " in f" {plain(draft.question)} ":
-        raise Dropped(ANSWER_INSIDE)
-    found, sure = detect(f"{draft.question} {draft.answer}")
-    if found != language and sure >= _SURE:
-        raise Dropped(LANGUAGE)
-    draft, moved = _moment(draft, source)
-    return draft, marked + moved
+        raise QuestionDropped(ANSWER_INSIDE)
+    code, probability = detect(f"{draft.question} {draft.answer}")
+    if code != language and probability >= _SURE:
+        raise QuestionDropped(LANGUAGE)
+    draft, moment_repairs = _check_moment(draft, source)
+    return draft, text_repairs + moment_repairs
 
 
-def _texts(draft: Draft) -> tuple[Draft, tuple[str, ...]]:
+def _check_texts(draft: Draft) -> tuple[Draft, tuple[str, ...]]:
     try:
         question, answer = (" ".join(prompts.safe(t, ()).split()) for t in (draft.question, draft.answer))
     except QuestionError:
-        raise Dropped(EMPTY) from None
+        raise QuestionDropped(EMPTY) from None
     if not plain(question) or not plain(answer):
-        raise Dropped(EMPTY)
+        raise QuestionDropped(EMPTY)
     if len(question) > MAX_QUESTION or len(answer) > MAX_ANSWER:
-        raise Dropped(LONG)
-    ends = question.endswith(("?", "？", "؟"))
-    return replace(draft, question=question if ends else f"{question.rstrip(' .!:')}?", answer=answer), (
-        () if ends else (MARKED,)
-    )
+        raise QuestionDropped(LONG)
+    if question.endswith(("?", "？", "؟")):
+        return replace(draft, question=question, answer=answer), ()
+    return replace(draft, question=f"{question.rstrip(' .!:')}?", answer=answer), (MARKED,)
 
 
-def _moment(draft: Draft, source: Source) -> tuple[Draft, tuple[str, ...]]:
+def _check_moment(draft: Draft, source: Source) -> tuple[Draft, tuple[str, ...]]:
     """Turn a moment the right way round and cut it to its event, outside of which nothing is known to prove it."""
     start, end = sorted((draft.start, draft.end))
     repairs = (TURNED,) if draft.start > draft.end else ()
     if end < 0 or start > source.video.duration:
-        raise Dropped(OUTSIDE)
+        raise QuestionDropped(OUTSIDE)
     if end - start < SHORTEST:
-        raise Dropped(INSTANT)
+        raise QuestionDropped(INSTANT)
     if not any(min(end, event.end) - max(start, event.start) >= SHORTEST for event in source.events):
-        raise Dropped(ELSEWHERE)
+        raise QuestionDropped(ELSEWHERE)
     first, last = min(event.start for event in source.events), max(event.end for event in source.events)
     if start < first or end > last:
         start, end, repairs = max(start, first), min(end, last), (*repairs, CLIPPED)
@@ -106,25 +104,18 @@ def plain(text: str) -> str:
     return " ".join(word for word in re.findall(r"\w+", text.casefold()) if word not in _ARTICLES)
 
 
+@cache
 def detector() -> Detect:
-    """Return the detector of languages.
+    """Return the detector of languages, which takes two seconds to load.
 
     Raises:
-        DataError: py3langid is not installed.
+        ConfigError: py3langid is not installed.
     """
-    try:
-        langid: Any = import_module("py3langid.langid")
-    except ImportError as error:
-        raise DataError("to check the language of questions: pip install py3langid") from error
-    identifier = _identifier(langid)
+    langid = import_extra("py3langid.langid")
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
     def detect(text: str) -> tuple[str, float]:
         code, probability = identifier.classify(text)
         return str(code), float(probability)
 
     return detect
-
-
-@cache
-def _identifier(langid: Any) -> Any:
-    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)  # takes two seconds

@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .asking import Call, Reply
+from ..files import continue_lines
+from .chat import Call, ChatReply
 
 
-def identity(call: Call, settings: Any) -> str:
+def call_identity(call: Call, settings: Any) -> str:
     """Return what a call is known by: it changes with every word and setting that the reply depends on."""
     content = json.dumps([dataclasses.asdict(call), settings], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 class Journal:
-    """A JSONL file of replies, each under its call's identity; a line that a killed run left torn is cut off.
+    """A JSON Lines file of replies, each under its call's identity; a line that a killed run left torn is cut off.
 
     ``tokens_in`` and ``tokens_out`` are all that the file tells of, also calls whose reply never came.
 
@@ -30,30 +30,24 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.tokens_in = self.tokens_out = 0
-        self._replies: dict[str, list[Reply]] = {}
+        self._replies: dict[str, list[ChatReply]] = {}
         self._failed: set[str] = set()
-        self._lock = threading.Lock()
         try:
-            content = path.read_bytes() if path.exists() else b""
-            whole = content[: content.rfind(b"\n") + 1]
-            for line in whole.splitlines():
-                self._remember(json.loads(line))
-            self._file = path.open("ab")
-            self._file.truncate(len(whole))
+            for entry in continue_lines(path):
+                self._remember(entry)
+            self._file = path.open("a", encoding="utf-8")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is not a journal that can be continued: {error!r}") from error
 
-    def replies(self, identity: str) -> list[Reply]:
+    def replies(self, identity: str) -> list[ChatReply]:
         """Return the replies to a call so far, in the order in which they came."""
-        with self._lock:
-            return list(self._replies.get(identity, ()))
+        return self._replies.get(identity, [])
 
     def has_failed(self, identity: str) -> bool:
-        """Say whether a reply to the call once stayed away."""
-        with self._lock:
-            return identity in self._failed
+        """Say whether the call once got no reply."""
+        return identity in self._failed
 
-    def add(self, identity: str, call: Call, reply: Reply | None, tokens_in: int, tokens_out: int) -> None:
+    def add(self, identity: str, call: Call, reply: ChatReply | None, tokens_in: int, tokens_out: int) -> None:
         """Write down a reply; None stands for one that never came, though its tokens may have to be paid."""
         entry = {
             "id": identity,
@@ -62,12 +56,14 @@ class Journal:
             "reply": None if reply is None else dataclasses.asdict(reply),
             "tokens": [tokens_in, tokens_out],
         }
-        with self._lock:
-            self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
-            self._remember(entry)
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+        self._remember(entry)
 
-    def close(self) -> None:
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def _remember(self, entry: dict[str, Any]) -> None:
@@ -76,4 +72,4 @@ class Journal:
         if entry["reply"] is None:
             self._failed.add(entry["id"])
         else:
-            self._replies.setdefault(entry["id"], []).append(Reply(**entry["reply"]))
+            self._replies.setdefault(entry["id"], []).append(ChatReply(**entry["reply"]))

@@ -1,193 +1,197 @@
-"""The pipeline: sources to questions, checked, given distractors and asked blind; each source's fate is told."""
+"""The pipeline: sources become questions, which are checked, given distractors, and asked without their video."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
 from ..types import Moment
-from . import asking, checks, distractors
-from .asking import Draft, Wordings
-from .calls import Endpoint, Outcome, likely_tokens
-from .checks import Detect, Dropped
-from .distractors import Distractors, Rule
+from . import checks, distractors
+from .chat import Call, Draft, Guess, PromptFiles, Verdict
+from .checks import Detect, QuestionDropped
 from .embeddings import Embed
-from .items import Item, Source
+from .endpoint import Endpoint, Outcome, likely_tokens
+from .questions import GroundedQuestion, Source
+from .settings import QuestionSettings
 
 JUDGED = "the judge finds it bad"
-TWIN = "asked before about this video"
+DUPLICATE = "asked before about this video"
 AMBIGUOUS = "asked twice about this video, with two answers"
 TOO_FEW = "too few distractors"
 GUESSED = "answered blind every time"
 SHARED = "a second moment shows the same answer"
 FAR = "distractors beyond the nearest questions"
 
-_LIKELY_REPLY = 60  # tokens, for an estimate; so is the next
-_LIKELY_CHOICE = 100
-
-OnCall = Callable[[str, int, int], None]  # (kind, calls done, calls in all)
+_REPLY_TOKENS = 60  # of a reply, for an estimate
+_CHOICE_TOKENS = 100  # of a question and its options, for an estimate
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is made: the language (ISO 639-1 code), how often each question is asked blind, with a judge or not."""
+@dataclass
+class Candidate:
+    """A source on its way into the set, and why it was dropped, if it was.
 
-    language: str = "en"
-    blind: int = 3
-    judge: bool = False
-    rule: Rule = field(default_factory=Rule)
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch("[a-z]{2}", self.language):
-            raise ConfigError(f"the language {self.language!r} must be a code of two letters, such as en")
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of a source: an item, or the ``reason`` why there is none; and what had to be repaired."""
+    ``draft`` is what the model wrote, ``question`` what the checks made of it, ``repairs`` what they changed,
+    ``distractors`` are the wrong options.
+    """
 
     source: Source
-    item: Item | None = None
     reason: str = ""
-    repairs: tuple[str, ...] = ()
     draft: Draft | None = None
+    question: GroundedQuestion = field(init=False, repr=False)  # there is none where the reply or a check failed
+    repairs: tuple[str, ...] = ()
+    distractors: tuple[str, ...] = ()
+
+
+def kept(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates that were not dropped."""
+    return [candidate for candidate in candidates if not candidate.reason]
 
 
 @dataclass(frozen=True)
-class Made:
-    """The result: the fate of each source in their order, the shares right of guessers by their name, and notes."""
+class QuestionSet:
+    """The result: what became of each source in their order, how often guesses are right by their kind, and notes."""
 
-    fates: tuple[Fate, ...]
-    guessers: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def items(self) -> list[Item]:
-        return [fate.item for fate in self.fates if fate.item is not None]
+    candidates: Sequence[Candidate]
+    baselines: Mapping[str, float]
+    notes: tuple[str, ...]
 
     @property
-    def reasons(self) -> Counter[str]:
+    def questions(self) -> list[GroundedQuestion]:
+        return [candidate.question for candidate in kept(self.candidates)]
+
+    @property
+    def reasons(self) -> dict[str, int]:
         """How many sources were dropped for which reason, the most frequent first."""
-        return Counter(dict(Counter(fate.reason for fate in self.fates if fate.item is None).most_common()))
+        return dict(Counter(one.reason for one in self.candidates if one.reason).most_common())
 
     @property
-    def repairs(self) -> Counter[str]:
-        """How many of the kept items were repaired, and how."""
-        return Counter(repair for fate in self.fates if fate.item is not None for repair in fate.repairs)
+    def repairs(self) -> dict[str, int]:
+        """How many of the kept questions were repaired, and how."""
+        return dict(Counter(repair for candidate in kept(self.candidates) for repair in candidate.repairs))
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Calls by kind, and about how many tokens all of them take."""
 
-    calls: Mapping[str, int]
+    calls: dict[str, int]
     tokens_in: int
     tokens_out: int
 
 
-def estimate(sources: Sequence[Source], wordings: Wordings, plan: Plan) -> Estimate:
-    """Return what a run would ask for at most, if every reply were usable and every question kept."""
-    questions = [wordings.question(source, plan.language) for source in sources]
-    tokens = sum(map(likely_tokens, questions))
+def estimate(sources: Sequence[Source], prompts: PromptFiles, settings: QuestionSettings) -> Estimate:
+    """Return what making the set takes if every question comes through; calls that are repeated are not in it."""
     calls = {"question": len(sources)}
-    if plan.judge:
+    question = GroundedQuestion("", "", "", None, "", "", (Moment(0.0, 0.0),))  # its own words are in the constants
+    tokens = sum(likely_tokens(prompts.question(source, settings.language)) for source in sources)
+    if settings.judge:
         calls["judge"] = len(sources)
-        nothing = Draft("", "", 0.0, 0.0)
-        tokens += sum(likely_tokens(wordings.judge(source, nothing)) + _LIKELY_REPLY for source in sources)
-    if plan.blind and sources:
-        calls["blind"] = plan.blind * len(sources)
-        nobody = Item("", "", "", None, "", "", ())
-        tokens += calls["blind"] * (likely_tokens(wordings.blind(nobody, [], 0)) + _LIKELY_CHOICE)
-    return Estimate(calls, tokens, sum(calls.values()) * _LIKELY_REPLY)
+        tokens += sum(likely_tokens(prompts.judge(source, question)) + _REPLY_TOKENS for source in sources)
+    if settings.blind and sources:
+        calls["blind"] = settings.blind * len(sources)
+        tokens += calls["blind"] * (likely_tokens(prompts.blind(question, [], 0)) + _CHOICE_TOKENS)
+    return Estimate(calls, tokens, sum(calls.values()) * _REPLY_TOKENS)
 
 
-@dataclass
-class _Book:
-    """The items that are still in, by source key, and what is known of every source."""
+@dataclass(frozen=True)
+class Pipeline:
+    """What a set is made with: the endpoints that write and that judge, prompts, an embedding, a language detector."""
 
-    items: dict[str, Item] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    repairs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    drafts: dict[str, Draft] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    writer: Endpoint
+    judge: Endpoint
+    prompts: PromptFiles
+    embed: Embed
+    detect: Detect
+    settings: QuestionSettings
 
-    def note_unusable(self, kind: str, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Note the calls that should have found something out and did not; their questions stay."""
-        failed = sum(outcome.value is None for outcome in outcomes)
-        self.notes += (f"{failed} of {len(outcomes)} {kind} calls got no usable reply.",) if failed else ()
+    def run(self, sources: Sequence[Source]) -> QuestionSet:
+        """Make the set. The result depends on the replies alone, not on the order in which they come.
 
-    def drop(self, keys: Iterable[str], reason: str) -> None:
-        for key in keys:
-            del self.items[key]
-            self.reasons[key] = reason
-
-    def fate(self, source: Source) -> Fate:
-        key = source.key
-        return Fate(
-            source, self.items.get(key), self.reasons.get(key, ""), self.repairs.get(key, ()), self.drafts.get(key)
+        Raises:
+            EndpointError, BudgetError: the run stopped; what was answered is in the journal, and the same call goes on.
+        """
+        candidates = list(map(Candidate, sources))
+        self._write(candidates)
+        notes = self._judge(kept(candidates)) if self.settings.judge else ()
+        self._add_distractors(kept(candidates))
+        notes += self._drop_guessed(kept(candidates)) if self.settings.blind else ()
+        members = kept(candidates)
+        questions = distractors.assign_letters(
+            [member.question for member in members], [member.distractors for member in members], self.settings.seed
         )
+        for member, question in zip(members, questions, strict=True):
+            member.question = question
+        return QuestionSet(candidates, blind_baselines(questions, self.embed), notes)
+
+    def _write(self, candidates: Sequence[Candidate]) -> None:
+        """Let the model write a question about each source, and check it."""
+        language = self.settings.language
+        calls = [self.prompts.question(candidate.source, language) for candidate in candidates]
+        for candidate, outcome in zip(candidates, self.writer.ask_all(calls, Draft), strict=True):
+            candidate.draft, candidate.reason = outcome.value, outcome.reason
+            if outcome.value is None:
+                continue
+            try:
+                draft, candidate.repairs = checks.check(outcome.value, candidate.source, language, self.detect)
+                candidate.draft, candidate.question = draft, _question(candidate.source, draft)
+            except QuestionDropped as error:
+                candidate.reason = str(error)
+
+    def _judge(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """Drop what the judge finds bad; return notes."""
+        calls = [self.prompts.judge(candidate.source, candidate.question) for candidate in candidates]
+        verdicts = self.judge.ask_all(calls, Verdict)
+        for candidate, verdict in zip(candidates, verdicts, strict=True):
+            if verdict.value is not None and not verdict.value.good:
+                candidate.reason = JUDGED
+        return _unusable("judge", verdicts)
+
+    def _add_distractors(self, candidates: Sequence[Candidate]) -> None:
+        """Drop what is asked twice and what has too few distractors; give the others theirs."""
+        questions = [candidate.question for candidate in candidates]
+        question_vectors = self.embed([question.question for question in questions])
+        answer_vectors = self.embed([question.answer for question in questions])
+        for number, duplicate in distractors.duplicates(questions, question_vectors, answer_vectors).items():
+            join(candidates[duplicate.first], candidates[number], duplicate.same_answer)
+        rest = [number for number, candidate in enumerate(candidates) if not candidate.reason]
+        drawn = distractors.draw(
+            [questions[number] for number in rest], question_vectors[rest], answer_vectors[rest], self.settings
+        )
+        for number, wrong in zip(rest, drawn, strict=True):
+            if wrong is None:
+                candidates[number].reason = TOO_FEW
+            else:
+                candidates[number].distractors = wrong.texts
+                candidates[number].repairs += (FAR,) if wrong.far else ()
+
+    def _drop_guessed(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """Drop what is answered right without the video in every round, the options in another order each time."""
+        calls: list[Call] = []
+        letters: list[str] = []
+        for candidate in candidates:
+            for round in range(self.settings.blind):
+                options, letter = distractors.shuffle_options(
+                    candidate.question, candidate.distractors, self.settings.seed, round
+                )
+                calls.append(self.prompts.blind(candidate.question, options, round))
+                letters.append(letter)
+        guesses = self.writer.ask_all(calls, Guess)
+        right = Counter(
+            call.key
+            for call, guess, letter in zip(calls, guesses, letters, strict=True)
+            if guess.value == Guess(letter)
+        )
+        for candidate in candidates:
+            if right[candidate.source.key] == self.settings.blind:
+                candidate.reason = GUESSED
+        return _unusable("blind", guesses)
 
 
-def make(
-    sources: Sequence[Source],
-    endpoint: Endpoint,
-    wordings: Wordings,
-    plan: Plan,
-    embed: Embed,
-    detect: Detect,
-    judge: Endpoint | None = None,
-    on_call: OnCall | None = None,
-) -> Made:
-    """Make the set. The result depends on the replies alone, not on the order in which they come.
-
-    ``judge`` is the endpoint that judges, where ``plan.judge`` asks for one; by default the same.
-
-    Raises:
-        EndpointError, BudgetError: the run stopped; what was answered is in the journal, and the same call goes on.
-    """
-    book = _Book()
-    calls = [wordings.question(source, plan.language) for source in sources]
-    for source, outcome in zip(
-        sources, endpoint.ask_all(calls, asking.draft, _counter("question", len(calls), on_call)), strict=True
-    ):
-        if outcome.value is None:
-            book.reasons[source.key] = outcome.reason
-        else:
-            _check(book, source, outcome.value, plan, detect)
-    if plan.judge:
-        calls = [wordings.judge(source, book.drafts[source.key]) for source in sources if source.key in book.items]
-        verdicts = (judge or endpoint).ask_all(calls, asking.verdict, _counter("judge", len(calls), on_call))
-        book.note_unusable("judge", verdicts)
-        book.drop((c.key for c, verdict in zip(calls, verdicts, strict=True) if verdict.value is False), JUDGED)
-    wrong = _distract(book, plan, embed)
-    if plan.blind:
-        book.drop(_known_blind(book, wrong, endpoint, wordings, plan, on_call), GUESSED)
-    finished = distractors.lettered(list(book.items.values()), [wrong[key] for key in book.items], plan.rule.seed)
-    book.items.update({item.key: item for item in finished})
-    return Made(tuple(map(book.fate, sources)), guessers(finished, embed), book.notes)
-
-
-def _counter(kind: str, total: int, on_call: OnCall | None) -> Callable[[], None]:
-    done = count(1)
-    return lambda: on_call(kind, next(done), total) if on_call else None
-
-
-def _check(book: _Book, source: Source, draft: Draft, plan: Plan, detect: Detect) -> None:
-    book.drafts[source.key] = draft
-    try:
-        draft, repairs = checks.check(draft, source, plan.language, detect)
-    except Dropped as error:
-        book.reasons[source.key] = str(error)
-        return
-    book.drafts[source.key], book.repairs[source.key] = draft, repairs
-    book.items[source.key] = Item(
+def _question(source: Source, draft: Draft) -> GroundedQuestion:
+    return GroundedQuestion(
         key=source.key,
         video=source.video.key,
         file=source.video.file,
@@ -199,82 +203,50 @@ def _check(book: _Book, source: Source, draft: Draft, plan: Plan, detect: Detect
     )
 
 
-def _distract(book: _Book, plan: Plan, embed: Embed) -> dict[str, Distractors]:
-    """Drop what is asked twice and what has too few distractors; return the distractors of the others."""
-    items = list(book.items.values())
-    questions, answers = embed([item.question for item in items]), embed([item.answer for item in items])
-    for number, twin in distractors.twins(items, questions, answers).items():
-        _join(book, items[twin.first].key, items[number].key, twin.agrees)
-    kept = [number for number, item in enumerate(items) if item.key in book.items]
-    drawn = distractors.draw([items[number] for number in kept], questions[kept], answers[kept], plan.rule)
-    wrong = {items[number].key: others for number, others in zip(kept, drawn, strict=True) if others is not None}
-    book.drop([key for key in book.items if key not in wrong], TOO_FEW)
-    for key, others in wrong.items():
-        book.repairs[key] += (FAR,) if others.far else ()
-    return wrong
+def _unusable(kind: str, outcomes: Sequence[Outcome[Any]]) -> tuple[str, ...]:
+    """Note how many calls of a check got no usable reply; their questions stay."""
+    failed = sum(outcome.value is None for outcome in outcomes)
+    return (f"{failed} of {len(outcomes)} {kind} calls got no usable reply.",) if failed else ()
 
 
-def _join(book: _Book, first: str, second: str, agrees: bool) -> None:
-    """Drop the second of two items that ask the same; its moment proves the first's answer too, or rules it out."""
-    again = book.items[second]
-    book.drop([second], TWIN if agrees else AMBIGUOUS)
-    if first not in book.items:
+def join(first: Candidate, second: Candidate, same_answer: bool) -> None:
+    """Drop the second of two that ask the same; its moment proves the first's answer too, or else rules out both."""
+    second.reason = DUPLICATE if same_answer else AMBIGUOUS
+    if first.reason:
         return
-    if not agrees:
-        book.drop([first], AMBIGUOUS)
+    if not same_answer:
+        first.reason = AMBIGUOUS
         return
-    before = book.items[first].moments
-    both = _united((*before, *again.moments))
-    if both != before:
-        book.items[first] = replace(book.items[first], moments=both)
-        book.repairs[first] += (SHARED,)
+    union = _union((*first.question.moments, *second.question.moments))
+    if union != first.question.moments:
+        first.question = replace(first.question, moments=union)
+        first.repairs += (SHARED,)
 
 
-def _united(moments: Iterable[Moment]) -> tuple[Moment, ...]:
+def _union(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     """Return moments in the order of time, those that overlap as one."""
-    found: list[Moment] = []
+    result: list[Moment] = []
     for moment in sorted(moments, key=lambda moment: moment.start):
-        if found and moment.start <= found[-1].end:
-            found[-1] = Moment(found[-1].start, max(found[-1].end, moment.end))
+        if result and moment.start <= result[-1].end:
+            result[-1] = Moment(result[-1].start, max(result[-1].end, moment.end))
         else:
-            found.append(moment)
-    return tuple(found)
+            result.append(moment)
+    return tuple(result)
 
 
-def _known_blind(
-    book: _Book,
-    wrong: Mapping[str, Distractors],
-    endpoint: Endpoint,
-    wordings: Wordings,
-    plan: Plan,
-    on_call: OnCall | None,
-) -> list[str]:
-    """Return what is answered right without the video in every round, each with the options in another order."""
-    calls, right = [], []
-    for key, item in book.items.items():
-        for number in range(plan.blind):
-            options, letter = distractors.shuffled(item, wrong[key], plan.rule.seed, number)
-            calls.append(wordings.blind(item, options, number))
-            right.append(letter)
-    guesses = endpoint.ask_all(calls, asking.letter, _counter("blind", len(calls), on_call))
-    book.note_unusable("blind", guesses)
-    hits = Counter(call.key for call, guess, letter in zip(calls, guesses, right, strict=True) if guess.value == letter)
-    return [key for key in book.items if hits[key] == plan.blind]
-
-
-def guessers(items: Sequence[Item], embed: Embed) -> dict[str, float]:
-    """Return how often the right option is found by those who never saw a video; chance is one in the options."""
-    if not items:
+def blind_baselines(questions: Sequence[GroundedQuestion], embed: Embed) -> dict[str, float]:
+    """Return how often rules that never see a video choose the right option; chance is one in the options."""
+    if not questions:
         return {}
-    questions = embed([item.question for item in items])
-    options = embed([option for item in items for option in item.options])
-    nearness = np.einsum("nd,nod->no", questions, options.reshape(*np.shape([item.options for item in items]), -1))
-    lengths = np.array([[len(option) for option in item.options] for item in items])
-    right = np.array([item.options.index(item.answer) for item in items])
-    chosen = {
+    vectors = embed([one.question for one in questions])
+    options = embed([option for one in questions for option in one.options])
+    similarity = np.einsum("nd,nod->no", vectors, options.reshape(len(questions), -1, options.shape[1]))
+    lengths = np.array([[len(option) for option in one.options] for one in questions])
+    right = np.array([one.options.index(one.answer) for one in questions])
+    choices = {
         "longest option": lengths.argmax(axis=1),
         "shortest option": lengths.argmin(axis=1),
-        "nearest to the question": nearness.argmax(axis=1),
+        "nearest to the question": similarity.argmax(axis=1),
     }
-    shares = {name: float((guess == right).mean()) for name, guess in chosen.items()}
-    return shares | {"chance": 1 / len(items[0].options)}
+    shares = {name: float((choice == right).mean()) for name, choice in choices.items()}
+    return shares | {"chance": 1 / len(questions[0].options)}

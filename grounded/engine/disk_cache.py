@@ -22,7 +22,7 @@ _FILES = "watched-*"  # nothing else in the folder is ever touched
 _FORMAT = "2"  # to be raised when the same frames give other visual tokens
 
 
-class Tokens(NamedTuple):
+class VideoTokens(NamedTuple):
     """What is kept of a video: its visual tokens, its duration in seconds, and the seconds of the frames seen."""
 
     visual: torch.Tensor
@@ -59,7 +59,7 @@ class DiskCache:
     def _path(self, key: str) -> Path:
         return self.folder / f"watched-{hashlib.sha256(f'{key}-{_FORMAT}'.encode()).hexdigest()[:40]}.safetensors"
 
-    def find(self, key: str) -> Tokens | None:
+    def find(self, key: str) -> VideoTokens | None:
         """Return what is kept under a key, and count that as a use; None where nothing is."""
         path = self._path(key)
         try:
@@ -67,7 +67,7 @@ class DiskCache:
                 visual, times = file.get_tensor("visual"), file.get_tensor("times")
                 facts = file.metadata() or {}
             os.utime(path)  # used now
-            tokens = Tokens(visual, float(facts["duration"]), tuple(times.tolist()))
+            tokens = VideoTokens(visual, float(facts["duration"]), tuple(times.tolist()))
             if facts["digest"] != _digest(key, tokens):
                 raise ValueError("its content is not what was written for this video and model")
             return tokens
@@ -77,7 +77,7 @@ class DiskCache:
             log.warning("%s cannot be used and is made anew: %s", path, error)
             return None
 
-    def keep(self, key: str, tokens: Tokens) -> None:
+    def keep(self, key: str, tokens: VideoTokens) -> None:
         """Write tokens under a key; a disk that is full or fails costs nothing but watching the video again."""
         path = self._path(key)
         tensors = {"visual": tokens.visual.contiguous(), "times": torch.tensor(tokens.times, dtype=torch.float64)}
@@ -105,7 +105,7 @@ class DiskCache:
                 size -= each
 
 
-def _digest(key: str, tokens: Tokens) -> str:
+def _digest(key: str, tokens: VideoTokens) -> str:
     """Return a digest of the tokens and of what they are kept for."""
     digest = hashlib.sha256(f"{key} {tokens.duration!r} {tokens.times!r} {tokens.visual.dtype}".encode())
     digest.update(f" {tuple(tokens.visual.shape)}".encode())

@@ -12,7 +12,7 @@ from ..errors import VideoError
 from ..models.family import Family
 from ..models.grounded_videollm.processor import GroundedVideoLLM
 from ..types import Clip, OnProgress
-from .disk_cache import DiskCache, Tokens, content_key
+from .disk_cache import DiskCache, VideoTokens, content_key
 from .encoded_video import EncodedVideo
 
 Decode = Callable[..., Clip]  # as `video.sample`, with the file and the number of frames given
@@ -70,7 +70,7 @@ class Grounder:
         clip = decode(on_progress=lambda done: report("decoding", done))
         encoded = self.encode_clip(clip, on_progress, decode)
         if cache:
-            cache.keep(key, Tokens(encoded.visual, encoded.duration, encoded.times))
+            cache.keep(key, VideoTokens(encoded.visual, encoded.duration, encoded.times))
         return encoded
 
     def encode_clip(
@@ -80,9 +80,9 @@ class Grounder:
         report = on_progress or (lambda *_: None)
         report("encoding", 0.0)
         visual = self.family.encode(self.family.visual_input(clip), lambda done: report("encoding", done))
-        return self.from_tokens(Tokens(visual, clip.duration, tuple(clip.times.tolist())), decode)
+        return self.from_tokens(VideoTokens(visual, clip.duration, tuple(clip.times.tolist())), decode)
 
-    def from_tokens(self, tokens: Tokens, decode: Decode | None = None) -> EncodedVideo:
+    def from_tokens(self, tokens: VideoTokens, decode: Decode | None = None) -> EncodedVideo:
         """Return an encoded video from the tokens that one had; ``decode`` as in `encode_clip`."""
         return EncodedVideo(self.family, *tokens, self._window_watcher(decode, tokens.duration))
 

@@ -67,10 +67,10 @@ def surroundings(moment: Moment, duration: float, config: SearchConfig) -> list[
     """
     windows = []
     for times in config.around:
-        wanted = min(max(times * (moment.end - moment.start), config.window / 3), duration)
-        grid = 2.0 ** math.floor(math.log2(wanted / 8))
-        start = max(0.0, min((moment.start + moment.end - wanted) / 2, duration - wanted))
-        windows.append((math.floor(start / grid) * grid, min(math.ceil((start + wanted) / grid) * grid, duration)))
+        length = min(max(times * (moment.end - moment.start), config.window / 3), duration)
+        grid = 2.0 ** math.floor(math.log2(length / 8))
+        start = max(0.0, min((moment.start + moment.end - length) / 2, duration - length))
+        windows.append((math.floor(start / grid) * grid, min(math.ceil((start + length) / grid) * grid, duration)))
     return [window for window in dict.fromkeys(windows) if window != (0.0, duration)]
 
 
@@ -187,11 +187,11 @@ def combine(first: Answer, evidence: Sequence[Answer], judged: Sequence[Moment],
 
 def distinct(moments: Sequence[Moment]) -> list[Moment]:
     """Return the moments, the surest first, without those that overlap a surer one by an IoU of one half or more."""
-    kept: list[Moment] = []
+    distinct_moments: list[Moment] = []
     for moment in sorted(moments, key=_score, reverse=True):
-        if not any(_same(moment, other) for other in kept):
-            kept.append(moment)
-    return kept
+        if not any(_same(moment, other) for other in distinct_moments):
+            distinct_moments.append(moment)
+    return distinct_moments
 
 
 def _same(one: Moment, other: Moment) -> bool:

@@ -2,109 +2,93 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from .. import time_tokens
-from ..types import Moment
-from .items import Document, Item, Submission
-from .predictions import answer, records
+from .items import BenchmarkItem, PredictionSet
+from .predictions import PredictionCollector, moments_from, records
 
 
-class Finder:
-    """Finds items by video and sentence; of items that agree in both, each is found once, in order.
+class ItemFinder:
+    """Finds items by video and sentence; of items that agree in both, each is found once, in order."""
 
-    ``missed`` counts what was looked for in vain.
-    """
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    def __init__(self, items: Sequence[BenchmarkItem]) -> None:
+        self._items: dict[tuple[str, str], list[BenchmarkItem]] = defaultdict(list)
         for item in reversed(items):
-            self._items[item.video, plain(item.question)].append(item)
-        self.missed = 0
+            self._items[item.video, _plain(item.question)].append(item)
 
-    def find(self, video: str, sentence: str) -> Item | None:
-        same = self._items.get((video, plain(sentence)))
-        if not same:
-            self.missed += 1
-            return None
-        return same.pop()
+    def find(self, video: str, sentence: str) -> BenchmarkItem | None:
+        matches = self._items.get((video, _plain(sentence)))
+        return matches.pop() if matches else None
 
 
-def plain(sentence: str) -> str:
+def _plain(sentence: str) -> str:
     """Return a sentence without what files write differently: case, spaces, the final stop."""
     return " ".join(sentence.lower().split()).rstrip(" .")
 
 
-def authors(document: Document, items: Sequence[Item]) -> Submission | None:
+def authors(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """Grounded-VideoLLM's JSON: a list of {vid, query, pred_text with temporal tokens, duration in seconds}."""
-    entries = records(document, "vid", "query", "pred_text", "duration")
+    entries = records(content, "vid", "query", "pred_text", "duration")
     if entries is None:
         return None
-    finder, found = Finder(items), {}
+    finder, collector = ItemFinder(items), PredictionCollector("Grounded-VideoLLM JSON")
     for entry in entries:
+        text, duration = str(entry["pred_text"]), float(entry["duration"])
+        duration = duration if math.isfinite(duration) else 0.0
         item = finder.find(str(entry["vid"]), str(entry["query"]))
-        if item is None:
-            continue
-        duration, text = float(entry["duration"]), str(entry["pred_text"])
-        found[item.key] = answer(item, text, time_tokens.moments(text, duration), duration=duration)
-    return Submission("Grounded-VideoLLM JSON", found, strange_note(finder.missed))
+        collector.add(item, text, moments=time_tokens.moments(text, duration), duration=duration)
+    return collector.result()
 
 
-def lmms_eval(document: Document, items: Sequence[Item]) -> Submission | None:
+def lmms_eval(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """lmms-eval's JSON: an object of "video>>>sentence>>>[start, end]" to the answer's text, times in seconds."""
-    content = document.content
     if not isinstance(content, dict) or not content or any(key.count(">>>") != 2 for key in content):
         return None
-    finder, found = Finder(items), {}
+    finder, collector = ItemFinder(items), PredictionCollector("lmms-eval JSON")
     for key, text in content.items():
         video, sentence, _ = key.split(">>>")
-        item = finder.find(re.sub(r"\.\w+$", "", video), sentence)
-        if item is None:
-            continue
-        span = seconds_in_text(str(text))
-        found[item.key] = answer(item, str(text), [Moment(span[0], span[1])] if span else [])
-    return Submission("lmms-eval JSON", found, strange_note(finder.missed))
+        item, span = finder.find(re.sub(r"\.\w+$", "", video), sentence), seconds_in_text(str(text))
+        collector.add(item, str(text), moments=moments_from([span] if span else []))
+    return collector.result()
 
 
-def vtimellm_log(document: Document, items: Sequence[Item]) -> Submission | None:
+def vtimellm_log(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """VTimeLLM's log: JSON Lines of {video_id, task, answer, info: {sentence_id}}, times in hundredths of the video."""
-    entries = records(document, "video_id", "task", "answer")
+    entries = records(content, "video_id", "task", "answer")
     if entries is None:
         return None
-    by_number: dict[tuple[str, int], Item] = {}
-    seen: Counter[str] = Counter()
+    by_number: dict[tuple[str, int], BenchmarkItem] = {}
+    sentences: Counter[str] = Counter()
     for item in items:
-        by_number[item.video, seen[item.video]] = item
-        seen[item.video] += 1
-    found, strange = {}, 0
+        by_number[item.video, sentences[item.video]] = item
+        sentences[item.video] += 1
+    collector = PredictionCollector("VTimeLLM log")
     for entry in entries:
         if entry["task"] != "grounding":
             continue
-        asked = by_number.get((str(entry["video_id"]), int(entry["info"]["sentence_id"])))
-        if asked is None or not asked.duration:
-            strange += 1
-            continue
+        target = by_number.get((str(entry["video_id"]), int(entry["info"]["sentence_id"])))
+        duration = None if target is None else target.duration
         match = re.search(r"(\d{2}) (?:to|and) (\d{2})", str(entry["answer"]))
-        span = [asked.duration * int(number) / 100 for number in match.groups()] if match else []
-        found[asked.key] = answer(asked, str(entry["answer"]), [Moment(span[0], span[1])] if span else [])
-    return Submission("VTimeLLM log", found, strange_note(strange))
+        span = [duration * int(number) / 100 for number in match.groups()] if match and duration else []
+        collector.add(target if duration else None, str(entry["answer"]), moments=moments_from([span] if span else []))
+    return collector.result()
 
 
-def timed_lines(document: Document, items: Sequence[Item]) -> Submission | None:
+def timed_lines(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """Lines in Charades-STA's own form, with predicted times: "VID start end##sentence"."""
-    if not isinstance(document.content, str) or "##" not in document.content:
+    if not isinstance(content, str) or "##" not in content:
         return None
-    finder, found = Finder(items), {}
-    for line in filter(str.strip, document.content.splitlines()):
+    finder, collector = ItemFinder(items), PredictionCollector("Charades-STA lines")
+    for line in filter(str.strip, content.splitlines()):
         times, _, sentence = line.partition("##")
         video, start, end = times.split()
-        item = finder.find(video, sentence)
-        if item is None:
-            continue
-        found[item.key] = answer(item, moments=[Moment(float(start), float(end))])
-    return Submission("Charades-STA lines", found, strange_note(finder.missed))
+        collector.add(finder.find(video, sentence), moments=moments_from([(start, end)]))
+    return collector.result()
 
 
 _RANGE = re.compile(r"(\d+\.?\d*)\s*-\s*(\d+\.?\d*)")
@@ -129,8 +113,3 @@ def seconds_in_text(text: str) -> list[float] | None:
         clocks = [_CLOCK.search(sentence) for sentence in sentences]
         times = [3600.0 * int(c[1]) + 60 * int(c[2]) + int(c[3]) for c in clocks if c]
     return sorted(times[:2]) if len(times) >= 2 else None
-
-
-def strange_note(count: int) -> tuple[str, ...]:
-    """Return a note on predictions that belong to no question, where there are some."""
-    return (f"{count} predictions name no question of the benchmark",) if count else ()

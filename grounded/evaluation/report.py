@@ -1,6 +1,7 @@
 """The report of an evaluation: a Markdown table, and one HTML page with pictures that needs nothing beside it.
 
-Queries, captions and answers come from files of other people: every text is escaped.
+The words and pictures are in ``templates/``. Queries, captions and answers come from files of other people: Jinja
+escapes every text of the page.
 """
 
 from __future__ import annotations
@@ -8,22 +9,42 @@ from __future__ import annotations
 import math
 import re
 import string
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..types import Moment
-from .figures import Bar, Row, bars, html_page, html_table, timeline
-from .items import Benchmark, Case, Metric, Scores
-from .scoring import duration_of
+from .items import AnsweredItem, Benchmark, Metric, Scores
 
 WORST = 20
-MAX_LISTED = 200  # unanswered questions on the page
-MAX_GROUPS = 60
-MAX_MOMENTS = 10  # in words; the timeline shows all
+MAX_LISTED = 200  # unanswered questions
+MAX_ROWS = 60  # of a chart
 
 _MOMENT_EDGES = (0, 2, 5, 10, 20, 40, 80, math.inf)  # seconds
 _VIDEO_EDGES = (0, 15, 30, 60, 120, 240, 600, math.inf)
 _EVENT_EDGES = (1, 2, 3, 4, 5, 7, 10, math.inf)  # events of a video with captions
+
+
+def _in_words(moment: Moment) -> str:
+    return f"{moment.start:.1f} to {moment.end:.1f} s {moment.text}".strip()
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(" ".join(text.split()), quote=False))
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("grounded.evaluation"),
+    autoescape=lambda name: name is not None and name.endswith(".html"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters |= {"plain": _plain, "in_words": _in_words}
 
 
 def table(scores: Scores, benchmark: Benchmark) -> tuple[list[str], list[list[str]]]:
@@ -63,175 +84,139 @@ def summary(scores: Scores) -> list[str]:
     return lines + [f"Note: {note}." for note in scores.notes]
 
 
-def markdown(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
-    """Return the result as Markdown: heading, sentences, table, and what could not be answered."""
+def text(scores: Scores, benchmark: Benchmark) -> str:
+    """Return the result for a terminal: title, sentences, and the table in columns."""
     head, rows = table(scores, benchmark)
-    lines = [f"# {_plain(benchmark.title)}" + (f": {_plain(model)}" if model else ""), ""]
-    lines += [f"{_plain(line)}  " for line in summary(scores)]
-    lines += ["", _pipes(head), _pipes(["---", *["---:"] * (len(head) - 1)]), *map(_pipes, rows)]
-    if scores.errors:
-        lines += ["", "## Not answered", ""]
-        lines += [f"- {_plain(key)}: {_plain(error)}" for key, error in list(scores.errors.items())[:MAX_LISTED]]
-        if len(scores.errors) > MAX_LISTED:
-            lines.append(f"- and {len(scores.errors) - MAX_LISTED:,} more")
-    lines += ["", f"Data: {_plain(benchmark.source)}. Licence: {_plain(benchmark.licence)}.", ""]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [benchmark.title, *summary(scores), ""]
+    for name, *cells in [head, *rows]:
+        aligned = [name.ljust(widths[0]), *(c.rjust(width) for c, width in zip(cells, widths[1:], strict=True))]
+        lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)
 
 
-def _pipes(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell if set(cell) <= set("-:") else _plain(cell) for cell in cells) + " |"
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(" ".join(text.split()), quote=False))
+def markdown(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
+    """Return the result as Markdown: heading, sentences, table, and what could not be answered."""
+    errors = list(scores.errors.items())
+    return _TEMPLATES.get_template("report.md").render(_head(scores, benchmark, model), errors=errors)
 
 
 def page(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
     """Return the HTML page: sentences, table, histograms, score by lengths and groups, the worst cases."""
-    title = benchmark.title + (f": {model}" if model else "")
+    return _TEMPLATES.get_template("report.html").render(
+        _head(scores, benchmark, model),
+        charts=_charts(scores),
+        unanswered=[*scores.errors.items(), *((key, "no prediction") for key in scores.missing)],
+        worst=[(case, *_timeline(case)) for case in worst_cases(scores)],
+        letters=string.ascii_uppercase,
+    )
+
+
+def _head(scores: Scores, benchmark: Benchmark, model: str) -> dict[str, Any]:
+    """Return what both reports show."""
     head, rows = table(scores, benchmark)
-    parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(line)}</p>" for line in summary(scores))]
-    parts.append(html_table(head, rows))
-    for heading, picture in _pictures(scores):
-        if picture:
-            parts.append(f"<h2>{escape(heading)}</h2>{picture}")
-    parts.append(_unanswered(scores))
-    parts.append(_worst(scores))
-    parts.append(f'<p class="soft">Data: {escape(benchmark.source)}. Licence: {escape(benchmark.licence)}.</p>')
-    return html_page(title, parts)
+    return {
+        "title": benchmark.title + (f": {model}" if model else ""),
+        "summary": summary(scores),
+        "head": head,
+        "rows": rows,
+        "most": MAX_LISTED,
+        "source": benchmark.source,
+        "licence": benchmark.licence,
+    }
 
 
-def _pictures(scores: Scores) -> list[tuple[str, str]]:
-    """Return headings and pictures; a picture that would show nothing is empty."""
+class BarChart(NamedTuple):
+    """A table with bars: a label, a number of questions, and a value in [0, 1] a row; the bar of ``top`` is full."""
+
+    title: str
+    head: tuple[str, str, str]
+    rows: list[tuple[str, int, float]]
+    top: float = 1.0
+
+
+def _charts(scores: Scores) -> list[BarChart]:
+    """Return the charts that show something."""
     cases, name = scores.cases, scores.score_name
-    about_time = [case for case in cases if case.item.moments and case.item.task != "caption"]
-    lengths = [(case, case.item.moments[0].end - case.item.moments[0].start) for case in about_time]
-    events = [(case, float(len(case.item.moments))) for case in cases if case.item.task == "caption"]
-    known = [(case, duration) for case in cases if (duration := duration_of(case.item, case.prediction))]
-    return [
-        (f"Histogram of the {name}", _histogram(cases, name)),
-        (f"Mean {name} by length of the moment", _by_range("seconds of the moment", lengths, _MOMENT_EDGES)),
-        (f"Mean {name} by number of events", _by_range("events of the video", events, _EVENT_EDGES, whole=True)),
-        (f"Mean {name} by length of the video", _by_range("seconds of the video", known, _VIDEO_EDGES)),
-        (f"Mean {name} by kind of question", _by_group(cases)),
-    ]
-
-
-def _histogram(cases: Sequence[Case], name: str) -> str:
-    """Return how many questions have which score; nothing where scores are only 0 or 1."""
-    if not cases or all(case.score in (0.0, 1.0) for case in cases):
-        return ""
-    highest = max(case.score for case in cases)
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1) if highest <= 10 * step or step == 0.1)
-    counts = [0] * 10
+    moments = [(m.end - m.start, case) for case in cases if case.item.task != "caption" for m in case.item.moments[:1]]
+    events = [(len(case.item.moments), case) for case in cases if case.item.task == "caption"]
+    durations = [(case.duration, case) for case in cases if case.duration]
+    groups: dict[str, list[AnsweredItem]] = defaultdict(list)
     for case in cases:
-        counts[min(9, int(case.score / step))] += 1
-    series = [
-        Bar(f"{k * step:g}", count / len(cases), str(count), f"{k * step:g} to {(k + 1) * step:g}: {count} questions")
-        for k, count in enumerate(counts)
+        groups[case.item.group].append(case)
+    charts = [
+        _histogram(cases, name),
+        _means(name, "length of the moment", "seconds", _by_range(moments, _MOMENT_EDGES)),
+        _means(name, "number of events", "events", _by_range(events, _EVENT_EDGES)),
+        _means(name, "length of the video", "seconds", _by_range(durations, _VIDEO_EDGES)),
+        _means(name, "kind of question", "kind", groups),
     ]
-    return bars(f"Histogram of the {name}", series, f"{name}, from", top=max(counts) / len(cases))
+    return [chart for chart in charts if 1 < len(chart.rows) <= MAX_ROWS]
 
 
-def _by_range(axis: str, values: Sequence[tuple[Case, float]], edges: Sequence[float], whole: bool = False) -> str:
-    """Return the mean score of the cases whose value lies in each range; ``whole`` values are counts."""
-    series = []
-    for low, high in zip(edges, edges[1:], strict=False):
-        members = [case for case, value in values if low <= value < high]
-        if members:
-            series.append(_mean_bar(_range(low, high, whole), members))
-    top = max((bar.height for bar in series), default=0.0)
-    return bars(f"Means by {axis}", series, axis, top if 0 < top < 0.25 else 1.0) if len(series) > 1 else ""
+def _histogram(cases: Sequence[AnsweredItem], name: str) -> BarChart:
+    """Return how many questions have which score; no rows where scores are only 0 or 1."""
+    rows = []
+    if any(case.score not in (0.0, 1.0) for case in cases):
+        highest = max(case.score for case in cases)
+        step = next(step for step in (0.01, 0.02, 0.05, 0.1) if highest <= 10 * step or step == 0.1)
+        counts = Counter(min(9, int(case.score / step)) for case in cases)
+        rows = [(_range(k * step, (k + 1) * step), counts[k], counts[k] / len(cases)) for k in range(10)]
+    top = max((share for _, _, share in rows), default=1.0)
+    return BarChart(f"Histogram of the {name}", (name, "questions", "share"), rows, top)
 
 
-def _range(low: float, high: float, whole: bool) -> str:
-    if math.isinf(high):
+def _means(name: str, what: str, unit: str, members: Mapping[str, Sequence[AnsweredItem]]) -> BarChart:
+    """Return the mean score of each group of cases; where all are low, the bars are drawn longer."""
+    rows = [(label, len(same), sum(case.score for case in same) / len(same)) for label, same in members.items()]
+    top = max((mean for _, _, mean in rows), default=0.0)
+    return BarChart(f"Mean {name} by {what}", (unit, "questions", "mean"), rows, top if 0 < top < 0.25 else 1.0)
+
+
+def _by_range(values: Sequence[tuple[float, AnsweredItem]], edges: Sequence[float]) -> dict[str, list[AnsweredItem]]:
+    """Return the cases whose value lies in each range between two edges, by the range's name."""
+    ranges = zip(edges, edges[1:], strict=False)
+    members = {
+        _range(low, high - (edges is _EVENT_EDGES)): [case for value, case in values if low <= value < high]
+        for low, high in ranges
+    }
+    return {label: cases for label, cases in members.items() if cases}
+
+
+def _range(low: float, last: float) -> str:
+    if math.isinf(last):
         return f"{low:g} and more"
-    last = high - 1 if whole else high
     return f"{low:g}" if last == low else f"{low:g} to {last:g}"
 
 
-def _by_group(cases: Sequence[Case]) -> str:
-    groups = list(dict.fromkeys(case.item.group for case in cases))
-    if not 1 < len(groups) <= MAX_GROUPS:
-        return ""
-    rows = ""
-    for group in groups:
-        members = [case for case in cases if case.item.group == group]
-        rows += f"<tr><td>{escape(group)}</td><td>{len(members):,}</td><td>{_mean(members):.1%}</td></tr>"
-    return f"<table><thead><tr><th>kind</th><th>questions</th><th>score</th></tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _mean(cases: Sequence[Case]) -> float:
-    return sum(case.score for case in cases) / len(cases)
-
-
-def _mean_bar(label: str, cases: Sequence[Case]) -> Bar:
-    mean = _mean(cases)
-    return Bar(
-        label,
-        mean,
-        f"{100 * mean:.{1 if mean < 0.1 else 0}f}",
-        f"{label}: {100 * mean:.1f} % of {len(cases)} questions",
-    )
-
-
-def _unanswered(scores: Scores) -> str:
-    listed = [*scores.errors.items(), *((key, "no prediction") for key in scores.missing)]
-    if not listed:
-        return ""
-    entries = "".join(f"<li>{escape(key)}: {escape(reason)}</li>" for key, reason in listed[:MAX_LISTED])
-    more = f"<li>and {len(listed) - MAX_LISTED:,} more</li>" if len(listed) > MAX_LISTED else ""
-    return (
-        f"<h2>Not answered</h2><details><summary>{len(listed):,} questions</summary><ul>{entries}{more}</ul></details>"
-    )
-
-
-def worst_cases(scores: Scores, count: int = WORST) -> list[Case]:
+def worst_cases(scores: Scores, count: int = WORST) -> list[AnsweredItem]:
     """Return the answered cases of the lowest scores, one for each video, those below 1 only."""
-    answered = [case for case in scores.cases if case.prediction is not None and case.prediction.answer is not None]
-    found: dict[str, Case] = {}
-    for case in sorted(answered, key=lambda case: case.score):
-        if case.score < 1.0:
-            found.setdefault(case.item.video, case)
-    return list(found.values())[:count]
+    worst: dict[str, AnsweredItem] = {}
+    for case in sorted(scores.cases, key=lambda case: case.score):
+        if case.answer is not None and case.score < 1.0:
+            worst.setdefault(case.item.video, case)
+    return list(worst.values())[:count]
 
 
-def _worst(scores: Scores) -> str:
-    cases = worst_cases(scores)
-    if not cases:
-        return ""
-    legend = '<p><span class="right">annotated</span> · <span class="wrong">answered</span></p>'
-    return f"<h2>The worst cases, one for each video</h2>{legend}" + "".join(map(_case, cases))
+def _timeline(case: AnsweredItem) -> tuple[list[tuple[str, str, list[Moment]]], float]:
+    """Return lanes of (label, class, moments) of annotators and answer, and the second at which they end."""
+    rows = [("annotated", "truth", moments) for moments in (case.item.moments, *case.item.more_references)]
+    rows.append(("answered", "answer", case.moments))
+    lanes = [
+        (label if number == 0 else "", kind, lane)
+        for label, kind, moments in rows
+        for number, lane in enumerate(split_overlapping(moments))
+    ]
+    return lanes, max([case.duration or 0.0, *(moment.end for _, _, moments in rows for moment in moments)])
 
 
-def _case(case: Case) -> str:
-    item, answer = case.item, case.prediction.answer if case.prediction is not None else None
-    if answer is None:
-        return ""
-    asked = item.question if item.task != "caption" else ""
-    where = f"{item.video}, {case.score:.2f}"
-    parts = [f'<p>{escape(asked)} <span class="soft">{escape(where)}</span></p>']
-    probability = {option.letter: option.score for option in answer.options}
-    for letter, option in zip(string.ascii_uppercase, item.options, strict=False):
-        mark = "right" if letter == item.answer else "wrong" if letter == answer.choice else ""
-        sure = probability.get(letter)
-        shown = f"({letter}) {option}" + ("" if sure is None else f" {sure:.0%}")
-        parts.append(f'<p class="{mark}">{escape(shown)}</p>')
-    if item.answer and not item.options:
-        parts.append(f'<p class="right">{escape(item.answer)}</p>')
-    parts += [f'<p class="right">{escape(_told(moment))}</p>' for moment in item.moments]
-    if answer.text:
-        parts.append(f'<p class="wrong">{escape(answer.text)}</p>')
-    else:
-        parts += [f'<p class="wrong">{escape(_told(moment))}</p>' for moment in answer.moments[:MAX_MOMENTS]]
-    if item.moments or answer.moments:
-        rows = [Row("annotated", "truth", moments) for moments in (item.moments, *item.more_references)]
-        rows.append(Row("answered", "answer", answer.moments))
-        parts.append(timeline(f"Moments in {item.video}", rows, duration_of(item, case.prediction) or 0.0))
-    return f"<article>{''.join(parts)}</article>"
-
-
-def _told(moment: Moment) -> str:
-    return f"{moment.start:.1f} to {moment.end:.1f} s {moment.text}".strip()
+def split_overlapping(moments: Sequence[Moment]) -> list[list[Moment]]:
+    """Return the moments in as many lists as overlaps need, each in the order of time; one list where there is none."""
+    lanes: list[list[Moment]] = [[]]
+    for moment in sorted(moments, key=lambda moment: (moment.start, moment.end)):
+        free = next((lane for lane in lanes if not lane or lane[-1].end <= moment.start), None)
+        if free is None:
+            free = []
+            lanes.append(free)
+        free.append(moment)
+    return lanes

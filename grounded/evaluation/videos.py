@@ -13,13 +13,13 @@ import numpy as np
 from ..errors import DataError, VideoError
 from ..types import Clip
 from ..video import middle_indices
-from .items import Item, Span
+from .items import BenchmarkItem, TimeRange
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".gif")
 IMAGES = (".jpg", ".jpeg", ".png")
 
 
-class Folder:
+class VideoFolder:
     """A folder of videos, looked through once, at the first question for a video that is not where it should be.
 
     Raises:
@@ -28,43 +28,43 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise DataError(f"{root} is no folder of videos")
+            raise DataError(f"{root} is not a folder of videos")
         self.root = root
         self._by_name: dict[str, list[Path]] | None = None
 
-    def find(self, item: Item) -> Path | None:
+    def find(self, item: BenchmarkItem) -> Path | None:
         """Return the video (or folder of frames) of an item, None where it is missing or its name is not unique."""
         if item.file and (self.root / item.file).exists():
             return self.root / item.file
         if self._by_name is None:
-            self._by_name = _names(self.root)
-        found = self._by_name.get(_bare(Path(item.file or item.video).name), [])
-        found = [path for path in found if path.is_dir() == (item.frame_rate is not None)]
-        return found[0] if len(found) == 1 else None
+            self._by_name = _paths_by_name(self.root)
+        paths = self._by_name.get(_without_suffix(Path(item.file or item.video).name), [])
+        paths = [path for path in paths if path.is_dir() == (item.frame_rate is not None)]
+        return paths[0] if len(paths) == 1 else None
 
 
-def _bare(name: str) -> str:
+def _without_suffix(name: str) -> str:
     """Return a file's name without the suffix of a video; other dots belong to it."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in SUFFIXES else name
 
 
-def _names(root: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = defaultdict(list)
+def _paths_by_name(root: Path) -> dict[str, list[Path]]:
+    paths: dict[str, list[Path]] = defaultdict(list)
     for folder, folders, files in os.walk(root, followlinks=True):
         for name in [*folders, *(file for file in files if file.lower().endswith(SUFFIXES))]:
-            found[_bare(name)].append(Path(folder) / name)
-    return found
+            paths[_without_suffix(name)].append(Path(folder) / name)
+    return paths
 
 
-def missing(root: Path, items: Sequence[Item]) -> list[str]:
+def missing(root: Path, items: Sequence[BenchmarkItem]) -> list[str]:
     """Return the videos of the items that are not in the folder."""
-    folder = Folder(root)
+    folder = VideoFolder(root)
     first = {(item.video, item.file): item for item in items}
     return [video for (video, _), item in first.items() if folder.find(item) is None]
 
 
-def clip_of_frames(folder: Path, rate: float, count: int, part: Span | None = None) -> Clip:
+def clip_of_frames(folder: Path, rate: float, count: int, part: TimeRange | None = None) -> Clip:
     """Read ``count`` frames of a video that is a folder of images, ``rate`` a second, in the order of their numbers.
 
     ``part`` is the range in seconds that is shown; frames are picked as `video.sample` does at a constant rate.

@@ -96,7 +96,7 @@ def read_prefix(model: Network, ids: Sequence[int], visual: torch.Tensor) -> Vid
     text = model.embed(torch.tensor(list(ids), dtype=torch.long, device=model.device))
     embeddings = torch.cat([text, visual.to(text)])
     cache = PrefixCache()
-    model.language_model(inputs_embeds=embeddings[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
+    model.language_model(inputs_embeds=embeddings[None], cache=cache, use_cache=True, logits_to_keep=1)
     return VideoPrefix(embeddings, cache)
 
 
@@ -242,8 +242,7 @@ def _logits(
     ``logits_to_keep`` says how many; 0 keeps all.
     """
     llm = model.language_model
-    settings = {"position_ids": positions, "past_key_values": cache, "use_cache": True}
-    settings["logits_to_keep"] = logits_to_keep
+    settings = {"position_ids": positions, "cache": cache, "use_cache": True, "logits_to_keep": logits_to_keep}
     if not isinstance(cache, BranchCache):
         return llm(inputs_embeds=step, **settings).logits
     rows, length = step.shape[:2]

@@ -21,12 +21,12 @@ def answer_together(video: EncodedVideo, queries: Sequence[Question], stop: Stop
 
 def respond(video: EncodedVideo, question: Question, emit: Emit, stop: Stop) -> Answered:
     """Answer a question, emitting what is written on the way."""
-    shown = 0.0
+    last_time = 0.0
 
     def on_text(text: str) -> None:
-        nonlocal shown
-        if (now := time.monotonic()) - shown >= WRITE_EVERY:
-            shown = now
+        nonlocal last_time
+        if (now := time.monotonic()) - last_time >= WRITE_EVERY:
+            last_time = now
             emit(PartialText(text))
 
     match question.task:

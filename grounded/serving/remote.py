@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..engine.disk_cache import Tokens
+from ..engine.disk_cache import VideoTokens
 from ..engine.grounder import Decode, Grounder, window_clip
 from ..engine.memory_cache import MemoryCache
 from ..engine.search import SearchConfig, Window, WindowQueries, in_whole_video, search
@@ -51,7 +51,7 @@ class Job:
     Several questions are queries that ask for the same number of moments.
     """
 
-    tokens: Tokens
+    tokens: VideoTokens
     visual_input: VisualInput | None
     questions: tuple[Question, ...]
 
@@ -91,8 +91,8 @@ class Costs:
 
     def job(self, encoded: bool, questions: Sequence[Question]) -> float:
         """Return the seconds of questions about one video, ``encoded`` or not."""
-        written = sum(TOKENS[question.task] for question in questions)
-        return self.read + (0.0 if encoded else self.encode) + written * TOKEN_SECONDS
+        tokens = sum(TOKENS[question.task] for question in questions)
+        return self.read + (0.0 if encoded else self.encode) + tokens * TOKEN_SECONDS
 
     def grant(self, jobs: Sequence[Job]) -> int:
         """Return the seconds to ask for."""
@@ -113,7 +113,7 @@ class RemoteVideo:
 
     def __init__(self, clip: Clip, family: Family, decode: Decode) -> None:
         self.family, self.decode = family, decode
-        self.tokens = Tokens(torch.empty(0), clip.duration, tuple(clip.times.tolist()))
+        self.tokens = VideoTokens(torch.empty(0), clip.duration, tuple(clip.times.tolist()))
         self.visual_input: VisualInput | None = family.visual_input(clip)
         self.duration = clip.duration
         self.lock = threading.Lock()  # held by the grant that encodes it
@@ -249,8 +249,8 @@ class _WindowAsker:
         match = re.search(r"(\d+)s requested vs\. (\d+)s left", str(getattr(error, "message", "")))
         if not match or not int(match[1]):
             return 0.0
-        asked = self.model.costs.grant([self._part(window).job([self.question]) for window, _ in requests])
-        return asked * int(match[2]) / int(match[1])
+        requested = self.model.costs.grant([self._part(window).job([self.question]) for window, _ in requests])
+        return requested * int(match[2]) / int(match[1])
 
     def _grant(self, requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
         parts = []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import multiprocessing
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -14,36 +13,38 @@ import torch
 
 from .. import prompts
 from .. import video as video_file
-from ..confidence import calibration_error, iou
-from ..engine.disk_cache import Tokens
+from ..confidence import calibration_error
+from ..engine.disk_cache import VideoTokens
 from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Grounder, load
+from ..evaluation.metrics import world
+from ..evaluation.metrics.world import HIT_IOU, first_moment_iou
 from ..models.grounded_videollm.processor import GroundedVideoLLM
-from ..prompts import Turn
-from ..types import Answer, Moment
+from ..types import Answer, Moment, Turn
 from ..video import pixels
-from . import unknown
+from . import negatives
 from .conversations import in_bins
+from .processes import run_jobs
+from .world.dataset import write_missing_video
 from .world.descriptions import caption, describe
-from .world.questions import Question, ask_all
-from .world.rendering import write_video
+from .world.questions import WorldQuestion, ask_all
 from .world.scenes import HELD_OUT_SEEDS, draw_scene
 
-HIT = 0.5
-GREY = 124  # what a stream sees that is taken away
+GREY = 124  # the pixels of a stream that is taken away
 WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
-    "model": lambda seen: seen,
-    "without the video stream": lambda seen: dataclasses.replace(seen, video=torch.full_like(seen.video, GREY)),
-    "without the image stream": lambda seen: dataclasses.replace(seen, image=torch.full_like(seen.image, GREY)),
+    "model": lambda streams: streams,
+    "without the video stream": lambda streams: replace(streams, video=torch.full_like(streams.video, GREY)),
+    "without the image stream": lambda streams: replace(streams, image=torch.full_like(streams.image, GREY)),
 }
-SAME = "model, the same videos"  # as those that are also seen without a stream
+SAME = "model, the same videos"  # as those that are also encoded without a stream
+NEGATIVES = "negatives"
 
 
 @dataclass(frozen=True)
-class Reply:
-    """A question, the length of its video in seconds, and what was answered; for a grounded question its two turns."""
+class AnsweredQuestion:
+    """A question, the length of its video in seconds, and the answer to each of its turns."""
 
-    question: Question
+    question: WorldQuestion
     duration: float
     answers: tuple[Answer, ...]
 
@@ -51,244 +52,207 @@ class Reply:
     def last(self) -> Answer:
         return self.answers[-1]
 
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """The right moments; those of captions have the right words."""
+        q = self.question
+        texts = [""] * len(q.moments)
+        if q.task == "caption":
+            texts = [line.split(", ", 1)[1] for line in (q.turns[0].answer or "").splitlines()]
+        return tuple(Moment(*span, text=text) for span, text in zip(q.moments, texts, strict=True))
 
-def held_out(seed: int, folder: Path) -> tuple[Path, list[Question]]:
+
+def held_out(seed: int, folder: Path) -> tuple[Path, list[WorldQuestion]]:
     """Return the mp4 of a seed, written to ``folder`` where it is missing, and its questions.
 
     All tasks are asked in canonical words, and grounding once more in words that training never used.
     """
     scene = draw_scene(seed)
-    path = folder / f"world_{seed:08d}.mp4"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part.mp4")
-        write_video(scene, unfinished)
-        unfinished.replace(path)
-    paraphrased = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind == "one"]
-    return path, ask_all(scene, "canonical") + paraphrased
+    paraphrases = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind == "one"]
+    return write_missing_video(scene, folder), ask_all(scene, "canonical") + paraphrases
 
 
-def answer_all(watched: EncodedVideo, questions: Sequence[Question]) -> list[Reply]:
+def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[AnsweredQuestion]:
     """Ask all questions about a video, as one batch for each task."""
-    duration, bins = watched.duration, cast(GroundedVideoLLM, watched.family).config.bins
-    replies: list[Reply] = []
+    duration, bins = video.duration, cast(GroundedVideoLLM, video.family).config.bins
+
+    def ask(task: str, texts: list[str], turns: list[list[Turn]]) -> list[Answer]:
+        return video._answer(task, texts, turns, None, None)
+
+    answered: list[AnsweredQuestion] = []
     for task in dict.fromkeys(q.task for q in questions):
-        asked = [q for q in questions if q.task == task]
-        turns = [[_in_bins(q.turns[0], duration, bins)] for q in asked]
-        kind = "choose" if task == "grounded" else task
-        answers = watched._answer(kind, [q.turns[0].question for q in asked], turns, None, None)
-        given: list[tuple[Answer, ...]] = [(answer,) for answer in answers]
+        batch = [q for q in questions if q.task == task]
+        turns = [[Turn(in_bins(q.turns[0].question, duration, bins), q.turns[0].grounding)] for q in batch]
+        answers = ask("choose" if task == "grounded" else task, [q.turns[0].question for q in batch], turns)
+        all_answers: list[tuple[Answer, ...]] = [(answer,) for answer in answers]
         if task == "grounded":
             turns = [
-                [dataclasses.replace(turn[0], answer=answer.raw), Turn(q.turns[1].question, grounding=True)]
-                for turn, answer, q in zip(turns, answers, asked, strict=True)
+                [replace(first, answer=answer.raw), Turn(q.turns[1].question, grounding=True)]
+                for (first,), answer, q in zip(turns, answers, batch, strict=True)
             ]
-            shown = watched._answer("ask", [q.turns[1].question for q in asked], turns, None, None)
-            given = list(zip(answers, shown, strict=True))
-        replies += [Reply(q, duration, both) for q, both in zip(asked, given, strict=True)]
-    return replies
-
-
-def _in_bins(turn: Turn, duration: float, bins: int) -> Turn:
-    """Return an open turn whose times, written as ``<12.5>`` seconds, are temporal tokens."""
-    return Turn(in_bins(turn.question, duration, bins), turn.grounding)
+            evidence = ask("ask", [q.turns[1].question for q in batch], turns)
+            all_answers = list(zip(answers, evidence, strict=True))
+        answered += [AnsweredQuestion(q, duration, each) for q, each in zip(batch, all_answers, strict=True)]
+    return answered
 
 
 def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterator[EncodedVideo]:
-    """Decode a file once and yield it as seen in each of the ``ways`` of `WITHOUT`."""
+    """Decode a file once and yield it as encoded in each of the ``ways`` of `WITHOUT`."""
     family = cast(GroundedVideoLLM, grounder.family)
     clip = video_file.sample(path, family.frames)
-    seen = family.visual_input(clip)
+    streams = family.visual_input(clip)
     for way in ways:
-        visual = family.encode(WITHOUT[way](seen))
-        yield grounder.from_tokens(Tokens(visual, clip.duration, tuple(clip.times.tolist())))
+        visual = family.encode(WITHOUT[way](streams))
+        yield grounder.from_tokens(VideoTokens(visual, clip.duration, tuple(clip.times.tolist())))
 
 
-def guesses(replies: Sequence[Reply], rng: np.random.Generator) -> dict[str, list[Reply]]:
+def guesses(answered: Sequence[AnsweredQuestion], rng: np.random.Generator) -> dict[str, list[AnsweredQuestion]]:
     """Return the same questions answered by chance (the right answer to such a question about another video) and with
     the whole video for every moment."""
-    by_kind: dict[tuple[str, str], list[Reply]] = {}
-    for reply in replies:
-        kind = reply.question.kind if reply.question.task != "ground" else "absent or not"
-        by_kind.setdefault((reply.question.task, kind), []).append(reply)
-    chance = []
-    for same in by_kind.values():
-        for reply, other in zip(same, (same[i] for i in rng.permutation(len(same))), strict=True):
-            chance.append(dataclasses.replace(reply, answers=_truth(other, reply.duration / other.duration)))
+    by_kind: defaultdict[tuple[str, str], list[AnsweredQuestion]] = defaultdict(list)
+    for a in answered:
+        by_kind[a.question.task, "" if a.question.task == "ground" else a.question.kind].append(a)
+    chance = [
+        replace(a, answers=right_answers(similar[i], a.duration / similar[i].duration))
+        for similar in by_kind.values()
+        for a, i in zip(similar, rng.permutation(len(similar)), strict=True)
+    ]
     whole = [
-        dataclasses.replace(
-            r, answers=(dataclasses.replace(r.last, moments=(Moment(0.0, r.duration),), absent=0.0),) * 2
-        )
-        for r in replies
-        if r.question.task == "ground"
+        replace(a, answers=(replace(a.last, moments=(Moment(0.0, a.duration),), absent=0.0),) * 2)
+        for a in answered
+        if a.question.task == "ground"
     ]
     return {"chance": chance, "whole video": whole}
 
 
-def _truth(reply: Reply, stretch: float) -> tuple[Answer, ...]:
-    q = reply.question
-    moments = tuple(Moment(start * stretch, end * stretch) for start, end in q.moments)
-    if q.task == "caption":
-        texts = [line.split(", ", 1)[1] for line in (q.turns[0].answer or "").splitlines()]
-        moments = tuple(dataclasses.replace(m, text=text) for m, text in zip(moments, texts, strict=True))
-    return tuple(
-        dataclasses.replace(reply.last, raw=turn.answer or "", moments=moments, absent=float(q.absent))
-        for turn in q.turns
-    )
+def right_answers(a: AnsweredQuestion, stretch: float = 1.0) -> tuple[Answer, ...]:
+    """Return the right answer to each turn of a question, its times ``stretch`` times as late."""
+    moments = tuple(replace(m, start=m.start * stretch, end=m.end * stretch) for m in a.moments)
+    absent = float(a.question.absent)
+    return tuple(replace(a.last, raw=turn.answer or "", moments=moments, absent=absent) for turn in a.question.turns)
 
 
-def figures(replies: Sequence[Reply]) -> dict[str, float]:
+def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
     """Return the rows of the table, in [0, 1]; a row without questions is left out."""
-    rows: dict[str, list[float]] = {}
-
-    def add(row: str, value: float) -> None:
-        rows.setdefault(row, []).append(float(value))
-
-    counts = {"repeated event: F1 at IoU 0.5": [0, 0], "caption: event F1 at IoU 0.5 with the right words": [0, 0]}
-    denied: dict[bool, list[bool]] = {True: [], False: []}
-    sure: list[tuple[float, bool]] = []  # of each first moment that was claimed: the confidence, and IoU >= 0.5
-    for reply in replies:
-        q, said = reply.question, reply.last
-        right = q.turns[0].answer or ""
+    scores: defaultdict[str, list[float]] = defaultdict(list)
+    repeated: list[tuple[int, int, int]] = []
+    captions: list[tuple[int, int, int]] = []
+    absence: list[tuple[int, int, int, int]] = []
+    claims: list[tuple[float, bool]] = []  # of each first moment: its confidence, and whether it is right
+    for a in answered:
+        q, moments = a.question, a.last.moments
+        for row, score in _scores(a):
+            scores[row].append(float(score))
+        if q.task == "caption":
+            captions.append(world.count_captions(moments, a.moments))
         if q.task == "ground":
-            best = (
-                max((iou((said.moments[0].start, said.moments[0].end), m) for m in q.moments), default=0.0)
-                if said.moments
-                else 0.0
-            )
-            if said.moments and said.moments[0].score is not None:
-                sure.append((said.moments[0].score, best >= HIT))
-            if q.wording == "held_out":
-                add("ground, paraphrases never seen: mIoU", best)
-                continue
-            denied[q.absent].append((said.absent or 0.0) > 0.5)
-            if q.kind == "one":
-                add("ground, one moment: mIoU", best)
-                add("ground, one moment: R1@0.5", best >= 0.5)
-                add("ground, one moment: R1@0.7", best >= 0.7)
-                if q.similar:
-                    add("ground, another event of the same looks: mIoU", best)
-            elif q.kind == "part":
-                add("ground, by part of a description: mIoU", best)
-            elif q.kind == "repeated":
-                _count(counts["repeated event: F1 at IoU 0.5"], said.moments, [Moment(*m) for m in q.moments])
-        elif q.task == "caption":
-            (truth,) = _truth(reply, 1.0)
-            _count(counts["caption: event F1 at IoU 0.5 with the right words"], said.moments, truth.moments)
-        elif q.task == "choose":
-            add("choose, four options", _letter(reply, 0) == q.letter)
-        elif q.task == "grounded":
-            hit = bool(said.moments) and any(
-                iou((said.moments[0].start, said.moments[0].end), m) >= HIT for m in q.moments
-            )
-            add("grounded answer: right option and IoU >= 0.5", hit and _letter(reply, 0) == q.letter)
-        else:
-            add("refer: exact event" if q.task == "refer" else "ask", _words(said.raw) == _words(right))
-            if q.task == "ask":
-                add(f"ask, {q.kind}", _words(said.raw) == _words(right))
-    table = {row: float(np.mean(values)) for row, values in rows.items()}
-    table |= {row: 2 * hits / total for row, (hits, total) in counts.items() if total}
-    if sure:
-        scores, hits = zip(*sure, strict=True)
-        table["calibration error of the moments claimed (ECE)"] = calibration_error(scores, hits)
-    if denied[True] and denied[False]:
-        table["not in the video: balanced accuracy"] = float(np.mean(denied[True]) + 1 - np.mean(denied[False])) / 2
-    return table
-
-
-def _letter(reply: Reply, turn: int) -> str | None:
-    return prompts.chosen_letter(reply.answers[turn].raw, len(reply.question.options))
-
-
-def _words(text: str) -> list[str]:
-    return text.lower().replace(".", " ").split()
-
-
-def _count(counts: list[int], said: Sequence[Moment], right: Sequence[Moment]) -> None:
-    """Add to ``counts`` (hits, said + right): moments paired one to one, the greatest overlap first, texts equal."""
-    pairs = sorted(
-        (
-            (iou((a.start, a.end), (b.start, b.end)), i, j)
-            for i, a in enumerate(said)
-            for j, b in enumerate(right)
-            if _words(a.text) == _words(b.text)
-        ),
-        reverse=True,
-    )
-    used: set[tuple[str, int]] = set()
-    for overlap, i, j in pairs:
-        if overlap >= HIT and ("said", i) not in used and ("right", j) not in used:
-            used |= {("said", i), ("right", j)}
-    counts[0] += len(used) // 2
-    counts[1] += len(said) + len(right)
-
-
-def evaluate(
-    model: str, folder: Path, seeds: range, without: int, strange: int, processes: int = 1
-) -> dict[str, dict[str, float]]:
-    """Return the table's columns: the model, the model without each stream, and the guesses, each with its rows.
-
-    The first ``without`` videos are also seen with each stream taken away, and have a column of their own to compare
-    with; ``strange`` videos each of noise and of panned pictures give the last column.
-    """
-    shares = [(model, folder, list(seeds[i::processes]), list(seeds[:without])) for i in range(processes)]
-    if processes == 1:
-        parts = [_evaluate_share(*shares[0])]
-    else:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            parts = pool.starmap(_evaluate_share, shares)
-    replies = {way: [reply for part in parts for reply in part[way]] for way in parts[0]}
-    columns = dict(replies) | guesses(replies["model"], np.random.default_rng(0))
-    found = {name: figures(column) for name, column in columns.items() if column}
-    if strange:
-        found["unknown pictures"] = unknown_figures(load(model, device="cpu"), strange)
-    return found
-
-
-def _evaluate_share(model: str, folder: Path, seeds: list[int], without: list[int]) -> dict[str, list[Reply]]:
-    torch.set_num_threads(1)
-    grounder = load(model, device="cpu")
-    whole, *other_ways = WITHOUT
-    replies: dict[str, list[Reply]] = {way: [] for way in (whole, SAME, *other_ways)}
-    for seed in seeds:
-        path, questions = held_out(seed, folder)
-        ways = list(WITHOUT) if seed in without else [whole]
-        for way, watched in zip(ways, watch_without(grounder, path, ways), strict=True):
-            given = answer_all(watched, questions)
-            replies[way] += given
-            if way == whole and seed in without:
-                replies[SAME] += given
-    return replies
-
-
-def unknown_figures(grounder: Grounder, count: int) -> dict[str, float]:
-    """Return what is said about videos without any of the world's shapes: how often, and how surely, it is denied."""
-    rows: dict[str, float] = {}
-    queries = [
-        caption(describe(draw_scene(seed).events[0])) for seed in range(HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.start + 8)
-    ]
-    for name, draw in (("noise", unknown.noise), ("a panned picture", unknown.panned_picture)):
-        answers = [
-            answer
-            for number in range(count)
-            for answer in grounder.encode_clip(draw(grounder.family.frames, number)).ground(queries)
-        ]
-        rows[f"{name}: said to be absent"] = float(np.mean([(a.absent or 0.0) > 0.5 for a in answers]))
-        rows[f"{name}: mean probability of absence"] = float(np.mean([a.absent or 0.0 for a in answers]))
-        scores = [a.moments[0].score or 0.0 for a in answers if a.moments]
-        if scores:
-            rows[f"{name}: mean confidence of the moments claimed"] = float(np.mean(scores))
+            if moments and moments[0].score is not None:
+                claims.append((moments[0].score, first_moment_iou(moments, a.moments) >= HIT_IOU))
+            if q.wording != "held_out":
+                absence.append(world.count_absence(a.last, q.absent))
+                if q.kind == "repeated":
+                    repeated.append(world.count_moments(moments, a.moments))
+    rows = {row: float(np.mean(values)) for row, values in scores.items()}
+    if repeated:
+        rows["repeated event: F1 at IoU 0.5"] = _statistic(world.f1, repeated)
+    if captions:
+        rows["caption: event F1 at IoU 0.5 with the right words"] = _statistic(world.f1, captions)
+    if claims:
+        confidences, hits = zip(*claims, strict=True)
+        rows["calibration error of the moments claimed (ECE)"] = calibration_error(confidences, hits)
+    if len({q.question.absent for q in answered if q.question.task == "ground"}) == 2:
+        rows["not in the video: balanced accuracy"] = _statistic(world.balanced_accuracy, absence)
     return rows
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
+def _statistic(statistic: Callable[[np.ndarray], np.ndarray], counts: Sequence[tuple[int, ...]]) -> float:
+    return float(statistic(np.sum(counts, axis=0, dtype=float))[0])
+
+
+def _scores(a: AnsweredQuestion) -> Iterator[tuple[str, float]]:
+    """Yield the rows that an answer counts for, each with its score."""
+    q, overlap = a.question, first_moment_iou(a.last.moments, a.moments)
+    right_option = q.letter is not None and prompts.chosen_letter(a.answers[0].raw, len(q.options)) == q.letter
+    if q.task == "ground" and q.wording == "held_out":
+        yield "ground, paraphrases never seen: mIoU", overlap
+    elif q.task == "ground" and q.kind == "one":
+        yield "ground, one moment: mIoU", overlap
+        yield "ground, one moment: R1@0.5", overlap >= 0.5
+        yield "ground, one moment: R1@0.7", overlap >= 0.7
+        if q.similar:
+            yield "ground, another event of the same looks: mIoU", overlap
+    elif q.task == "ground" and q.kind == "part":
+        yield "ground, by part of a description: mIoU", overlap
+    elif q.task == "choose":
+        yield "choose, four options", right_option
+    elif q.task == "grounded":
+        yield "grounded answer: right option and IoU >= 0.5", right_option and overlap >= HIT_IOU
+    elif q.task in ("refer", "ask"):
+        exact = world.same_words(a.last.raw, q.turns[0].answer or "")
+        yield "refer: exact event" if q.task == "refer" else "ask", exact
+        if q.task == "ask":
+            yield f"ask, {q.kind}", exact
+
+
+def evaluate(
+    model: str, folder: Path, seeds: range, without: int, negative_videos: int, processes: int = 1
+) -> dict[str, dict[str, float]]:
+    """Return the table's columns: the model, the model without each stream, and the guesses, each with its rows.
+
+    The first ``without`` videos are also encoded with each stream taken away, and have a column of their own to compare
+    with; ``negative_videos`` each of noise and of panned pictures give the last column.
+    """
+    jobs = [
+        (_evaluate_share, model, folder, list(seeds[i::processes]), list(seeds[:without])) for i in range(processes)
+    ]
+    parts = run_jobs(jobs, processes)
+    answered = {way: [a for part in parts for a in part[way]] for way in parts[0]}
+    answered |= guesses(answered["model"], np.random.default_rng(0))
+    columns = {name: figures(column) for name, column in answered.items() if column}
+    if negative_videos:
+        columns[NEGATIVES] = negative_figures(load(model, device="cpu"), negative_videos)
+    return columns
+
+
+def _evaluate_share(
+    model: str, folder: Path, seeds: list[int], without: list[int]
+) -> dict[str, list[AnsweredQuestion]]:
+    torch.set_num_threads(1)
+    grounder = load(model, device="cpu")
+    whole, *other_ways = WITHOUT
+    answered: dict[str, list[AnsweredQuestion]] = {way: [] for way in (whole, SAME, *other_ways)}
+    for seed in seeds:
+        path, questions = held_out(seed, folder)
+        ways = list(WITHOUT) if seed in without else [whole]
+        for way, video in zip(ways, watch_without(grounder, path, ways), strict=True):
+            answers = answer_all(video, questions)
+            answered[way] += answers
+            if way == whole and seed in without:
+                answered[SAME] += answers
+    return answered
+
+
+def negative_figures(grounder: Grounder, count: int) -> dict[str, float]:
+    """Return how often, and how surely, queries are called absent in videos without any of the world's shapes."""
+    rows: dict[str, float] = {}
+    queries = [caption(describe(draw_scene(seed).events[0])) for seed in HELD_OUT_SEEDS[:8]]
+    for name, draw in (("noise", negatives.noise), ("a panned picture", negatives.panned_picture)):
+        videos = (grounder.encode_clip(draw(grounder.family.frames, number)) for number in range(count))
+        answers = [answer for video in videos for answer in video.ground(queries)]
+        rows[f"{name}: said to be absent"] = float(np.mean([world.says_absent(a) for a in answers]))
+        rows[f"{name}: mean probability of absence"] = float(np.mean([a.absent or 0.0 for a in answers]))
+        confidences = [a.moments[0].score or 0.0 for a in answers if a.moments]
+        if confidences:
+            rows[f"{name}: mean confidence of the moments claimed"] = float(np.mean(confidences))
+    return rows
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
     """Return the figures as a Markdown table, a column for each way of answering."""
-    unknowns = found.get("unknown pictures", {})
-    columns = [name for name in found if name != "unknown pictures"]
-    rows = list(dict.fromkeys(row for name in columns for row in found[name]))
+    columns = [name for name in figures if name != NEGATIVES]
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for row in rows:
-        cells = [f"{found[name][row]:.3f}" if row in found[name] else "" for name in columns]
+    for row in dict.fromkeys(row for name in columns for row in figures[name]):
+        cells = [f"{figures[name][row]:.3f}" if row in figures[name] else "" for name in columns]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    lines += [""] + [f"- {row}: {value:.3f}" for row, value in unknowns.items()]
+    lines += [""] + [f"- {row}: {value:.3f}" for row, value in figures.get(NEGATIVES, {}).items()]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The losses of the language stages: answers, soft in time; attention where it belongs; words on pictures."""
+"""The losses of the language training: answers, soft in time; attention on its targets; words beside visual tokens."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def answer_losses(logits: torch.Tensor, batch: Batch, first_time: int, bins: int
     return losses.masked_scatter(timed, -(soft * times).sum(-1))
 
 
-def look_loss(probability: torch.Tensor) -> torch.Tensor:
-    """Return the loss for the attention (M,) that heads give to what they should look at."""
-    return -(probability.clamp(min=1e-6)).log().mean()
+def attention_loss(share: torch.Tensor) -> torch.Tensor:
+    """Return the loss for the shares of attention (M,) that heads give to their targets."""
+    return -(share.clamp(min=1e-6)).log().mean()
 
 
 def word_loss(
     visual: torch.Tensor, words: torch.Tensor, shown: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
-    """Return how badly visual tokens (B, V, hidden) point at the words (W, hidden) for what they show (B, V, W)."""
+    """Return how badly visual tokens (B, V, hidden) match the words (W, hidden) for what they show (B, V, W)."""
     scores = scale * visual @ F.normalize(words, dim=-1).T + bias
     return F.binary_cross_entropy_with_logits(scores, shown.float())
 

@@ -1,4 +1,4 @@
-"""Batches: several conversations of one video behind one visual prefix, each blind to the others."""
+"""Batches: several conversations of one video behind one visual prefix; none can attend to another."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import numpy as np
 import torch
 
 from ..config import ModelConfig
-from .conversations import EDGE, OPTION, Conversation
+from .conversations import EDGE, OPTION, AttentionTarget, Conversation, Spans
 
-PIECE = 64  # tokens: shorter pieces look at fewer keys in vain, but are more calls
-MOST_LOOKS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
+PIECE = 64  # tokens: shorter pieces compute fewer masked keys, but are more calls
+MOST_TARGETS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
+PREFIX, PADDING = -1, -2  # in `Batch.conversation`
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """B rows of L tokens: V + P tokens of prefix (text before the video, visual tokens), then conversations.
 
-    ``ids`` (B, L - visual tokens) are the text tokens; ``positions`` (B, L) those seen by the language model: every
-    conversation continues the prefix. ``conversation`` (B, L) is -1 for the prefix, then the conversation's number, -2
-    for padding. ``rows``, ``columns`` (N,) say where an answer token is predicted, ``targets`` which token it is,
-    ``weights`` its loss weight and ``times`` its exact time in bins (NaN if none).
-    ``looks`` has for each kind the rows, the query positions and a bool mask (M, L) of what to look at.
+    ``ids`` (B, L - visual tokens) are the text tokens; ``positions`` (B, L) those that the language model gets: every
+    conversation continues the prefix. ``conversation`` (B, L) is the conversation's number, `PREFIX` or `PADDING`.
+    ``rows``, ``columns`` (N,) say where an answer token is predicted, ``targets`` which token it is, ``weights`` its
+    loss weight, ``times`` its exact time in bins (NaN if none) and ``owner`` its conversation, counted over all rows.
+    ``attention`` has for each kind of target the rows, the query positions and a bool mask (M, L) of its tokens.
     """
 
     ids: torch.Tensor
@@ -36,49 +37,49 @@ class Batch:
     weights: torch.Tensor
     times: torch.Tensor
     owner: torch.Tensor
-    looks: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+    attention: dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
     @property
     def prefix(self) -> int:
-        """How many tokens come before the conversations, the same in every row."""
-        return int((self.conversation[0] == -1).sum())
+        """The number of tokens before the conversations, the same in every row."""
+        return int((self.conversation[0] == PREFIX).sum())
 
     def pieces(self) -> list[tuple[int, int, int]]:
-        """Return the row in pieces: where each begins and ends, and from where on, beside the prefix, it looks back.
+        """Return the row in pieces: begin, end, and the first position, beside the prefix, that it attends to.
 
         The prefix is the first; the others are of `PIECE` tokens.
         """
         prefix, length = self.prefix, self.conversation.shape[1]
-        found = [(0, prefix, prefix)]
+        pieces = [(0, prefix, prefix)]
         for begin in range(prefix, length, PIECE):
             same = self.conversation == self.conversation[:, begin, None]
-            same &= self.conversation != -2  # nobody reads what padding sees
+            same &= self.conversation != PADDING
             first = int(same.any(0).int().argmax())
-            found.append((begin, min(begin + PIECE, length), first))
-        return found
+            pieces.append((begin, min(begin + PIECE, length), first))
+        return pieces
 
     def mask(self) -> torch.Tensor:
-        """Return who may look at whom, bool (B, 1, L, L): the prefix is seen by all, a conversation by itself."""
+        """Return which tokens attend to which, bool (B, 1, L, L): a conversation to the prefix and to itself."""
         length = self.conversation.shape[1]
         own = self.conversation[:, :, None] == self.conversation[:, None, :]
-        prefix = self.conversation[:, None, :] == -1
+        prefix = self.conversation[:, None, :] == PREFIX
         causal = torch.ones(length, length, dtype=torch.bool).tril()
         return ((own | prefix) & causal)[:, None]
 
 
-def seen_tokens(config: ModelConfig, spans: Sequence[tuple[float, float]], kind: int) -> np.ndarray:
-    """Return which visual tokens show a moment, bool (visual_tokens,); ``spans`` as in `conversations.Look`."""
+def visual_tokens_of(config: ModelConfig, spans: Spans, kind: str) -> np.ndarray:
+    """Return which visual tokens show a moment, bool (visual_tokens,); ``spans`` and ``kind`` of a target, in bins."""
     frame = np.arange(config.frames)
-    shown = np.zeros(config.frames, bool)
+    frames = np.zeros(config.frames, bool)
     scale = config.frames / config.bins
     for start, end in spans:
         if kind == EDGE:
-            shown[int(np.clip(start * scale, 0, config.frames - 1))] = True
+            frames[int(np.clip(start * scale, 0, config.frames - 1))] = True
         else:
-            shown |= (frame + 0.5 >= start * scale) & (frame + 0.5 < end * scale)
-    per = config.frames_per_segment
-    segments = shown.reshape(config.segments, per)
-    image = np.repeat(segments[:, per // 2, None] & (kind != EDGE), config.image_vectors, axis=1)
+            frames |= (frame + 0.5 >= start * scale) & (frame + 0.5 < end * scale)
+    per_segment = config.frames_per_segment
+    segments = frames.reshape(config.segments, per_segment)
+    image = np.repeat(segments[:, per_segment // 2, None] & (kind != EDGE), config.image_vectors, axis=1)
     video = np.repeat(segments, config.video_grid**2, axis=1)
     newline = np.zeros((config.segments, 1), bool)
     return np.concatenate([image, video, newline], axis=1).ravel()
@@ -91,60 +92,55 @@ def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[C
     length = start + max(sum(len(c.ids) for c in group) for group in groups)
     ids = np.zeros((len(groups), length - visual), np.int64)
     positions = np.zeros((len(groups), length), np.int64)
-    conversation = np.full((len(groups), length), -2, np.int64)
-    labels: list[list[np.ndarray]] = [[], [], [], [], [], []]
-    looks: defaultdict[int, list[tuple[int, int, np.ndarray]]] = defaultdict(list)
-    serial = 0
+    conversation = np.full((len(groups), length), PADDING, np.int64)
+    answers: list[tuple[np.ndarray, ...]] = []
+    attention: defaultdict[str, list[tuple[int, int, np.ndarray]]] = defaultdict(list)
     for row, group in enumerate(groups):
         ids[row, : len(before)] = before
         positions[row, :start] = np.arange(start)
-        conversation[row, :start] = -1
-        at = start
+        conversation[row, :start] = PREFIX
+        begin = start
         for number, c in enumerate(group):
-            size = len(c.ids)
-            ids[row, at - visual : at - visual + size] = c.ids
-            positions[row, at : at + size] = start + np.arange(size)
-            conversation[row, at : at + size] = number
-            (answered,) = np.nonzero(c.weights)
-            values = (
-                np.full(len(answered), row),
-                at + answered - 1,
-                c.ids[answered],
-                c.weights[answered],
-                c.times[answered],
-            )
-            for column, value in zip(labels, (*values, np.full(len(answered), serial)), strict=True):
-                column.append(value)
-            for look in c.looks:
-                seen = np.zeros(length, bool)
-                if look.kind == OPTION:
-                    for first, last in look.spans:
-                        seen[at + int(first) : at + int(last)] = True
-                else:
-                    seen[len(before) : start] = seen_tokens(config, look.spans, look.kind)
-                if seen.any():
-                    looks[look.kind].append((row, at + look.position, seen))
-            at += size
-            serial += 1
-    rows, columns, targets, weights, times, owner = (np.concatenate(column) for column in labels)
+            end = begin + len(c.ids)
+            ids[row, begin - visual : end - visual] = c.ids
+            positions[row, begin:end] = start + np.arange(len(c.ids))
+            conversation[row, begin:end] = number
+            (tokens,) = np.nonzero(c.weights)
+            where = (np.full(len(tokens), row), begin + tokens - 1)
+            serial = np.full(len(tokens), len(answers))
+            answers.append((*where, c.ids[tokens], c.weights[tokens], c.times[tokens], serial))
+            for target in c.attention:
+                mask = _target_mask(config, target, len(before), begin, length)
+                if mask.any():
+                    attention[target.kind].append((row, begin + target.position, mask))
+            begin = end
+    columns = [torch.from_numpy(np.concatenate(column)) for column in zip(*answers, strict=True)]
+    rows, places, answer_ids, weights, times, owner = columns
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(positions),
         torch.from_numpy(conversation),
-        torch.from_numpy(rows).long(),
-        torch.from_numpy(columns).long(),
-        torch.from_numpy(targets).long(),
-        torch.from_numpy(weights),
-        torch.from_numpy(times),
-        torch.from_numpy(owner).long(),
-        {
-            kind: (
-                torch.tensor([x[0] for x in found]),
-                torch.tensor([x[1] for x in found]),
-                torch.from_numpy(np.stack([x[2] for x in found])),
-            )
-            for kind, every in looks.items()
-            for found in [every[:: -(-len(every) // MOST_LOOKS)] if every else []]
-            if found
-        },
+        rows.long(),
+        places.long(),
+        answer_ids.long(),
+        weights,
+        times,
+        owner.long(),
+        {kind: _stack(every) for kind, every in attention.items()},
     )
+
+
+def _target_mask(config: ModelConfig, target: AttentionTarget, before: int, begin: int, length: int) -> np.ndarray:
+    """Return the tokens of a target, bool (length,), for a conversation that begins at ``begin``."""
+    mask = np.zeros(length, bool)
+    if target.kind == OPTION:
+        for first, last in target.spans:
+            mask[begin + int(first) : begin + int(last)] = True
+    else:
+        mask[before : before + config.visual_tokens] = visual_tokens_of(config, target.spans, target.kind)
+    return mask
+
+
+def _stack(targets: list[tuple[int, int, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows, positions, masks = zip(*targets[:: -(-len(targets) // MOST_TARGETS)], strict=True)
+    return torch.tensor(rows), torch.tensor(positions), torch.from_numpy(np.stack(masks))

@@ -1,23 +1,20 @@
 """The whole recipe: draw videos, pre-train the towers, cache their features, train the language model, save the folder.
 
-Each step leaves its result in a work folder and is skipped where it is found there, so a stopped run goes on.
+Each step leaves its result in a work folder and is skipped where it is found there; towers and language model also
+leave checkpoints. A run that was killed therefore resumes, and ends with the weights of an unbroken one.
 Of several processes each uses one torch thread: threads that wait for each other cost far more on a shared machine.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-import json
 import logging
-import multiprocessing
 import pickle
 import socket
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,111 +22,67 @@ import torch.distributed
 from tokenizers import Tokenizer
 
 from .. import prompts
-from ..config import TINY, ModelConfig
 from ..errors import ConfigError
+from ..files import claim_folder, make_folder, remove_unfinished, written_whole
 from ..malloc import keep_freed_memory
 from ..models import VideoLLM
+from ..prompts import token_id
 from ..weights import load, storage
-from . import language, towers, unknown
-from .conversations import Conversation, Encoder, converse, deny, token_id
+from . import language, teacher_forced, towers
+from .calibration import absent_margins, calibrate_absent
+from .conversations import Conversation, Encoder, conversations_about, negative_conversations
 from .features import encode_videos
-from .language import STAGES, Features, LanguagePlan, LanguageTask, Stage, shown_words, train_language
-from .probe import probe
-from .refusal import refusal_odds, set_refusal
-from .scenes import Videos, draw_videos
-from .towers import ImageTask, TowerPlan, VideoTask, train_tower
-from .world.scenes import COLOURS, MOTIONS, SHAPES, VALIDATION_SEEDS
+from .language import Features, LanguageTask
+from .language_training import LanguageTraining, Share, words_shown
+from .loop import Checkpoint, Record, save
+from .loop import train as training_loop
+from .negatives import training_negative
+from .processes import run_jobs
+from .recipe import Phase, TinyRecipe
+from .towers import ImageTask, TowerTraining, VideoTask
+from .videos import KINDS, LabelledVideos, draw_videos
+from .world.scenes import VALIDATION_SEEDS
 from .world.vocabulary import build_tokenizer
 
 log = logging.getLogger(__name__)
-AVERAGED = 0.995  # share that the running mean of the weights keeps at each step; it is what is saved
-KINDS = (COLOURS, SHAPES, MOTIONS)
+TOWERS = ("image", "video")
+QUICK_CHECK = 32  # validation videos that are scored during training
+LOG_EVERY, TOWER_LOG_EVERY = 25, 100  # steps
+TOWER_CHECKPOINT_EVERY = 500  # steps
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides a run.
-
-    ``videos`` have the seeds 0, 1, 2, …; about each so many ``draws`` of questions are asked, in other words. In the
-    ``unknown`` ones is nothing of the world, and all is denied.
-    ``probe_every`` counts language steps. With ``go_on``, a small model named as for `weights.load`, the towers and the
-    language model are its own, and only the last stage is trained, at half the rates; what no model keeps, the means
-    of its optimisers and the scale of the words' loss, starts anew.
-    """
-
-    videos: int = 6000
-    unknown: int = 240
-    draws: int = 3
-    validation: int = 120
-    image: TowerPlan = TowerPlan(9000)
-    video: TowerPlan = TowerPlan(5500)
-    language: LanguagePlan = LanguagePlan(4800)
-    processes: int = 2
-    seed: int = 0
-    probe_every: int = 200
-    model: ModelConfig = TINY
-    go_on: str | None = None
-
-    def scaled(self, factor: float) -> Recipe:
-        """Return the recipe with ``factor`` times as many steps and videos."""
-        plans = {
-            name: dataclasses.replace(getattr(self, name), steps=max(1, round(getattr(self, name).steps * factor)))
-            for name in ("image", "video", "language")
-        }
-        videos = max(self.language.batch, round(self.videos * factor))
-        return dataclasses.replace(self, videos=videos, unknown=round(self.unknown * factor), **plans)
-
-
-def train(recipe: Recipe, out: Path, work: Path) -> Path:
+def train(recipe: TinyRecipe, out: Path, work: Path) -> Path:
     """Train and return ``out``, a folder that `weights.load` reads; ``work`` keeps what lies between.
 
     Raises:
-        ConfigError: ``work`` belongs to another recipe, or the model to go on with is not of this one's kind.
+        ConfigError: the model to go on with has another shape than the recipe's.
+        FileError: ``work`` belongs to another recipe, or a folder cannot be written.
+        GroundedError: one of the processes was killed.
     """
     keep_freed_memory()
-    work.mkdir(parents=True, exist_ok=True)
-    _claim(recipe, work)
-    # Everybody draws from the same file of frames, so it comes first.
-    _training_videos(recipe, work)
+    make_folder(out)
+    settings = dataclasses.asdict(recipe)
+    settings["language"].pop("minutes")  # may be another one when the run is resumed
+    claim_folder(work, settings, "recipe.json")
+    remove_unfinished(work)
+    _training_videos(recipe, work)  # all processes read the same file of frames, so it comes first
     if recipe.go_on is not None:
         model, _ = make_model(recipe)
-        for name in ("image", "video"):
-            torch.save(getattr(model, f"{name}_tower").state_dict(), work / f"{name}_tower.pt")
-    _run([(train_one_tower, recipe, work, name) for name in ("image", "video")], recipe.processes)
-    parts = range(recipe.processes)
-    _run([(prepare_share, recipe, work, part) for part in parts], recipe.processes)
+        for name in TOWERS:
+            save(getattr(model, f"{name}_tower").state_dict(), work / f"{name}_tower.pt")
+    shares = range(recipe.processes)
     port = _free_port()
-    _run([(train_one_rank, recipe, work, rank, port) for rank in parts], recipe.processes)
+    for jobs in (
+        [(train_one_tower, recipe, work, name) for name in TOWERS],
+        [(prepare_share, recipe, work, number) for number in shares],
+        [(train_one_rank, recipe, work, rank, port) for rank in shares],
+    ):
+        run_jobs(jobs, recipe.processes, set_up=_set_up_process)
     _assemble(recipe, work, out)
     return out
 
 
-def _claim(recipe: Recipe, work: Path) -> None:
-    """Write the recipe into its work folder; what another one left there must not be taken for its own."""
-    path = work / "recipe.json"
-    mine = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    mine["language"].pop("minutes")  # how long it may take is asked anew each time
-    if path.exists():
-        theirs = json.loads(path.read_text())
-        other = [name for name in mine if theirs.get(name) != mine[name]]
-        if other:
-            raise ConfigError(f"{work} was begun with another recipe ({', '.join(other)}); choose another folder")
-    path.write_text(json.dumps(mine, indent=1) + "\n")
-
-
-def _run(jobs: Sequence[tuple], processes: int) -> None:
-    """Call each (function, *arguments), each in a process of its own where there are several."""
-    if processes == 1:
-        for function, *arguments in jobs:
-            function(*arguments)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, initializer=_alone) as pool:
-        for result in [pool.apply_async(function, arguments) for function, *arguments in jobs]:
-            result.get()
-
-
-def _alone() -> None:
+def _set_up_process() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -141,33 +94,33 @@ def _free_port() -> int:
         return int(probe_socket.getsockname()[1])
 
 
-def make_model(recipe: Recipe) -> tuple[VideoLLM, Tokenizer]:
-    """Return a model, started as the recipe says, and the tokenizer; the same for every process."""
+def make_model(recipe: TinyRecipe) -> tuple[VideoLLM, Tokenizer]:
+    """Return a model with the recipe's first values, and the tokenizer; the same for every process."""
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer(recipe.model.bins)
     config = dataclasses.replace(recipe.model, llm={**recipe.model.llm, "vocab_size": tokenizer.get_vocab_size()})
     if recipe.go_on is not None:
-        found = load(recipe.go_on, "cpu", "float32")
-        if found.config != config or found.tokenizer.get_vocab() != tokenizer.get_vocab():
-            raise ConfigError(f"{recipe.go_on} is another kind of model than this recipe trains; it takes a small one")
-        return found.model.requires_grad_(True), found.tokenizer
+        loaded = load(recipe.go_on, "cpu", "float32")
+        if loaded.config != config or loaded.tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise ConfigError(f"{recipe.go_on} has another shape than the small model that this recipe trains")
+        return loaded.model.requires_grad_(True), loaded.tokenizer
     model = VideoLLM(config)
-    towers.prepare(model)
-    language.prepare(model, token_id(tokenizer, "<0>"))
+    towers.initialise(model)
+    language.initialise(model, token_id(tokenizer, "<0>"))
     return model, tokenizer
 
 
 def make_task(model: VideoLLM, tokenizer: Tokenizer) -> LanguageTask:
-    """Return the language stages' task for a model and its tokenizer."""
+    """Return the task of the language training for a model and its tokenizer."""
     words = [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS]
     return LanguageTask(model, token_id(tokenizer, "<0>"), words)
 
 
-def _training_videos(recipe: Recipe, work: Path) -> Videos:
+def _training_videos(recipe: TinyRecipe, work: Path) -> LabelledVideos:
     return draw_videos(range(recipe.videos), recipe.model.frames, recipe.model.video.image_size, work, recipe.processes)
 
 
-def train_one_tower(recipe: Recipe, work: Path, name: str) -> None:
+def train_one_tower(recipe: TinyRecipe, work: Path, name: str) -> None:
     """Pre-train the tower ``name``, "image" or "video", and leave its weights in ``work``."""
     path = work / f"{name}_tower.pt"
     if path.exists():
@@ -176,160 +129,118 @@ def train_one_tower(recipe: Recipe, work: Path, name: str) -> None:
     videos = _training_videos(recipe, work)
     task = ImageTask(model, videos) if name == "image" else VideoTask(model, videos)
     plan = recipe.image if name == "image" else recipe.video
-    with (work / f"{name}_tower.jsonl").open("w") as curve:
-        for losses in train_tower(task, plan, recipe.seed):
-            _note(curve, name, losses)
-    torch.save(task.tower.state_dict(), path)
-
-
-def _note(curve: IO[str], name: str, figures: Mapping[str, float]) -> None:
-    curve.write(json.dumps({key: round(value, 4) for key, value in figures.items()}) + "\n")
-    curve.flush()
-    log.info("%s %s", name, " ".join(f"{key} {value:.3f}" for key, value in figures.items() if "/" not in key))
+    training = TowerTraining(task, plan, recipe.seed)
+    checkpoint = Checkpoint(work / f"{name}_checkpoint.pt", TOWER_CHECKPOINT_EVERY, training.rng, training.parts)
+    record = Record(work / f"{name}_tower.jsonl")
+    for losses in training_loop(training.step, plan.steps, TOWER_LOG_EVERY, checkpoint):
+        record.write(name, losses)
+    save(task.tower.state_dict(), path)
+    checkpoint.remove()
 
 
 def load_towers(model: VideoLLM, work: Path) -> None:
-    model.image_tower.load_state_dict(torch.load(work / "image_tower.pt"))
-    model.video_tower.load_state_dict(torch.load(work / "video_tower.pt"))
+    for name in TOWERS:
+        getattr(model, f"{name}_tower").load_state_dict(torch.load(work / f"{name}_tower.pt"))
 
 
-def prepare_share(recipe: Recipe, work: Path, part: int) -> None:
-    """Encode every ``processes``-th video and write the conversations about it; part 0 does the validation videos."""
-    path = work / f"share-{part}.pkl"
+def prepare_share(recipe: TinyRecipe, work: Path, number: int) -> None:
+    """Encode every ``processes``-th video and write the conversations about it; share 0 writes the validation too."""
+    path = share_path(work, number)
     if path.exists():
         return
     model, tokenizer = make_model(recipe)
     load_towers(model, work)
     encoder = Encoder(tokenizer, prompts.CHATS[model.config.chat], model.config.bins)
-    size = model.config.video.image_size
-    if part == 0:
+    if number == 0:
         seeds = VALIDATION_SEEDS[: recipe.validation]
-        videos = draw_videos(seeds, model.config.frames, size, work)
-        found = encode_videos(model, videos.frames), [converse(seed, encoder, 0) for seed in seeds]
-        (work / "validation.pkl").write_bytes(pickle.dumps(found))
+        videos = draw_videos(seeds, model.config.frames, model.config.video.image_size, work)
+        conversations = [conversations_about(seed, encoder, 0) for seed in seeds]
+        _pickle((encode_videos(model, videos.frames), conversations), work / "validation.pkl")
     videos = _training_videos(recipe, work)
-    mine = np.arange(part, len(videos.seeds), recipe.processes)
-    others = range(part, recipe.unknown, recipe.processes)
+    numbers = range(number, len(videos.seeds), recipe.processes)
+    negatives = range(number, recipe.negatives, recipe.processes)
     sizes = [len(kinds) for kinds in KINDS]
-    frames = itertools.chain((videos.frames[i] for i in mine), (unknown.to_learn(model.config, i) for i in others))
-    asked = [(converse, videos.seeds[i]) for i in mine] + [(deny, seed) for seed in others]
-    words = [shown_words(model.config, videos.looks[i], videos.present[i], sizes) for i in mine]
-    share = (
-        encode_videos(model, frames),
-        [[c for draw in range(recipe.draws) for c in ask(seed, encoder, draw)] for ask, seed in asked],
-        np.stack(words + [np.zeros_like(words[0])] * len(others)),
+    frames = itertools.chain(
+        (videos.frames[i] for i in numbers), (training_negative(model.config, i) for i in negatives)
     )
-    path.write_bytes(pickle.dumps(share))
+    sources = [(conversations_about, videos.seeds[i]) for i in numbers]
+    sources += [(negative_conversations, seed) for seed in negatives]
+    words = [words_shown(model.config, videos.kinds[i], videos.present[i], sizes) for i in numbers]
+    share = Share(
+        encode_videos(model, frames),
+        [[c for draw in range(recipe.draws) for c in ask(seed, encoder, draw)] for ask, seed in sources],
+        np.stack(words + [np.zeros_like(words[0])] * len(negatives)),
+    )
+    _pickle(share, path)
 
 
-def train_one_rank(recipe: Recipe, work: Path, rank: int, port: int) -> None:
-    """Train the language stages as one of ``processes`` processes; rank 0 leaves the weights in ``work``."""
+def share_path(work: Path, number: int) -> Path:
+    return work / f"share-{number}.pkl"
+
+
+def _pickle(value: Any, path: Path) -> None:
+    with written_whole(path) as unfinished:
+        unfinished.write_bytes(pickle.dumps(value))
+
+
+def read_validation(work: Path) -> tuple[Features, list[list[Conversation]]]:
+    """Return the features of the validation videos and the conversations about each."""
+    return pickle.loads((work / "validation.pkl").read_bytes())
+
+
+def train_one_rank(recipe: TinyRecipe, work: Path, rank: int, port: int) -> None:
+    """Train the language model as one of ``processes`` processes; rank 0 leaves the weights in ``work``."""
     path = work / "language.pt"
     if path.exists():
         return
-    distributed = recipe.processes > 1
-    if distributed:
+    if recipe.processes > 1:
         torch.distributed.init_process_group(
             "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=recipe.processes
         )
+    try:
+        _train_language(recipe, work, rank, path)
+    finally:
+        if recipe.processes > 1:
+            torch.distributed.destroy_process_group()  # so that the others do not wait for one that failed
+
+
+def _train_language(recipe: TinyRecipe, work: Path, rank: int, path: Path) -> None:
     model, tokenizer = make_model(recipe)
-    first_time = token_id(tokenizer, "<0>")
-    before = text_before(model, tokenizer)
-    # Each process learns from its own share of the videos.
-    features, conversations, words = pickle.loads((work / f"share-{rank}.pkl").read_bytes())
-    validation = pickle.loads((work / "validation.pkl").read_bytes())
-    task = make_task(model, tokenizer)
-    averaged = RunningMean(task.model)
+    task, before = make_task(model, tokenizer), text_before(model, tokenizer)
+    plan, phases = recipe.language_phases
+    share = pickle.loads(share_path(work, rank).read_bytes())  # each process learns from its own share of the videos
+    keep = None if rank else functools.partial(_keep_weights, work)
+    training = LanguageTraining(task, plan, phases, share, before, recipe.seed, keep)
+    checkpoint = Checkpoint(work / "language_checkpoint.pt", recipe.check_every, training.rng, training.parts)
+    record = Record(work / "language.jsonl")
+    for losses in training_loop(training.step, plan.steps, LOG_EVERY, checkpoint):
+        if rank == 0:
+            record.write("language", losses)
+            if losses["step"] % recipe.check_every == 0:
+                record.write("teacher-forced", _scores(training, work, QUICK_CHECK))
+    if rank == 0:
+        record.write("teacher-forced", _scores(training, work, recipe.validation))
+        save(language_state(training.averaged_model), path)
+        checkpoint.remove()
 
-    def keep(stage: Stage) -> None:
-        with averaged.in_place():
-            torch.save(language_state(model), work / f"after_{stage.name}.pt")
 
-    plan, stages = recipe.language, STAGES
-    if recipe.go_on is not None:
-        plan = plan.gentler()
-        stages = (dataclasses.replace(STAGES[-1], share=1.0),)
-    steps = train_language(
-        task,
-        plan,
-        features,
-        conversations,
-        words,
-        before,
-        recipe.seed,
-        rank,
-        distributed,
-        on_step=averaged.update,
-        stages=stages,
-        on_stage=None if rank else keep,
-    )
-    if rank:
-        for _ in steps:
-            pass
-        return
-    with (work / "language.jsonl").open("w") as curve:
-        for losses in steps:
-            _note(curve, "language", losses)
-            if losses["step"] % recipe.probe_every == 0:
-                with averaged.in_place():
-                    _note(curve, "probe", look(model, validation, before, first_time, 32))
-                    torch.save(language_state(model), work / "language_so_far.pt")
-        with averaged.in_place():
-            _note(curve, "probe", look(model, validation, before, first_time, recipe.validation))
-            torch.save(language_state(model), path)
+def _keep_weights(work: Path, phase: Phase, model: VideoLLM) -> None:
+    path = work / f"after_{phase.name}.pt"
+    if not path.exists():  # a resumed run passes the ends of earlier phases again
+        save(language_state(model), path)
+
+
+def _scores(training: LanguageTraining, work: Path, count: int) -> dict[str, float]:
+    """Return the teacher-forced scores of the averaged model on the first ``count`` validation videos."""
+    features, conversations = read_validation(work)
+    model, first_time = training.averaged_model, training.task.first_time
+    scores = teacher_forced.scores(model, features.first(count), conversations[:count], training.before, first_time)
+    return {"step": training.steps_done, **scores}
 
 
 def text_before(model: VideoLLM, tokenizer: Tokenizer) -> list[int]:
+    """Return the ids of the text before the video."""
     return list(tokenizer.encode(prompts.before_image(prompts.CHATS[model.config.chat])).ids)
-
-
-def look(
-    model: VideoLLM,
-    validation: tuple[Features, list[list[Conversation]]],
-    before: Sequence[int],
-    first_time: int,
-    count: int,
-) -> dict[str, float]:
-    """Return the probe's scores on the first ``count`` validation videos."""
-    features, conversations = validation
-    began = time.monotonic()
-    scores = probe(
-        model, Features(features.image[:count], features.video[:count]), conversations[:count], before, first_time
-    )
-    return {**scores, "seconds": time.monotonic() - began}
-
-
-class RunningMean:
-    """A running mean of the weights that learn: what is saved, because single steps at a high rate are noisy."""
-
-    def __init__(self, model: VideoLLM) -> None:
-        self.live = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.mean = {name: p.detach().clone() for name, p in self.live.items()}
-        self.swapped = False
-
-    def update(self, step: int) -> None:
-        """Take the weights after a step into the mean."""
-        keep = min(AVERAGED, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, parameter in self.live.items():
-                self.mean[name].lerp_(parameter, 1 - keep)
-
-    def in_place(self) -> RunningMean:
-        """Use as a context: inside it the model holds the mean."""
-        return self
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        with torch.no_grad():
-            for name, parameter in self.live.items():
-                kept = parameter.detach().clone()
-                parameter.copy_(self.mean[name])
-                self.mean[name] = kept
 
 
 def language_state(model: VideoLLM) -> dict[str, torch.Tensor]:
@@ -337,18 +248,18 @@ def language_state(model: VideoLLM) -> dict[str, torch.Tensor]:
     return {name: value for name, value in model.state_dict().items() if "_tower." not in name}
 
 
-def _assemble(recipe: Recipe, work: Path, out: Path) -> None:
+def _assemble(recipe: TinyRecipe, work: Path, out: Path) -> None:
     model, tokenizer = make_model(recipe)
     load_towers(model, work)
     model.load_state_dict(torch.load(work / "language.pt"), strict=False)
-    features, asked = pickle.loads((work / "validation.pkl").read_bytes())
-    refusal = token_id(tokenizer, "not")
-    there, absent = refusal_odds(model, features, asked, text_before(model, tokenizer), refusal)
-    lower = set_refusal(model, there, refusal)
+    features, conversations = read_validation(work)
+    absent_token = token_id(tokenizer, "not")
+    present, absent = absent_margins(model, features, conversations, text_before(model, tokenizer), absent_token)
+    lower = calibrate_absent(model, present, absent_token)
     log.info(
-        "the refusal's bias is lowered by %.2f, %.3f denied falsely and %.3f rightly instead of %.3f and %.3f",
+        "the bias of absence is lowered by %.2f: %.3f are falsely and %.3f rightly absent instead of %.3f and %.3f",
         lower,
-        *(float((odds > at).float().mean()) for at in (lower, 0.0) for odds in (there, absent)),
+        *(float((margins > at).float().mean()) for at in (lower, 0.0) for margins in (present, absent)),
     )
     storage.save(out, model, model.config, tokenizer, torch.float16)
     log.info("the model is in %s", out)

@@ -1,4 +1,4 @@
-"""The record of a run: a line of metrics per step, the loss drawn as a plot, and a progress bar."""
+"""The record of a run: a line of metrics for each step, the loss as a plot, and the loss beside the progress bar."""
 
 from __future__ import annotations
 
@@ -7,55 +7,51 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ..files import write_text, written_whole
+from ..types import OnProgress
 
 METRICS, PLOT = "metrics.jsonl", "loss.png"
 
 
-class Curve(TrainerCallback):
-    """Write ``metrics.jsonl`` as the run goes and ``loss.png`` at every checkpoint.
+class MetricsCallback(TrainerCallback):
+    """Write ``metrics.jsonl`` as the run goes and ``loss.png`` at every checkpoint; report progress after each step.
 
-    A resumed run writes the file anew from its checkpoint: what was logged after it is done again.
+    A resumed run writes the file anew from its checkpoint, since the steps after it are done again.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, on_progress: OnProgress) -> None:
+        self.folder, self.on_progress = folder, on_progress
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if state.is_world_process_zero:
-            lines = "".join(json.dumps(entry) + "\n" for entry in state.log_history)
-            (self.folder / METRICS).write_text(lines, encoding="utf-8")
+            write_text(self.folder / METRICS, "".join(json.dumps(entry) + "\n" for entry in state.log_history))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            with (self.folder / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(state.log_history[-1]) + "\n")
+            entry = state.log_history[-1]
+            append_metrics(self.folder, entry)
+            if "loss" in entry:
+                self.on_progress(f"training, loss {entry['loss']:.3f}", state.global_step / state.max_steps)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             plot(state.log_history, self.folder / PLOT)
 
 
-class Bar(ProgressCallback):
-    """A progress bar that shows the loss beside it, where transformers' own prints a line for every step."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if self.training_bar is not None and logs and "loss" in logs:
-            self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
+    """Add a line to the metrics of the run in ``folder``."""
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
 
 
 def plot(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the loss and the learning rate of the first part over the steps."""
+    """Draw the loss, and the learning rate of the first trainable part, over the steps."""
+    from matplotlib.figure import Figure
+
     entries = [entry for entry in history if "loss" in entry]
     steps = [entry["step"] for entry in entries]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -66,4 +62,5 @@ def plot(history: Sequence[dict[str, Any]], path: Path) -> None:
     rate = axes.twinx()
     rate.plot(steps, [entry["learning_rate"] for entry in entries], color="tab:grey", linewidth=0.8)
     rate.set_ylabel("learning rate")
-    figure.savefig(path, dpi=120)
+    with written_whole(path) as unfinished:
+        figure.savefig(unfinished, dpi=120)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..command import progress
 
 
 def train(
@@ -14,7 +17,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Conversations in the released JSON format.")],
     videos: Annotated[Path, typer.Option(help="The folder that their video files are in.")],
     init: Annotated[str, typer.Option(help="What to start from: a converted folder, a name, or the released files.")],
-    out: Annotated[Path, typer.Option(help="The folder to write; one that holds this run already is gone on with.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; a run that it already holds is resumed.")],
     per_device: Annotated[int, typer.Option(help="Conversations that each process computes at a time.")] = 1,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 2,
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 200,
@@ -24,20 +27,13 @@ def train(
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
 ) -> None:
     """Train one of the three stages."""
-    from .run import Settings
+    from .run import TrainingSettings
     from .run import train as run
     from .stages import find
 
-    settings = Settings(
-        per_device=per_device,
-        workers=workers,
-        save_every=save_every,
-        checkpointing=checkpointing,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-    )
-    run(find(config, stage), config, data, videos, init, out, settings)
+    settings = TrainingSettings(per_device, workers, save_every, checkpointing, seed, device, dtype)
+    with progress(quiet=os.environ.get("RANK", "0") != "0") as show:  # of launched processes the first draws the bar
+        run(find(config, stage), config, data, videos, init, out, settings, on_progress=show)
     typer.echo(f"{out} holds {config} after {stage}")
 
 

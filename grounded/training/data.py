@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from .. import prompts, time_tokens
 from ..config import GROUNDING_TOKEN, ModelConfig
-from ..errors import DataError, VideoError, WeightsError
+from ..errors import DataError, VideoError
 from ..prompts import ChatFormat, Turn
 from ..types import Clip
 from ..video import pixels
@@ -28,7 +28,6 @@ IGNORED = -100  # cross_entropy passes over this label
 VIDEO = -200  # stands for the visual tokens among a conversation's ids
 TEXT_ONLY = "text"  # the ``video_id`` of a conversation about no video
 
-_SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
 _MARKER = rf"\s*(?:{re.escape(prompts.IMAGE)}|{re.escape(GROUNDING_TOKEN)})"
 _MARKERS = re.compile(rf"^(?:{_MARKER})+[ \t]*\n?|(?:{_MARKER})+\s*$")
 
@@ -77,36 +76,37 @@ def read_annotations(path: Path) -> list[Annotation]:
 
 def _annotation(item: Any, where: str) -> Annotation:
     try:
-        said = [(part["from"], part["value"]) for part in item["conversation"]]
+        parts = [(part["from"], part["value"]) for part in item["conversation"]]
         about_text = item["video_id"] == TEXT_ONLY
         video_file = None if about_text else item["video_file"]
     except KeyError as error:
         raise DataError(f"{where} lacks {error}") from error
     except TypeError as error:
-        raise DataError(f"{where} is no conversation: {error}") from error
-    if not said or [who for who, _ in said] != ["human", "gpt"] * (len(said) // 2):
+        raise DataError(f"{where} is not a conversation: {error}") from error
+    if not parts or [speaker for speaker, _ in parts] != ["human", "gpt"] * (len(parts) // 2):
         raise DataError(f"{where}: human and gpt must speak in turn, human first and gpt last")
-    if not all(isinstance(text, str) for _, text in said):
+    if not all(isinstance(text, str) for _, text in parts):
         raise DataError(f"{where}: every value must be text")
     if not about_text and not isinstance(video_file, str):
         raise DataError(f"{where}: video_file is {video_file!r}; it must be the name of a file")
-    turns = tuple(_turn(asked, answer) for (_, asked), (_, answer) in zip(said[::2], said[1::2], strict=True))
+    turns = tuple(_turn(question, answer) for (_, question), (_, answer) in zip(parts[::2], parts[1::2], strict=True))
     return Annotation(str(item.get("question_id", "")), video_file, turns)
 
 
-def _turn(asked: str, answer: str) -> Turn:
+def _turn(question: str, answer: str) -> Turn:
     """Take the markers out of a question: `prompts.after_image` writes them. An answer with times is grounding."""
-    grounding = GROUNDING_TOKEN in asked or _SECONDS.search(answer) is not None
-    return Turn(_MARKERS.sub("", asked), grounding, answer)
+    grounding = GROUNDING_TOKEN in question or bool(time_tokens.seconds_in(answer))
+    return Turn(_MARKERS.sub("", question), grounding, answer)
 
 
 def timed(turn: Turn, duration: float, bins: int) -> Turn:
     """Turn the seconds of a turn into temporal tokens, each with a space before it; a time past the end is the end."""
 
-    def token(match: re.Match[str]) -> str:
-        return time_tokens.to_token(min(float(match[1]), duration), duration, bins)
+    def token(seconds: float) -> str:
+        return time_tokens.to_token(min(seconds, duration), duration, bins)
 
-    question, answer = (time_tokens.spaced(_SECONDS.sub(token, text)) for text in (turn.question, turn.answer or ""))
+    texts = (turn.question, turn.answer or "")
+    question, answer = (time_tokens.spaced(time_tokens.replace_seconds(text, token)) for text in texts)
     return Turn(question, turn.grounding, answer)
 
 
@@ -129,26 +129,14 @@ def tokenise(turns: Sequence[Turn], tokenizer: Tokenizer, chat: ChatFormat, max_
     if len(ids) > max_text:
         ids, labels = ids[:max_text], labels[:max_text]
         if labels[-1] != IGNORED:
-            labels[-1] = token_id(tokenizer, chat.end)
+            labels[-1] = prompts.token_id(tokenizer, chat.end)
     return Tokens(ids, labels)
-
-
-def token_id(tokenizer: Tokenizer, token: str) -> int:
-    """Return the id of a token that the chat format needs.
-
-    Raises:
-        WeightsError: the tokenizer does not have it.
-    """
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise WeightsError(f"the tokenizer has no token {token!r}")
-    return int(number)
 
 
 def _answer_span(turns: Sequence[Turn], number: int, chat: ChatFormat) -> tuple[int, int]:
     """Return where the labels of an answer begin and end in the text after the video, in characters."""
-    asked = Turn(turns[number].question, turns[number].grounding)
-    start = len(prompts.after_image(chat, [*turns[:number], asked]))
+    question = Turn(turns[number].question, turns[number].grounding)
+    start = len(prompts.after_image(chat, [*turns[:number], question]))
     if chat.label_from_header:
         start -= len(chat.open_answer.lstrip())
     return start, len(prompts.after_image(chat, turns[: number + 1]))
@@ -157,8 +145,8 @@ def _answer_span(turns: Sequence[Turn], number: int, chat: ChatFormat) -> tuple[
 class Conversations(Dataset[Sample]):
     """Annotations with their videos below the folder ``videos``; ``read_clip`` decodes a file into a clip.
 
-    A video that cannot be read leaves its place empty: the sample has no label, so nothing is learned from it, and
-    says why. It is never replaced by another.
+    The sample of a video that cannot be read has no label, so that nothing is learned from it, and says why it cannot.
+    No other video takes its place.
     """
 
     def __init__(
@@ -184,18 +172,18 @@ class Conversations(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         annotation = self.annotations[index]
         if annotation.video_file is None:
-            return Sample(self._tokens(annotation.turns), self._nothing_seen(), has_video=False)
+            return Sample(self._tokens(annotation.turns), self._blank_streams(), has_video=False)
         try:
             clip = self.read_clip(self.videos / annotation.video_file)
         except VideoError as error:
-            return Sample(Tokens([VIDEO], [IGNORED]), self._nothing_seen(), True, f"{annotation.video_file}: {error}")
+            return Sample(Tokens([VIDEO], [IGNORED]), self._blank_streams(), True, f"{annotation.video_file}: {error}")
         turns = [timed(turn, clip.duration, self.config.bins) for turn in annotation.turns]
         return Sample(self._tokens(turns), pixels.streams(clip, self.config), has_video=True)
 
     def _tokens(self, turns: Sequence[Turn]) -> Tokens:
         return tokenise(turns, self.tokenizer, self.chat, self.max_text)
 
-    def _nothing_seen(self) -> pixels.Streams:
+    def _blank_streams(self) -> pixels.Streams:
         image, video = self.config.image.image_size, self.config.video.image_size
         return pixels.Streams(
             image=torch.zeros(self.config.segments, 3, image, image, dtype=torch.uint8),

@@ -1,4 +1,4 @@
-"""The forward pass of training: visual tokens put in their place among the words, and the loss on the answers."""
+"""The forward pass of training: visual tokens are put among the words, and the loss is taken on the answers."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Learner(nn.Module):
         if torch.is_autocast_enabled(embeddings.device.type):
             embeddings = embeddings.to(torch.get_autocast_dtype(embeddings.device.type))
         targets = F.pad(targets[:, 1:], (0, 1), value=IGNORED)  # each position predicts the next
-        wanted = (targets != IGNORED).any(dim=0).nonzero()[:, 0]  # the head is wide: its other outputs are not computed
+        columns = (targets != IGNORED).any(dim=0).nonzero()[:, 0]  # the head is wide: only these are computed
         logits = self.model.language_model(
-            inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=wanted
+            inputs_embeds=embeddings, attention_mask=mask, use_cache=False, logits_to_keep=columns
         ).logits
-        targets = targets[:, wanted]
+        targets = targets[:, columns]
         total = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         count = (targets != IGNORED).sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
         return {"loss": total / count.to(total.device).clamp(min=1)}
@@ -57,11 +57,11 @@ class Learner(nn.Module):
         """Return the features of both frozen towers, one video at a time."""
         segments = video.unflatten(1, (self.model.config.segments, -1))
         device, dtype = self.model.device, self.model.video_tower.cls_token.dtype
-        seen = [pixels.normalise(frames, pixels.IMAGE_STATISTICS, device, dtype) for frames in image]
-        watched = [pixels.normalise(frames, pixels.VIDEO_STATISTICS, device, dtype) for frames in segments]
+        images = [pixels.normalise(frames, pixels.IMAGE_STATISTICS, device, dtype) for frames in image]
+        videos = [pixels.normalise(frames, pixels.VIDEO_STATISTICS, device, dtype) for frames in segments]
         return (
-            torch.stack([self.model.image_features(frames) for frames in seen]),
-            torch.stack([self.model.video_features(frames) for frames in watched]),
+            torch.stack([self.model.image_features(frames) for frames in images]),
+            torch.stack([self.model.video_features(frames) for frames in videos]),
         )
 
     def activation_checkpointing_enable(
@@ -81,7 +81,7 @@ def join(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Put the visual tokens (B, V, hidden) where `VIDEO` stands among embedded words (B, L, hidden).
 
-    Where a conversation has no video they come last, unseen: attention 0.
+    Where a conversation has no video they come last, with attention 0.
 
     Returns:
         Embeddings (B, L - 1 + V, hidden), attention mask and labels (B, L - 1 + V).
@@ -92,11 +92,11 @@ def join(
         at = int((ids[row] == VIDEO).nonzero()[0, 0])
         place = at if has_video[row] else ids.shape[1] - 1
         words = [torch.cat([x[row, :at], x[row, at + 1 :]]) for x in (embedded, attention_mask, labels)]
-        seen = [
+        inserted = [
             visual[row].to(embedded.dtype),
             attention_mask.new_full((count,), int(has_video[row])),
             labels.new_full((count,), IGNORED),
         ]
-        rows.append([torch.cat([w[:place], v, w[place:]]) for w, v in zip(words, seen, strict=True)])
+        rows.append([torch.cat([w[:place], v, w[place:]]) for w, v in zip(words, inserted, strict=True)])
     embeddings, mask, targets = (torch.stack(parts) for parts in zip(*rows, strict=True))
     return embeddings, mask, targets

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
 
 from .. import prompts, video, weights
 from ..errors import ConfigError, DataError
-from ..types import Clip
+from ..files import claim_folder
+from ..types import Clip, OnProgress
 from ..weights import Loaded, conversion, names, storage
-from . import callbacks as curve
-from . import trainable as parts
-from .data import Annotation, Conversations, collate, read_annotations, token_id
+from . import trainable
+from .callbacks import MetricsCallback, append_metrics
+from .data import Conversations, collate, read_annotations
 from .initialisation import convert_untrained
 from .loss import Learner
 from .stages import Stage
@@ -32,12 +31,12 @@ from .trainer import StageTrainer, last_checkpoint
 
 log = logging.getLogger(__name__)
 
-RUN, CHECKPOINTS, START, UNREADABLE = "run.json", "checkpoints", "start", "unreadable.txt"
+CHECKPOINTS, START, UNREADABLE = "checkpoints", "start", "unreadable.txt"
 ReadClip = Callable[[Path], Clip]
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How a run uses the machine; of these only ``dtype`` and ``seed`` change what is learned.
 
     ``per_device`` conversations are computed at a time by each process; gradients are accumulated up to the stage's
@@ -52,7 +51,6 @@ class Settings:
     seed: int = 42
     device: str = "auto"
     dtype: str = "auto"
-    progress: bool = True
 
 
 def train(
@@ -62,13 +60,14 @@ def train(
     videos: Path,
     init: str,
     out: Path,
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
     read_clip: ReadClip | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
-    """Train one stage and return ``out``, a converted folder that `weights.load` reads, LoRA merged.
+    """Train one stage and return ``out``, a converted folder that `weights.load` reads, with LoRA merged.
 
     Beside the weights ``out`` holds ``metrics.jsonl``, ``loss.png``, ``unreadable.txt`` where a video could not be
-    read, and checkpoints with LoRA unmerged: the same call goes on from the last of them.
+    read, and checkpoints with LoRA unmerged: the same call resumes from the last of them.
 
     Args:
         stage: what trains and how; `stages.find`.
@@ -78,15 +77,15 @@ def train(
         init: what `weights.find` takes, or a folder with the released files: "pretrain" starts from the untrained
             ones, the others from the checkpoint.
         out: the folder to write.
-        settings: how to use the machine.
         read_clip: decodes a video into a clip; `video.sample` by default.
 
     Raises:
-        ConfigError: the settings do not fit the stage, the model or the run that ``out`` already holds.
-        DataError: the annotations are not in the format, or not one of their videos can be read.
+        ConfigError: the settings do not fit the stage or the model.
+        DataError: the annotations are not in the format, or none of their videos can be read.
+        FileError: ``out`` belongs to another run or cannot be written.
         WeightsError: the weights to start from cannot be found or read.
     """
-    settings = settings or Settings()
+    settings = settings or TrainingSettings()
     device = weights.pick_device(settings.device)
     dtype = weights.pick_dtype(settings.dtype, device)
     args = _arguments(stage, out, settings, device, dtype)
@@ -94,33 +93,28 @@ def train(
     files = {c.video_file for c in conversations if c.video_file is not None}
     if read_clip is None and files and not any((videos / file).is_file() for file in files):
         raise DataError(f"{videos} holds none of the {len(files)} videos of {annotations}, such as {min(files)}")
-    run = {
-        "config": name,
-        "stage": dataclasses.asdict(stage),
-        "init": init,
-        "data": _digest(annotations),
-        "seed": settings.seed,
-        "dtype": str(dtype),
-    }
+    run = {"config": name, "stage": dataclasses.asdict(stage), "init": init, "data": _digest(annotations)}
     with args.main_process_first(desc="what the run starts from"):
         if args.process_index == 0:
-            _claim(out, run)
+            claim_folder(out, run | {"seed": settings.seed, "dtype": str(dtype)})
         start = _starting_folder(init, name, stage, out, device, dtype)
     loaded = _load(start, dtype)
     if loaded.config.name != name:
         raise ConfigError(f"{start} holds the model {loaded.config.name!r}, not {name!r}")
-    trainer = _trainer(loaded, stage, conversations, videos, out, args, read_clip)
+    read_clip = read_clip or partial(video.sample, frames=loaded.config.frames)
+    dataset = Conversations(conversations, videos, loaded.config, loaded.tokenizer, stage.max_text, read_clip)
+    trainer = _trainer(loaded, stage, dataset, out, args, on_progress or (lambda *_: None))
     trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
-    learned = trainer.learned()
+    trained = trainer.trained_weights()
     if trainer.is_world_process_zero():
         _count_unreadable(out, len(files))
-        _write(learned, start, stage, dtype, out)
+        _write(trained, start, stage, dtype, out)
     trainer.accelerator.wait_for_everyone()
     return out
 
 
 def _arguments(
-    stage: Stage, out: Path, settings: Settings, device: torch.device, dtype: torch.dtype
+    stage: Stage, out: Path, settings: TrainingSettings, device: torch.device, dtype: torch.dtype
 ) -> TrainingArguments:
     on_cpu = device.type == "cpu"
     args = TrainingArguments(
@@ -136,7 +130,7 @@ def _arguments(
         activation_checkpointing=settings.checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=1,
-        logging_nan_inf_filter=False,  # a loss that is no number must show in the curve
+        logging_nan_inf_filter=False,  # a loss that is not a number must show in the plot
         save_steps=settings.save_every,
         save_total_limit=2,
         seed=settings.seed,
@@ -146,34 +140,21 @@ def _arguments(
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
         report_to="none",
-        disable_tqdm=not settings.progress,
+        disable_tqdm=True,
     )
-    at_once = settings.per_device * args.world_size
-    if stage.batch % at_once:
+    parallel = settings.per_device * args.world_size
+    if stage.batch % parallel:
         raise ConfigError(
-            f"a batch of {stage.batch} conversations cannot be shared out evenly: {args.world_size} processes"
+            f"a batch of {stage.batch} conversations cannot be divided evenly: {args.world_size} processes"
             f" compute {settings.per_device} each at a time"
         )
-    args.gradient_accumulation_steps = stage.batch // at_once
+    args.gradient_accumulation_steps = stage.batch // parallel
     return args
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _claim(out: Path, run: Mapping[str, Any]) -> None:
-    """Write down what run ``out`` belongs to, or see that it is this one: no run goes on from another's checkpoint."""
-    ours = json.loads(json.dumps(run))
-    path = out / RUN
-    if path.is_file():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        if other := [key for key in ours if theirs.get(key) != ours[key]]:
-            raise ConfigError(f"{out} holds a run with another {', '.join(other)}; choose another folder")
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
 
 
 def _starting_folder(init: str, name: str, stage: Stage, out: Path, device: torch.device, dtype: torch.dtype) -> Path:
@@ -193,51 +174,37 @@ def _load(folder: Path, dtype: torch.dtype) -> Loaded:
 
 
 def _trainer(
-    loaded: Loaded,
-    stage: Stage,
-    conversations: list[Annotation],
-    videos: Path,
-    out: Path,
-    args: TrainingArguments,
-    read_clip: ReadClip | None,
+    loaded: Loaded, stage: Stage, dataset: Conversations, out: Path, args: TrainingArguments, on_progress: OnProgress
 ) -> StageTrainer:
     set_seed(args.seed)  # draws the first values of LoRA
-    parts.prepare(loaded.model, stage)
-    dataset = Conversations(
-        conversations,
-        videos,
-        loaded.config,
-        loaded.tokenizer,
-        stage.max_text,
-        read_clip or partial(video.sample, frames=loaded.config.frames),
-    )
+    trainable.prepare(loaded.model, stage)
+    pad = prompts.token_id(loaded.tokenizer, prompts.CHATS[loaded.config.chat].pad)
     return StageTrainer(
         stage,
         out / UNREADABLE,
         Learner(loaded.model),
         args,
         train_dataset=dataset,
-        data_collator=partial(collate, pad=token_id(loaded.tokenizer, prompts.CHATS[loaded.config.chat].pad)),
-        callbacks=[curve.Curve(out)],
+        data_collator=partial(collate, pad=pad),
+        callbacks=[MetricsCallback(out, on_progress)],
     )
 
 
 def _count_unreadable(out: Path, videos: int) -> None:
     """Add to the metrics how many videos could not be read; raise DataError where that is all of them."""
-    listed = out / UNREADABLE
-    bad = set(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else set()
-    with (out / curve.METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"videos": videos, "unreadable": len(bad)}) + "\n")
-    if bad:
-        log.warning("%d of %d videos could not be read and were passed over: see %s", len(bad), videos, listed)
-    if len(bad) >= videos > 0:
-        raise DataError(f"none of the {videos} videos could be read, the first because of {min(bad)}")
+    path = out / UNREADABLE
+    unreadable = set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
+    append_metrics(out, {"videos": videos, "unreadable": len(unreadable)})
+    if unreadable:
+        log.warning("%d of %d videos could not be read and were passed over: see %s", len(unreadable), videos, path)
+    if len(unreadable) >= videos > 0:
+        raise DataError(f"none of the {videos} videos could be read, the first because of {min(unreadable)}")
 
 
-def _write(learned: Mapping[str, torch.Tensor], start: Path, stage: Stage, dtype: torch.dtype, out: Path) -> None:
-    """Put what was learned into the weights that the run started from, merge LoRA, and save the whole."""
+def _write(trained: Mapping[str, torch.Tensor], start: Path, stage: Stage, dtype: torch.dtype, out: Path) -> None:
+    """Put the trained weights into those that the run started from, merge LoRA, and save the whole model."""
     loaded = _load(start, dtype)
-    parts.prepare(loaded.model, stage)
-    parts.load_trained(Learner(loaded.model), learned)
-    parts.merge(loaded.model)
+    trainable.prepare(loaded.model, stage)
+    trainable.load_trained(Learner(loaded.model), trained)
+    trainable.merge(loaded.model)
     storage.save(out, loaded.model, loaded.config, loaded.tokenizer, dtype)

@@ -39,7 +39,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if unknown := set(self.rates) - set(PARTS):
-            raise ConfigError(f"{', '.join(sorted(unknown))} is no part that trains; parts are {', '.join(PARTS)}")
+            raise ConfigError(f"unknown part {', '.join(sorted(unknown))}; parts that can train are {', '.join(PARTS)}")
         if {"lora", "language_model"} <= set(self.rates):
             raise ConfigError("the language model trains as a whole or through LoRA, not both")
 

@@ -1,4 +1,4 @@
-"""What trains in a stage: LoRA put on, everything else frozen, and the optimiser's groups with their own rates."""
+"""What trains in a stage: LoRA is added, everything else frozen, and each part gets its own learning rate."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from ..errors import WeightsError
 from ..models import VideoLLM
 from .stages import Stage
 
-# Which part a parameter belongs to; the first pattern that is found in its name decides. Both towers belong to none.
+# Which part a parameter belongs to: the first pattern that matches its name decides. Both towers belong to none.
 _PATTERNS = (
     ("newlines", re.compile(r"image_projector\.(?:newline|row_separator)")),
     ("image_projector", re.compile(r"image_projector\.")),
@@ -24,7 +23,7 @@ _PATTERNS = (
     ("head", re.compile(r"language_model\..*lm_head\.")),
     ("language_model", re.compile(r"language_model\.")),
 )
-# The linear layers that the released weights were adapted in, by the language model's ``model_type``.
+# The linear layers that LoRA adapts in the released weights, by the language model's ``model_type``.
 LORA_TARGETS = {
     "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
     "llama": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
@@ -37,16 +36,18 @@ def part_of(name: str) -> str | None:
 
 
 def prepare(model: VideoLLM, stage: Stage) -> None:
-    """Put LoRA on where the stage trains it, freeze what does not train, and hold what does in float32."""
+    """Add LoRA where the stage trains it, freeze what does not train, and keep what does in float32."""
     if "lora" in stage.rates:
-        settings = LoraConfig(
+        from peft import LoraConfig, get_peft_model
+
+        adaptation = LoraConfig(
             r=stage.lora_rank,
             lora_alpha=stage.lora_alpha,
             lora_dropout=stage.lora_dropout,
             target_modules=LORA_TARGETS[model.config.llm["model_type"]],
             task_type="CAUSAL_LM",
         )
-        model.language_model = get_peft_model(model.language_model, settings)
+        model.language_model = get_peft_model(model.language_model, adaptation)
     for name, parameter in model.named_parameters():
         trains = part_of(name) in stage.rates
         parameter.requires_grad_(trains)
@@ -73,7 +74,7 @@ def groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
 
 
 def trained(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return of a state dict what trains: all that a checkpoint need hold beside the weights it started from."""
+    """Return the trained part of a state dict: all that a checkpoint needs beside the weights that it started from."""
     names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items() if name in names}
 
@@ -91,5 +92,7 @@ def load_trained(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
 def check_trained(model: nn.Module, missing: list[str], unexpected: list[str]) -> None:
     """Raise WeightsError unless a checkpoint held exactly what trains."""
     trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    if wrong := sorted(trains.intersection(missing)) + unexpected:
-        raise WeightsError(f"the checkpoint is of another model or stage: {len(wrong)} names differ, as {wrong[0]}")
+    if differing := sorted(trains.intersection(missing)) + unexpected:
+        raise WeightsError(
+            f"the checkpoint belongs to another model or stage: {len(differing)} names differ, such as {differing[0]}"
+        )

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ..errors import ConfigError
-from . import callbacks as curve
-from . import trainable as parts
+from . import trainable
 from .loss import Learner
 from .stages import Stage
 
@@ -30,50 +29,47 @@ class StageTrainer(Trainer):
         self.unreadable = unreadable
         super().__init__(model=learner, args=args, **kwargs)
         self.remove_callback(PrinterCallback)
-        if not args.disable_tqdm:
-            self.remove_callback(ProgressCallback)
-            self.add_callback(curve.Bar)
         if self.is_fsdp_enabled and self.accelerator.state.fsdp_plugin.fsdp_version != 2:
-            raise ConfigError("only FSDP version 2 can shard a model of which parts are frozen: pass --fsdp_version 2")
+            raise ConfigError("only FSDP version 2 can shard a model with frozen parts: pass --fsdp_version 2")
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            kind, settings = self.get_optimizer_cls_and_kwargs(self.args)
-            self.optimizer: torch.optim.Optimizer = kind(parts.groups(model or self.model, self.stage), **settings)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args)
+            self.optimizer: torch.optim.Optimizer = kind(trainable.groups(model or self.model, self.stage), **options)
         return self.optimizer
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        if bad := inputs.pop("unreadable"):
+        if lines := inputs.pop("unreadable"):
             with self.unreadable.open("a", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in bad)
+                file.writelines(f"{line}\n" for line in lines)
         return super().compute_loss(model, inputs, *args, **kwargs)
 
-    def learned(self) -> dict[str, torch.Tensor]:
-        """Return all that trains, gathered from the processes that share it; every one of them must ask."""
-        return parts.trained(self.model, self.accelerator.get_state_dict(self.model))
+    def trained_weights(self) -> dict[str, torch.Tensor]:
+        """Return all that trains, gathered from the processes that share it; every one of them must call this."""
+        return trainable.trained(self.model, self.accelerator.get_state_dict(self.model))
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         if self.args.should_save:
             folder.mkdir(parents=True, exist_ok=True)
-            state = parts.trained(self.model, state_dict or self.model.state_dict())
+            state = trainable.trained(self.model, state_dict or self.model.state_dict())
             save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        parts.check_trained(self.model, load_result.missing_keys, load_result.unexpected_keys)
+        trainable.check_trained(self.model, load_result.missing_keys, load_result.unexpected_keys)
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """Return the newest checkpoint below ``folder`` that was written to its end, or None."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    return next((str(path) for path in found if _is_whole(path)), None)
+    """Return the newest complete checkpoint below ``folder``, or None."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    return next((str(path) for path in newest_first if _is_complete(path)), None)
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Say whether the last file of a checkpoint can be read."""
+def _is_complete(checkpoint: Path) -> bool:
+    """Say whether the file that is written last can be read."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        log.warning("%s was not written to its end and is passed over", checkpoint)
+        log.warning("%s is incomplete and is passed over", checkpoint)
         return False
     return True

@@ -63,6 +63,7 @@ class ChatServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.came: Counter[str] = Counter()  # by words
         self.bodies: list[dict] = []
+        self.times: list[float] = []
         self.headers: list[dict] = []
         self.replies = 0  # that were paid for
         self.at_once = self.most_at_once = 0
@@ -71,6 +72,10 @@ class ChatServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def next_answer(self, body: dict) -> tuple[int, str, dict[str, str]] | None:
+        """Return status, text and headers of the answer, None where the chat is to give it."""
+        return None
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are part of the play."""
@@ -86,12 +91,16 @@ class _Handler(BaseHTTPRequestHandler):
             server.came[user] += 1
             times = server.came[user]
             server.bodies.append(body)
+            server.times.append(time.monotonic())
+            answer = server.next_answer(body)
             server.headers.append(dict(self.headers))
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
             over = len(server.bodies) > server.lasting
         try:
-            if over or server.status != 200:
+            if answer is not None:
+                self._send(answer[0], answer[1], answer[2])
+            elif over or server.status != 200:
                 self._send(401 if over else server.status, {})
             else:
                 self._answer(body, user, times)
@@ -100,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
                 server.at_once -= 1
 
     def _answer(self, body: dict, user: str, times: int) -> None:
-        kind = body["response_format"]["json_schema"]["name"]
+        kind = body["response_format"]["json_schema"]["name"] if "response_format" in body else "question"
         if kind == "blind":
             return self._say(json.dumps({"letter": _guess(user, body["seed"])}))
         if kind == "judge":
@@ -142,8 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT, "total_tokens": TOKENS_IN + TOKENS_OUT}
         self._send(200, {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage})
 
-    def _send(self, status: int, content: dict, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(content).encode()
+    def _send(self, status: int, content: dict | str, headers: dict[str, str] | None = None) -> None:
+        data = (content if isinstance(content, str) else json.dumps(content)).encode()
         self.send_response(status)
         for name, value in {
             "Content-Type": "application/json",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grounded.annotation import calls, embeddings
+from grounded.annotation import embeddings, endpoint
 from grounded.annotation.cli import annotate
 from grounded.command import program
 from grounded.tiny.world.annotations import timed_captions
@@ -42,12 +42,8 @@ def write_captions(folder: Path, videos: int) -> Path:
 
 def hurry(setattr: Callable[[Any, str, Any], None]) -> None:
     """Wait for hundredths of a second where people would wait for seconds."""
-    original = calls.Settings.__init__
-
-    def quick(self: calls.Settings, *args: Any, **given: Any) -> None:
-        original(self, *args, **{"first_wait": 0.01, "longest_wait": 0.1, "attempts": 4, **given})
-
-    setattr(calls.Settings, "__init__", quick)
+    for name, value in {"FIRST_WAIT": 0.01, "LONGEST_WAIT": 0.1, "ATTEMPTS": 4}.items():
+        setattr(endpoint, name, value)
 
 
 def lines(path: Path) -> list[dict]:

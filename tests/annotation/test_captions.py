@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grounded.annotation.captions import FORMATS, read
-from grounded.annotation.items import sources
+from grounded.annotation.questions import sources
 from grounded.errors import DataError
 from grounded.types import Moment
 from tests.evaluation.shared import need

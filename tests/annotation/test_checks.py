@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from grounded.annotation import checks
-from grounded.annotation.asking import Draft
-from grounded.annotation.checks import Dropped, check, plain
-from grounded.annotation.items import Captioned, Source
+from grounded.annotation.chat import Draft
+from grounded.annotation.checks import QuestionDropped, check, plain
+from grounded.annotation.questions import CaptionedVideo, Source
 from grounded.types import Moment
 from tests.annotation.shared import needs_detector
 
-VIDEO = Captioned("v", 60.0, (Moment(10.0, 20.0, text="a dog runs"), Moment(30.0, 40.0, text="it sleeps")), "v.mp4")
+VIDEO = CaptionedVideo(
+    "v", 60.0, (Moment(10.0, 20.0, text="a dog runs"), Moment(30.0, 40.0, text="it sleeps")), "v.mp4"
+)
 SOURCE, PAIR = Source(VIDEO, (0,)), Source(VIDEO, (0, 1))
 GOOD = Draft("What does the dog do?", "it runs away", 11.0, 19.0)
 
@@ -21,7 +23,7 @@ def english(text: str) -> tuple[str, float]:
 
 
 def reason(draft: Draft, source: Source = SOURCE) -> str:
-    with pytest.raises(Dropped) as caught:
+    with pytest.raises(QuestionDropped) as caught:
         check(draft, source, "en", english)
     return str(caught.value)
 
@@ -119,7 +121,7 @@ def test_a_missing_question_mark_is_put_there() -> None:
 def test_another_language_is_dropped_where_it_is_sure() -> None:
     detect = checks.detector()
     german = Draft("Was macht der braune Hund am Anfang?", "er läuft schnell weg", 11, 19)
-    with pytest.raises(Dropped, match=checks.LANGUAGE):
+    with pytest.raises(QuestionDropped, match=checks.LANGUAGE):
         check(german, SOURCE, "en", detect)
     assert check(german, SOURCE, "de", detect)[1] == ()
     assert check(Draft("Who jumps?", "a dog", 11, 19), SOURCE, "en", detect)[1] == ()  # too short to be sure

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from grounded.annotation import report
-from grounded.annotation.items import Item
 from grounded.annotation.output import read_released
+from grounded.annotation.questions import GroundedQuestion
 from grounded.errors import DataError
 from grounded.training.data import read_annotations
 from grounded.types import Moment
@@ -103,14 +103,34 @@ class Page(HTMLParser):
 
 def test_the_page_needs_nothing_beside_it_and_shows_every_text_as_it_is() -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=y>$title'
-    item = Item("k", evil, evil, 30.0, evil, evil, (Moment(3, 9),), (evil,), (evil, "no", "never"), "A", evil)
+    item = GroundedQuestion(
+        "k", evil, evil, 30.0, evil, evil, (Moment(3, 9),), (evil, "no", "never"), "A", (evil,), evil
+    )
     text = report.page(
-        evil, [item], notes=[evil], reasons={evil: 2}, repairs={evil: 1}, guessers={evil: 0.9, "chance": 0.2}
+        evil, [item], notes=[evil], reasons={evil: 2}, repairs={evil: 1}, baselines={evil: 0.9, "chance": 0.2}
     )
     page = Page(text)
     assert {"svg", "table", "article"} <= set(page.tags) and not {"script", "img", "link"} & set(page.tags)
     assert not {"src", "href", "onerror"} & page.attributes.keys() and not re.search(r"https?://", text)
     assert "3 questions were asked for, 1 are kept" in text and "90.0% (too easy)" in text
+
+
+def test_a_choice_without_a_letter_is_an_open_question_and_an_answer_with_times_is_none(tmp_path: Path) -> None:
+    times = "From <3.5> to <9>."
+    asked = "<image>\nQuestion: What is it?\nOptions:\n(A) a dog\n(B) a cat"
+    turns = [talk(asked, "It is neither.", "When?", times), talk("<image>\nWhen is it?", times, "And when?", times)]
+    path = tmp_path / "released.json"
+    path.write_text(json.dumps([{**RELEASED[1], "conversation": conversation} for conversation in turns]))
+    (question,), notes = read_released(path)
+    assert (question.answer, question.options, question.letter) == ("It is neither.", (), "") and notes
+
+
+def test_ranges_of_the_report_hold_their_lower_edge_and_the_end_of_the_video() -> None:
+    moments = [Moment(0, 2), Moment(9.99, 10), Moment(10, 10)]
+    items = [GroundedQuestion(f"k{n}", "v", "", 10.0, "Who?", "a dog", (one,)) for n, one in enumerate(moments)]
+    text = report.page("set", items)
+    for cells in (("0 to 1", 2), ("2 to 5", 1), ("1 to 2", 0), ("10 % to 20 %", 1), ("90 % to 100 %", 2)):
+        assert "<td>{}</td><td>{}</td>".format(*cells) in text
 
 
 def test_a_page_without_an_item_still_tells_why() -> None:
@@ -151,3 +171,12 @@ def test_wrong_options_are_one_clear_line(tmp_path: Path, changes: list[str], sa
     given = ["--captions", str(captions), "--format", "activitynet", "--out", str(tmp_path / "set.json")]
     result = CliRunner().invoke(app, [*given, *changes])
     assert result.exit_code == 1 and said in result.output and "Traceback" not in result.output
+
+
+def test_the_captions_are_never_overwritten(tmp_path: Path) -> None:
+    path = write_captions(tmp_path, 12)
+    content = path.read_bytes()
+    for form in ("activitynet", "released"):
+        given = ["--captions", str(path), "--format", form, "--out", str(path), "--dry-run"]
+        result = CliRunner().invoke(app, given)
+        assert result.exit_code == 1 and "a file of its own" in result.output and path.read_bytes() == content

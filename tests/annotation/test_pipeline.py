@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,20 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 from typer.testing import CliRunner
 
-from grounded.annotation import asking, checks, distractors, embeddings, output, pipeline
-from grounded.annotation.asking import Wordings
+from grounded.annotation import chat, checks, distractors, embeddings, output, pipeline
 from grounded.annotation.captions import read
-from grounded.annotation.distractors import Rule
+from grounded.annotation.chat import PromptFiles
 from grounded.annotation.embeddings import Embed
-from grounded.annotation.items import sources
+from grounded.annotation.questions import GroundedQuestion, sources
+from grounded.annotation.settings import QuestionSettings
 from grounded.training.data import read_annotations
-from grounded.types import Moment
 from tests.annotation.server import ChatServer, manner_of
 from tests.annotation.shared import app, hurry, lines, needs_detector, needs_minilm, write_captions
 
@@ -37,11 +34,11 @@ ROOT = Path(__file__).parent.parent.parent
 FILES = ("set.json", "set.jsonl", "set.dropped.jsonl")
 CONCURRENCY = 8
 FATES = {
-    "no JSON": asking.NOT_JSON,
-    "cut off": asking.CUT_OFF,
-    "other fields": asking.WRONG_SHAPE,
-    "refuses": asking.REFUSED,
-    "refuses in words": asking.REFUSED,
+    "no JSON": chat.NOT_JSON,
+    "cut off": chat.CUT_OFF,
+    "other fields": chat.WRONG_FIELDS,
+    "refuses": chat.REFUSED,
+    "refuses in words": chat.REFUSED,
     "broken": "the endpoint fails: 500",
     "rejects": "the endpoint rejects the request: 400",
     "times outside": checks.OUTSIDE,
@@ -51,7 +48,7 @@ FATES = {
     "German": checks.LANGUAGE,
 }
 LATER = {
-    pipeline.TWIN,
+    pipeline.DUPLICATE,
     pipeline.AMBIGUOUS,
     pipeline.TOO_FEW,
     pipeline.GUESSED,
@@ -74,9 +71,8 @@ def arguments(folder: Path, url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def hurried() -> Iterator[None]:
-    """Let the client call the loopback, and wait for hundredths of a second where people would wait for seconds."""
+    """Wait for hundredths of a second where people would wait for seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         patch.setattr(embeddings, "load", remembering)
         hurry(patch.setattr)
         yield
@@ -119,7 +115,7 @@ def test_every_source_is_accounted_for(undisturbed: tuple[Path, ChatServer]) -> 
     fates = kept | reasons
     seen = Counter()
     for source in asked:
-        manner = manner_of(Wordings().question(source, "en").user)
+        manner = manner_of(PromptFiles().question(source, "en").user)
         seen[manner] += 1
         fate = fates[source.key]
         if manner == "times elsewhere":
@@ -170,15 +166,15 @@ def test_letters_are_uniform_and_nobody_guesses_without_the_video(undisturbed: t
     counts = Counter(entry["letter"] for entry in kept.values())
     assert chisquare([counts[letter] for letter in "ABCDE"]).pvalue > 0.01
     items = [
-        pipeline.Item(k, e["video"], "", e["duration"], e["question"], e["answer"], (), options=tuple(e["options"]))
+        GroundedQuestion(k, e["video"], "", e["duration"], e["question"], e["answer"], (), options=tuple(e["options"]))
         for k, e in kept.items()
     ]
     embed = remembering()
-    five = pipeline.guessers(items, embed)
+    five = pipeline.blind_baselines(items, embed)
     questions, answers = embed([i.question for i in items]), embed([i.answer for i in items])
-    wrong = distractors.draw(items, questions, answers, Rule(count=3))
-    pairs = [(item, others) for item, others in zip(items, wrong, strict=True) if others is not None]
-    four = pipeline.guessers(distractors.lettered(*map(list, zip(*pairs, strict=True)), seed=1), embed)
+    wrong = distractors.draw(items, questions, answers, QuestionSettings(options=4))
+    pairs = [(item, others.texts) for item, others in zip(items, wrong, strict=True) if others is not None]
+    four = pipeline.blind_baselines(distractors.assign_letters(*map(list, zip(*pairs, strict=True)), seed=1), embed)
     assert four["chance"] == 0.25 and five["chance"] == 0.2
     for shares in (four, five):
         assert max(shares.values()) <= 0.35, shares
@@ -199,7 +195,6 @@ def test_a_run_that_is_killed_and_continued_gives_the_same_files(
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments(folder, server.url)],
         cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "0"},
     )
     deadline = time.monotonic() + 300
     while not journal.exists() or journal.read_bytes().count(b"\n") < 250:
@@ -271,26 +266,8 @@ def test_pairs_of_events_and_a_judge(hurried: None, tmp_path: Path) -> None:
     assert kept and all("+" in item["key"] and len(item["captions"]) == 2 for item in kept)
 
 
-def test_the_same_question_twice_has_both_moments_as_proof_or_is_dropped() -> None:
-    def book(*moments: tuple[float, float]) -> pipeline._Book:
-        items = [
-            pipeline.Item(f"k{n}", "v", "", 9.0, "Who?", "a dog", (Moment(*span),)) for n, span in enumerate(moments)
-        ]
-        return pipeline._Book({item.key: item for item in items}, {}, {item.key: () for item in items})
-
-    apart, overlapping, at_odds = book((5, 6), (1, 2)), book((1, 3), (2, 4)), book((5, 6), (1, 2))
-    for one in (apart, overlapping):
-        pipeline._join(one, "k0", "k1", agrees=True)
-    assert apart.items["k0"].moments == (Moment(1, 2), Moment(5, 6))
-    assert overlapping.items["k0"].moments == (Moment(1, 4),)
-    assert apart.reasons == {"k1": pipeline.TWIN} and apart.repairs["k0"] == (pipeline.SHARED,)
-    pipeline._join(at_odds, "k0", "k1", agrees=False)
-    assert at_odds.items == {} and set(at_odds.reasons.values()) == {pipeline.AMBIGUOUS}
-
-
 def test_items_keep_their_fields_when_options_are_drawn() -> None:
-    item = pipeline.Item("k", "v", "v.mp4", 9.0, "What is it?", "a dog", (), extra={"source": "here"})
-    wrong = distractors.Distractors(("a cat", "a cow"), far=False)
-    (found,) = distractors.lettered([item], [wrong], seed=3)
+    item = GroundedQuestion("k", "v", "v.mp4", 9.0, "What is it?", "a dog", (), extra={"source": "here"})
+    (found,) = distractors.assign_letters([item], [("a cat", "a cow")], seed=3)
     assert replace(found, options=(), letter="") == item
     assert found.options["ABC".index(found.letter)] == "a dog" and json.dumps(output.record(found)["extra"])

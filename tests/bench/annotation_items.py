@@ -24,21 +24,25 @@ import typer
 
 from grounded import prompts
 from grounded.annotation import checks, embeddings, output
-from grounded.annotation.asking import PROMPTS, Wordings
-from grounded.annotation.calls import Endpoint, Settings
 from grounded.annotation.captions import read
-from grounded.annotation.items import Item, sources
+from grounded.annotation.chat import PROMPTS, PromptFiles
+from grounded.annotation.endpoint import Endpoint
 from grounded.annotation.journal import Journal
-from grounded.annotation.pipeline import Plan, make
+from grounded.annotation.pipeline import Pipeline
+from grounded.annotation.questions import GroundedQuestion, sources
+from grounded.annotation.settings import EndpointSettings, QuestionSettings
 from grounded.confidence import iou
 from grounded.engine.grounder import load
 from grounded.prompts import Turn
-from grounded.tiny import language, run
+from grounded.tiny import run
 from grounded.tiny.conversations import Conversation, Encoder
-from grounded.tiny.evaluate import HIT, answer_all, held_out
+from grounded.tiny.evaluate import HIT_IOU, answer_all, held_out
+from grounded.tiny.language_training import LanguageTraining, Share
+from grounded.tiny.loop import train as training_loop
+from grounded.tiny.recipe import PHASES, Phase, TinyRecipe
 from grounded.tiny.world.annotations import timed_captions, video_id
 from grounded.tiny.world.descriptions import caption, describe, sentence
-from grounded.tiny.world.questions import Question
+from grounded.tiny.world.questions import WorldQuestion
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
 from grounded.weights import storage
 from tests.annotation.server import ChatServer
@@ -47,28 +51,23 @@ WAYS = ("without the items", "with the items")
 ROWS = ("right option", "IoU >= 0.5", "both")
 
 
-def make_items(seeds: range, folder: Path) -> list[Item]:
+def make_items(seeds: range, folder: Path) -> list[GroundedQuestion]:
     """Run the pipeline on the captions of the videos of ``seeds``."""
     captions = folder / "captions.json"
     captions.write_text(json.dumps(timed_captions(map(draw_scene, seeds))))
-    server, journal = ChatServer(well=True, lasting=100_000), Journal(folder / "calls.jsonl")
-    try:
-        made = make(
-            sources(read(captions, "activitynet", None)[0]),
-            Endpoint(Settings(server.url, "synthetic", concurrency=4), journal),
-            Wordings(PROMPTS),
-            Plan(),
-            embeddings.load(""),
-            checks.detector(),
-        )
-    finally:
-        journal.close()
-        server.shutdown()
-    typer.echo(f"{len(made.items):,} of {len(made.fates):,} questions are kept; dropped: {dict(made.reasons)}")
-    return made.items
+    server = ChatServer(well=True, lasting=100_000)
+    with Journal(folder / "calls.jsonl") as journal:
+        endpoint = Endpoint(EndpointSettings(server.url, "synthetic"), journal)
+        embed, detect = embeddings.load(), checks.detector()
+        pipeline = Pipeline(endpoint, endpoint, PromptFiles(PROMPTS), embed, detect, QuestionSettings())
+        result = pipeline.run(sources(read(captions, "activitynet")[0]))
+    server.shutdown()
+    kept = result.questions
+    typer.echo(f"{len(kept):,} of {len(result.candidates):,} questions are kept; dropped: {result.reasons}")
+    return kept
 
 
-def item_conversations(items: list[Item], encoder: Encoder) -> list[Conversation]:
+def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[Conversation]:
     """Return items about one video as the model learns them: the open question and the choice, each with its moment."""
     scene = draw_scene(int(items[0].video.removeprefix("world_")))
     captions = [caption(describe(event)) for event in scene.events]
@@ -81,8 +80,8 @@ def item_conversations(items: list[Item], encoder: Encoder) -> list[Conversation
         said[1] = sentence(said[1]) if form == "open" else said[1]
         shown = [any(iou(span, (m.start, m.end)) > 0.99 for m in item.moments) for span in moments]
         if sum(shown) != len(item.moments):
-            continue  # two events as one moment: the looks would not know where to go
-        question = Question(
+            continue  # two events as one moment: the attention would have two targets
+        question = WorldQuestion(
             "grounded",
             form,
             "item",
@@ -95,18 +94,18 @@ def item_conversations(items: list[Item], encoder: Encoder) -> list[Conversation
     return found
 
 
-def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps: int, out: Path) -> None:
+def train(way: str, work: Path, init: Path, items: list[GroundedQuestion], count: int, steps: int, out: Path) -> None:
     """Train the third stage in one ``way`` on ``count`` videos, and write the model to ``out``."""
     torch.set_num_threads(1)
-    recipe = run.Recipe()
+    recipe = TinyRecipe()
     apart = _processes(work)
     model, tokenizer = run.make_model(recipe)
     run.load_towers(model, work)
     model.load_state_dict(torch.load(init), strict=False)
     encoder = Encoder(tokenizer, prompts.CHATS[model.config.chat], model.config.bins)
-    features, conversations, words = pickle.loads((work / "share-0.pkl").read_bytes())
-    conversations = [[c for c in about if c.task != "grounded"] for about in conversations[:count]]
-    tasks = dict(language.STAGES[-1].tasks)
+    share: Share = pickle.loads(run.share_path(work, 0).read_bytes())
+    conversations = [[c for c in about if c.task != "grounded"] for about in share.conversations[:count]]
+    tasks = dict(PHASES[-1].tasks)
     if way == WAYS[1]:
         numbers = {video_id(draw_scene(i * apart)): i for i in range(count)}
         for name in dict.fromkeys(item.video for item in items):
@@ -114,17 +113,13 @@ def train(way: str, work: Path, init: Path, items: list[Item], count: int, steps
     else:
         del tasks["grounded"]
     task = run.make_task(model, tokenizer)
-    averaged = run.RunningMean(model)
     plan = dataclasses.replace(recipe.language.gentler(), steps=steps)
-    before = run.text_before(model, tokenizer)
-    stage = language.Stage("multi-task", 1.0, tasks)
-    for losses in language.train_language(
-        task, plan, features, conversations, words, before, 0, on_step=averaged.update, stages=[stage]
-    ):
-        if losses["step"] % 100 == 0:
-            typer.echo(f"{way}: " + " ".join(f"{name} {value:.3f}" for name, value in losses.items()))
-    with averaged.in_place():
-        storage.save(out, model, model.config, tokenizer, torch.float16)
+    share = dataclasses.replace(share, conversations=conversations)
+    phases = [Phase("multi-task", 1.0, tasks)]
+    training = LanguageTraining(task, plan, phases, share, run.text_before(model, tokenizer), seed=0)
+    for losses in training_loop(training.step, steps, 100):
+        typer.echo(f"{way}: " + " ".join(f"{name} {value:.3f}" for name, value in losses.items()))
+    storage.save(out, training.averaged_model, model.config, tokenizer, torch.float16)
 
 
 def _processes(work: Path) -> int:
@@ -136,14 +131,14 @@ def score(model: Path, videos: Path, seeds: range) -> list[tuple[bool, bool]]:
     """Return for every held-out grounded question whether the option is right and whether the moment is."""
     torch.set_num_threads(1)
     grounder = load(model, device="cpu")
-    found = []
+    results = []
     for seed in seeds:
         path, questions = held_out(seed, videos)
-        for reply in answer_all(grounder.watch(path), [q for q in questions if q.task == "grounded"]):
-            q, (chosen, shown) = reply.question, reply.answers
-            hit = any(iou((m.start, m.end), span) >= HIT for m in shown.moments[:1] for span in q.moments)
-            found.append((prompts.chosen_letter(chosen.raw, len(q.options)) == q.letter, hit))
-    return found
+        for answered in answer_all(grounder.watch(path), [q for q in questions if q.task == "grounded"]):
+            q, (choice, evidence) = answered.question, answered.answers
+            hit = any(iou((m.start, m.end), span) >= HIT_IOU for m in evidence.moments[:1] for span in q.moments)
+            results.append((prompts.chosen_letter(choice.raw, len(q.options)) == q.letter, hit))
+    return results
 
 
 def bench(

@@ -13,13 +13,12 @@ import torch
 import typer
 
 from grounded import weights
-from grounded.engine.disk_cache import Tokens
+from grounded.engine.disk_cache import VideoTokens
 from grounded.engine.grounder import load
-from grounded.tiny.evaluate import Reply, answer_all, figures, table
+from grounded.tiny.evaluate import AnsweredQuestion, answer_all, figures, table
 from grounded.tiny.world.questions import ask_all
-from grounded.tiny.world.rendering import render
+from grounded.tiny.world.rendering import render, sample_times
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
-from grounded.tiny.world.tracks import sample_times
 from grounded.types import Clip
 from grounded.video import pixels
 from grounded.weights import storage
@@ -36,15 +35,15 @@ def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="He
     torch.set_num_threads(1)
     loaded = {way: load(model, device="cpu", **settings) for way, settings in WAYS.items()}
     config = storage.read_config(weights.find(model, torch.device("cpu")))
-    replies: dict[str, list[Reply]] = {way: [] for way in WAYS}
+    replies: dict[str, list[AnsweredQuestion]] = {way: [] for way in WAYS}
     for seed in range(HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.start + count):
         scene = draw_scene(seed)
         times = sample_times(scene.duration, config.frames)
         frames = render(scene, times, config.video.image_size).transpose(0, 3, 1, 2)
         clip = Clip(np.ascontiguousarray(frames), times, scene.duration, np.arange(config.frames))
-        seen, questions = pixels.streams(clip, config), ask_all(scene, "canonical")
+        streams, questions = pixels.streams(clip, config), ask_all(scene, "canonical")
         for way, grounder in loaded.items():
-            tokens = Tokens(grounder.family.encode(seen), clip.duration, ())
+            tokens = VideoTokens(grounder.family.encode(streams), clip.duration, ())
             replies[way] += answer_all(grounder.from_tokens(tokens), questions)
         typer.echo(f"{seed}: " + ", ".join(f"{way} {_same(replies, way)}" for way in WAYS), err=True)
     for way in WAYS:
@@ -52,7 +51,7 @@ def main(model: str = "tiny", count: Annotated[int, typer.Option(min=1, help="He
     typer.echo(table({way: figures(given) for way, given in replies.items()}))
 
 
-def _same(replies: dict[str, list[Reply]], way: str) -> int:
+def _same(replies: dict[str, list[AnsweredQuestion]], way: str) -> int:
     return sum(a.last.raw == b.last.raw for a, b in zip(replies[way], replies["float32"], strict=True))
 
 

@@ -16,9 +16,9 @@ import typer
 
 import grounded
 from grounded.confidence import iou
-from grounded.tiny.world.films import draw_film, film_queries, write_film
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS
 from grounded.types import Answer
+from tests.tiny.world.films import draw_film, film_queries, write_film
 
 SEEDS_APART = 100  # between two films; ten minutes take about fifteen scenes
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from grounded.engine.disk_cache import DiskCache, Tokens, content_key
+from grounded.engine.disk_cache import DiskCache, VideoTokens, content_key
 from grounded.engine.grounder import Grounder
 from grounded.errors import FileError, VideoError
 from tests.golden import Golden, family
 
 
-def tokens(number: float = 1.0) -> Tokens:
-    return Tokens(torch.full((12, 8), number, dtype=torch.bfloat16), 24.1, (0.125, 0.375))
+def tokens(number: float = 1.0) -> VideoTokens:
+    return VideoTokens(torch.full((12, 8), number, dtype=torch.bfloat16), 24.1, (0.125, 0.375))
 
 
 def files(cache: DiskCache) -> list[Path]:

@@ -162,6 +162,16 @@ def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(
     assert answer.absent == pytest.approx(expected, rel=1e-3)
 
 
+def test_what_may_be_absent_is_as_much_less_sure(
+    golden: Golden, watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = watched.ground("a red box", best=4)
+    monkeypatch.setattr(type(golden.family), "_absent", lambda self, generation: 0.75)
+    doubted = watched.ground("a red box", best=4)
+    assert doubted.absent == 0.75 and len(plain.moments) > len(watched.ground("a red box").moments), "some are added"
+    assert [m.score for m in doubted.moments] == pytest.approx([0.25 * (m.score or 0) for m in plain.moments])
+
+
 def test_text_streams_as_it_is_written(watched: EncodedVideo) -> None:
     texts: list[str] = []
     answer = watched.refer(2.0, 8.0, on_text=texts.append)

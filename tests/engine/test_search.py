@@ -12,7 +12,7 @@ import pytest
 import grounded
 from grounded import video
 from grounded.confidence import iou
-from grounded.engine.disk_cache import Tokens
+from grounded.engine.disk_cache import VideoTokens
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.engine.search import (
@@ -28,12 +28,12 @@ from grounded.engine.search import (
     sweep,
 )
 from grounded.errors import VideoError
-from grounded.tiny.world.films import draw_film, film_queries, render_film, write_film
 from grounded.tiny.world.rendering import render
 from grounded.tiny.world.scenes import VALIDATION_SEEDS
 from grounded.types import Answer, Moment
 from grounded.weights import TINY, storage
 from tests.golden import Golden
+from tests.tiny.world.films import draw_film, film_queries, render_film, write_film
 
 DURATION = 600.0
 FINE = SearchConfig()
@@ -214,7 +214,7 @@ def test_without_the_file_there_is_no_closer_look(
     watched = EncodedVideo(grounder.family, golden.visual, 24.0)
     with pytest.raises(VideoError, match="not watched from a file"):
         watched.ground("a red box", fine=CLOSE)
-    moved = grounder.from_tokens(Tokens(golden.visual, 99.0, ()), lambda start, end: golden.clip)
+    moved = grounder.from_tokens(VideoTokens(golden.visual, 99.0, ()), lambda start, end: golden.clip)
     with pytest.raises(VideoError, match="the file has changed"):
         moved.ground("a red box", fine=CLOSE)
 

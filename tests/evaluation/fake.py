@@ -16,7 +16,7 @@ from grounded.types import Answer, Clip, Moment
 SECONDS = 20.0
 
 
-class FakeWatched:
+class FakeEncodedVideo:
     """Answers that depend on the video's bytes and the question alone. Counts what it was asked."""
 
     def __init__(self, content: bytes, calls: list[str], pause: float = 0.0) -> None:
@@ -61,20 +61,20 @@ class FakeModel:
     """Reads any file that does not begin with "bad"; ``calls`` tells what was done, in order."""
 
     def __init__(self, pause: float = 0.0) -> None:
-        self.config = SimpleNamespace(frames=8)
+        self.family = SimpleNamespace(frames=8)
         self.calls: list[str] = []
         self.pause = pause
 
-    def watch(self, path: Path) -> FakeWatched:
+    def watch(self, path: Path) -> FakeEncodedVideo:
         self.calls.append(f"watch {path.name}")
         content = path.read_bytes()
         if content.startswith(b"bad"):
             raise VideoError(f"{path.name} is damaged")
-        return FakeWatched(content, self.calls, self.pause)
+        return FakeEncodedVideo(content, self.calls, self.pause)
 
-    def look(self, clip: Clip) -> FakeWatched:
-        self.calls.append(f"look {clip.indices.tolist()}")
-        return FakeWatched(clip.frames.tobytes(), self.calls, self.pause)
+    def encode_clip(self, clip: Clip) -> FakeEncodedVideo:
+        self.calls.append(f"encode_clip {clip.indices.tolist()}")
+        return FakeEncodedVideo(clip.frames.tobytes(), self.calls, self.pause)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,13 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-import pytest
-from typer.testing import CliRunner
-
-from grounded.command import program
-from grounded.evaluation import cli, figures, report
-from grounded.evaluation.benchmarks import BENCHMARKS, find
-from grounded.evaluation.items import Case, Item, Metric, Prediction, Rules, Scores
-from grounded.evaluation.predictions import answer
-from grounded.evaluation.score import write_report
+from grounded.evaluation import report
+from grounded.evaluation.benchmarks import find
+from grounded.evaluation.items import AnsweredItem, BenchmarkItem, Metric, Prediction, Scores
+from grounded.evaluation.predictions import make_prediction
+from grounded.evaluation.scoring import write_report
 from grounded.types import Answer, Moment, Option
 
 EVIL = "<script>alert(1)</script> ${x} | `y` [z](javascript:1) \"'><img src=x onerror=alert(2)>\n# head"
@@ -52,29 +49,29 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def _cases() -> list[Case]:
+def _cases() -> list[AnsweredItem]:
     """Return cases of every kind, each text in them hostile."""
     cases = []
     for number in range(30):
-        item = Item(
+        item = BenchmarkItem(
             f"{EVIL}{number}", f"{EVIL}{number % 10}", "ground", EVIL, 60.0, (Moment(number, number + 4.0),), group=EVIL
         )
-        said = answer(item, f"From <{number}> {EVIL}", [Moment(number + 1.0, number + 5.0, 0.5, EVIL)])
-        cases.append(Case(item, said, (number % 10) / 10))
+        given = make_prediction(item, f"From <{number}> {EVIL}", [Moment(number + 1.0, number + 5.0, 0.5, EVIL)])
+        cases.append(AnsweredItem(item, given, (number % 10) / 10))
     options = ("x", EVIL)
-    choice = Item("choice", "c", "choose", EVIL, options=options, answer="A", group="other")
+    choice = BenchmarkItem("choice", "c", "choose", EVIL, options=options, answer="A", group="other")
     chosen = Answer(
         "choose", EVIL, EVIL, EVIL, 9.0, (), tuple(Option("AB"[i], o, 0.5) for i, o in enumerate(options)), "B"
     )
-    cases.append(Case(choice, Prediction("choice", chosen), 0.0))
+    cases.append(AnsweredItem(choice, Prediction("choice", chosen), 0.0))
     events = (Moment(0, 5, text=EVIL), Moment(2, 9, text=EVIL))
-    asked = Item("asked", "d", "ask", EVIL, answer=EVIL)
-    cases.append(Case(asked, answer(asked, EVIL), 0.0))
-    caption = Item("caption", "e", "caption", "captions", 20.0, events, (events[:1],))
-    cases.append(Case(caption, answer(caption, moments=[*events, *events]), 0.1))
-    broken = Item("broken", "f", "ground", EVIL, moments=(Moment(0, 1),))
-    cases.append(Case(broken, Prediction("broken", error=EVIL), 0.0))
-    cases.append(Case(Item("missing", "g", "ground", "q", moments=(Moment(0, 1),)), None, 0.0))
+    requests = BenchmarkItem("asked", "d", "ask", EVIL, answer=EVIL)
+    cases.append(AnsweredItem(requests, make_prediction(requests, EVIL), 0.0))
+    caption = BenchmarkItem("caption", "e", "caption", "captions", 20.0, events, (events[:1],))
+    cases.append(AnsweredItem(caption, make_prediction(caption, moments=[*events, *events]), 0.1))
+    broken = BenchmarkItem("broken", "f", "ground", EVIL, moments=(Moment(0, 1),))
+    cases.append(AnsweredItem(broken, Prediction("broken", error=EVIL), 0.0))
+    cases.append(AnsweredItem(BenchmarkItem("missing", "g", "ground", "q", moments=(Moment(0, 1),)), None, 0.0))
     return cases
 
 
@@ -97,12 +94,18 @@ def test_the_page_needs_nothing_beside_it_and_forbids_it() -> None:
     assert not re.search(r"https?://", text.replace("http-equiv", ""))
 
 
-def test_every_picture_is_well_formed_and_says_what_it_shows() -> None:
-    pictures = re.findall(r"<svg.*?</svg>", report.page(_scores(), find("charades-sta")), re.DOTALL)
-    assert len(pictures) >= 5
-    for picture in pictures:
-        root = ElementTree.fromstring(picture)
-        assert root.get("role") == "img" and root.get("aria-label") and root.find("title") is not None
+def _pictures(page: str) -> tuple[list[Element], list[Element]]:
+    """Return the timelines and the bars of a page; each must be well-formed."""
+    pictures = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    return [p for p in pictures if p.get("class") != "bars"], [p for p in pictures if p.get("class") == "bars"]
+
+
+def test_every_timeline_says_what_it_shows_and_bars_stand_beside_their_numbers() -> None:
+    timelines, bars = _pictures(report.page(_scores(), find("charades-sta")))
+    assert len(timelines) == 11 and len(bars) > 10
+    for picture in timelines:
+        assert picture.get("role") == "img" and picture.get("aria-label") and picture.find("title") is not None
+    assert all(picture.get("aria-hidden") == "true" for picture in bars)
 
 
 def test_the_page_shows_histogram_lengths_kinds_what_failed_and_the_worst_cases() -> None:
@@ -122,10 +125,10 @@ def test_the_page_shows_histogram_lengths_kinds_what_failed_and_the_worst_cases(
 def test_captions_are_shown_by_their_number_of_events() -> None:
     cases = []
     for number in range(1, 8):
-        item = Item(
+        item = BenchmarkItem(
             str(number), str(number), "caption", "captions", 20.0, tuple(Moment(i, i + 1.0) for i in range(number))
         )
-        cases.append(Case(item, answer(item), 0.01 * number))
+        cases.append(AnsweredItem(item, make_prediction(item), 0.01 * number))
     scores = Scores("activitynet-captions", "ours", "", (), tuple(cases), score_name="SODA_c")
     text = "".join(Page(report.page(scores, find("activitynet-captions"))).texts)
     assert "Mean SODA_c by number of events" in text and "5 to 6" in text and "0.07" in text
@@ -140,7 +143,7 @@ def test_the_worst_cases_are_of_different_videos_lowest_score_first() -> None:
 
 def test_a_perfect_result_has_no_worst_case() -> None:
     case = _cases()[0]
-    scores = Scores("world", "ours", "", (), (Case(case.item, case.prediction, 1.0),))
+    scores = Scores("world", "ours", "", (), (AnsweredItem(case.item, case.prediction, 1.0),))
     assert report.worst_cases(scores) == [] and "worst" not in report.page(scores, find("world"))
 
 
@@ -159,35 +162,32 @@ def test_counts_and_failures_stand_beside_the_numbers() -> None:
     assert "1 have no prediction and count as not answered." in lines
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_published_scores_are_named_as_ours_so_that_they_stand_in_the_same_row(name: str) -> None:
-    known = BENCHMARKS[name]
-    expected = {
-        "charades-sta": 4, "activitynet": 4, "activitynet-captions": 2, "nextgqa": 3, "mvbench": 1, "videomme": 1,
-    }  # fmt: skip
-    assert {len(column) for column in known.published.values()} == ({expected[name]} if name in expected else set())
-    item = Item("a", "a", "ground", "q", 9.0, (Moment(0, 5),), options=("x", "y"), answer="A", group="g")
-    if known.needs_java:
-        return
-    metrics = {
-        metric.name for metric in known.score([item], {"a": answer(item, "A", [Moment(0, 5)], "A")}, Rules()).metrics
-    }
-    assert all(set(column) <= metrics for column in known.published.values())
+def _timeline_of(moments: tuple[Moment, ...], events: tuple[Moment, ...] = (), task: str = "ground") -> list[Element]:
+    """Return the rectangles in the timeline of an answer about a video of ten seconds."""
+    item = BenchmarkItem("k", "v", task, "q", 10.0, events)
+    scores = Scores("world", "ours", "", (), (AnsweredItem(item, make_prediction(item, moments=moments), 0.5),))
+    timelines, _ = _pictures(report.page(scores, find("world")))
+    return [rectangle for picture in timelines for rectangle in picture.iter("rect")]
 
 
 def test_overlapping_events_lie_in_lanes_of_their_own() -> None:
-    picture = figures.timeline(
-        "t", [figures.Row("annotated", "truth", [Moment(0, 5), Moment(3, 8), Moment(5, 9)])], 10.0
-    )
-    assert picture.count('class="track"') == 2 and picture.count('class="truth"') == 3
+    rectangles = _timeline_of((Moment(0, 5),), (Moment(0, 5), Moment(3, 8), Moment(5, 9)), "caption")
+    tops = {kind: [r.get("y") for r in rectangles if r.get("class") == kind] for kind in ("track", "truth", "answer")}
+    assert tops == {"track": ["4", "22", "40"], "truth": ["4", "4", "22"], "answer": ["40"]}
 
 
 def test_moments_outside_the_video_are_drawn_inside_the_picture() -> None:
-    picture = figures.timeline("t", [figures.Row("answered", "answer", [Moment(-5, 500)])], 10.0)
-    for rectangle in re.findall(r'<rect class="answer" x="([\d.-]+)" y="[\d.]+" width="([\d.]+)"', picture):
-        assert float(rectangle[0]) >= 0 and float(rectangle[0]) + float(rectangle[1]) <= figures.WIDTH
-    assert figures.timeline("t", [figures.Row("answered", "answer", [])], 0.0) == ""
-    assert figures.bars("t", [], "x") == ""
+    moments = [r for r in _timeline_of((Moment(-5, 500), Moment(600, 900))) if r.get("class") == "answer"]
+    assert len(moments) == 2
+    for rectangle in moments:
+        start, width = float(rectangle.get("x", "nan")), float(rectangle.get("width", "nan"))
+        assert 90 <= start < start + width <= 640
+
+
+def test_a_video_of_unknown_length_without_moments_has_no_timeline() -> None:
+    item = BenchmarkItem("k", "v", "ground", "q")
+    scores = Scores("world", "ours", "", (), (AnsweredItem(item, make_prediction(item), 0.5),))
+    assert _pictures(report.page(scores, find("world")))[0] == []
 
 
 def test_the_report_is_three_files(tmp_path: Path) -> None:
@@ -196,28 +196,3 @@ def test_the_report_is_three_files(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "new/folder/scores.json").read_text())
     assert content["metrics"]["R1@0.5"] == {"value": 27.8226, "low": 25.94, "high": 29.76}
     assert content["missing"] == ["missing"] and content["errors"] == {"broken": EVIL}
-
-
-def _score_command(*arguments: str) -> tuple[int, str, str]:
-    app = program(cli.score)
-    done = CliRunner().invoke(app, list(arguments))
-    return done.exit_code, done.stdout, done.stderr
-
-
-def test_the_command_scores_a_file_prints_the_table_and_writes_the_report(tmp_path: Path) -> None:
-    (tmp_path / "charades_sta_test.txt").write_text("AAAAA 0.0 10.0##a person\nBBBBB 0.0 10.0##a dog\n")
-    (tmp_path / "mine.txt").write_text("AAAAA 0 10##a person\n")
-    arguments = ["charades-sta", "--annotations", str(tmp_path), "--predictions", str(tmp_path / "mine.txt")]
-    code, out, _ = _score_command(*arguments, "--report", str(tmp_path / "report"))
-    assert code == 0 and re.search(r"mIoU +50\.000", out) and "1 have no prediction" in out
-    assert (tmp_path / "report/report.html").exists()
-    code, out, _ = _score_command(*arguments, "--json", "--convention", "vtimellm")
-    assert code == 0 and json.loads(out)["convention"] == "vtimellm"
-    code, _, err = _score_command(*arguments, "--convention", "mine")
-    assert code == 1 and err.startswith("error: Charades-STA knows the conventions")
-
-
-def test_the_benchmarks_are_listed_with_their_licences() -> None:
-    app = program(cli.benchmarks)
-    out = CliRunner().invoke(app, []).stdout
-    assert all(known.licence in out and known.source in out for known in BENCHMARKS.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -18,14 +18,10 @@ def _question(golden: Golden, number: int = 0) -> list[int]:
 
 
 def _generate(
-    golden: Golden,
-    questions: list[list[int]],
-    endless: bool = False,
-    stop: Callable[[], bool] | None = None,
-    **options: object,
+    golden: Golden, questions: list[list[int]], endless: bool = False, stop: Any = None, **options: Any
 ) -> list[decoding.Generation]:
     until = decoding.Until(-1 if endless else golden.family.end, 12, stop)
-    return decoding.generate(golden.model, golden.prefix, questions, until, **options)  # type: ignore[arg-type]
+    return decoding.generate(golden.model, golden.prefix, questions, until, **options)
 
 
 def test_a_question_leaves_the_prefix_as_it_was(golden: Golden) -> None:
@@ -164,6 +160,7 @@ def test_span_distributions_are_those_of_reading_each_start_out(golden: Golden) 
         ]
         first[: start + 1] = -torch.inf
         torch.testing.assert_close(ends, first.softmax(dim=0), atol=1e-4, rtol=0)
+    assert len(family.kept) - 1 not in spans.starts and spans.start[-1] == 0, "nothing can end after the last instant"
     joint = spans.joint()
     assert joint.sum().item() == pytest.approx(1)
     assert torch.equal(joint, joint.triu(diagonal=1))  # no span runs backwards or is empty

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from grounded import prompts, time_tokens
-from grounded.engine.disk_cache import Tokens
+from grounded.engine.disk_cache import VideoTokens
 from grounded.engine.grounder import window_clip
 from grounded.engine.memory_cache import MemoryCache
 from grounded.engine.search import SearchConfig, in_whole_video, search
@@ -74,16 +74,16 @@ class StubGrounder:
         report = on_progress or (lambda *_: None)
         report("encoding", 0.0)
         visual = self.family.encode(self.family.visual_input(clip), lambda done: report("encoding", done))
-        return self.from_tokens(Tokens(visual, clip.duration, ()), decode)
+        return self.from_tokens(VideoTokens(visual, clip.duration, ()), decode)
 
-    def from_tokens(self, tokens: Tokens, decode: Any = None) -> StubEncodedVideo:
+    def from_tokens(self, tokens: VideoTokens, decode: Any = None) -> StubEncodedVideo:
         return StubEncodedVideo(self, tokens, decode)
 
 
 class StubEncodedVideo:
     """As much of an `EncodedVideo`: everything happens from a quarter to a half of the video."""
 
-    def __init__(self, grounder: StubGrounder, tokens: Tokens, decode: Any = None) -> None:
+    def __init__(self, grounder: StubGrounder, tokens: VideoTokens, decode: Any = None) -> None:
         self.grounder, self.visual, self.duration, self.decode = grounder, tokens.visual, tokens.duration, decode
         self.step = grounder.family.step(self.duration)
         self.cache_nbytes = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grounded.engine.disk_cache import Tokens
+from grounded.engine.disk_cache import VideoTokens
 from grounded.engine.memory_cache import MemoryCache
 from grounded.engine.search import SearchConfig, sweep
 from grounded.errors import GroundedError, QuestionError, VideoError
@@ -68,7 +68,7 @@ def test_caches_that_questions_made_are_bounded_after_each(
     older = service.watch(film)
     monkeypatch.setattr(StubEncodedVideo, "forget", lambda self: setattr(self, "cache_nbytes", 0))
     older.cache_nbytes = 10  # as a question leaves it
-    cache.watch("newer", lambda: StubEncodedVideo(grounder, Tokens(older.visual, 4.0, ())))
+    cache.watch("newer", lambda: StubEncodedVideo(grounder, VideoTokens(older.visual, 4.0, ())))
     older.cache_nbytes = 10
     service.answer(film, Question("caption"))
     assert older.cache_nbytes == 10, "the video used last keeps its cache"

@@ -19,26 +19,27 @@ CALIBRATION = "calibration error of the moments claimed (ECE)"
 ONE = "ground, one moment: mIoU"
 
 
-def replies(answered):
-    """Return replies to questions about twenty scenes; ``answered`` makes each answer from the right one."""
-    found = []
+def answered(change):
+    """Return questions about twenty scenes; ``change`` makes each answer from the right one."""
+    questions = []
     for seed in VALIDATION_SEEDS[:20]:
         scene = draw_scene(seed)
         blank = Answer("ask", "", "", "", scene.duration)
         paraphrased = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind == "one"]
         for question in ask_all(scene, "canonical") + paraphrased:
-            asked = tiny.Reply(question, scene.duration, (blank,))
-            found.append(dataclasses.replace(asked, answers=tuple(answered(a) for a in tiny._truth(asked, 1.0))))
-    return found
+            case = tiny.AnsweredQuestion(question, scene.duration, (blank,))
+            answers = tuple(change(answer) for answer in tiny.right_answers(case))
+            questions.append(dataclasses.replace(case, answers=answers))
+    return questions
 
 
 def test_right_answers_fill_every_row():
-    table = tiny.figures(replies(lambda answer: answer))
+    table = tiny.figures(answered(lambda answer: answer))
     assert len(table) > 20 and set(table.values()) == {1.0}
 
 
 def test_wrong_answers_leave_every_row_empty():
-    table = tiny.figures(replies(lambda a: dataclasses.replace(a, raw="", moments=(), absent=1 - a.absent)))
+    table = tiny.figures(answered(lambda a: dataclasses.replace(a, raw="", moments=(), absent=1 - a.absent)))
     assert len(table) > 20 and set(table.values()) == {0.0}
 
 
@@ -48,7 +49,7 @@ def test_a_moment_that_is_too_long_counts_for_its_overlap_alone():
             answer, moments=tuple(dataclasses.replace(m, end=m.end + 0.5 * (m.end - m.start)) for m in answer.moments)
         )
 
-    table = tiny.figures(replies(stretched))
+    table = tiny.figures(answered(stretched))
     assert table[ONE] == pytest.approx(2 / 3)
     assert table["ground, one moment: R1@0.5"] == 1.0 and table["ground, one moment: R1@0.7"] == 0.0
     assert table["caption: event F1 at IoU 0.5 with the right words"] == 1.0
@@ -58,7 +59,7 @@ def test_confidence_in_moments_that_are_elsewhere_is_an_error_of_calibration():
     def sure(answer):
         return dataclasses.replace(answer, moments=(Moment(0.0, 0.01, score=0.9),))
 
-    assert tiny.figures(replies(sure))[CALIBRATION] == pytest.approx(0.9)
+    assert tiny.figures(answered(sure))[CALIBRATION] == pytest.approx(0.9)
 
 
 def test_the_command_prints_the_model_beside_itself_without_a_stream(tmp_path):
@@ -67,16 +68,27 @@ def test_the_command_prints_the_model_beside_itself_without_a_stream(tmp_path):
     out = tmp_path / "figures.json"
 
     def run(count):
-        given = ["--videos", tmp_path / "videos", "--count", count, "--without", 1, "--unknown", 1, "--processes", 1]
-        given += ["--seed", VALIDATION_SEEDS.start, "--out", out]
-        done = CliRunner().invoke(program, [str(value) for value in given])
-        assert done.exit_code == 0, done.output
-        return done.output, json.loads(out.read_text())
+        options = [
+            "--videos",
+            tmp_path / "videos",
+            "--count",
+            count,
+            "--without",
+            1,
+            "--negatives",
+            1,
+            "--processes",
+            1,
+        ]
+        options += ["--seed", VALIDATION_SEEDS.start, "--out", out]
+        result = CliRunner().invoke(program, [str(value) for value in options])
+        assert result.exit_code == 0, result.output
+        return result.output, json.loads(out.read_text())
 
-    printed, found = run(2)
-    assert f"| {ONE} | {found['model'][ONE]:.3f} | {found[tiny.SAME][ONE]:.3f} |" in printed
-    assert found["model"][ONE] > 0.5 > found["without the video stream"][ONE]
-    assert found["unknown pictures"]["noise: said to be absent"] > 0.5
+    printed, figures = run(2)
+    assert f"| {ONE} | {figures['model'][ONE]:.3f} | {figures[tiny.SAME][ONE]:.3f} |" in printed
+    assert figures["model"][ONE] > 0.5 > figures["without the video stream"][ONE]
+    assert figures["negatives"]["noise: said to be absent"] > 0.5
     assert len(list((tmp_path / "videos").iterdir())) == 2
     _, alone = run(1)
-    assert alone["model"] == alone[tiny.SAME] == found[tiny.SAME]
+    assert alone["model"] == alone[tiny.SAME] == figures[tiny.SAME]

@@ -16,7 +16,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 
-from grounded.training.run import Settings, train
+from grounded.training.run import TrainingSettings, train
 from grounded.types import Clip
 from tests.training import small
 
@@ -50,7 +50,7 @@ def shard_on_cpu() -> None:
 
 
 def run(folder: Path, stage: str, out: Path, read_clip=small.read_clip, per_device: int = 2) -> Path:
-    settings = Settings(per_device, workers=0, save_every=2, checkpointing=False, device="cpu", progress=False)
+    settings = TrainingSettings(per_device, workers=0, save_every=2, checkpointing=False, device="cpu")
     return train(
         getattr(small, stage), "tiny", folder / "data.json", folder, str(folder / "start"), out, settings, read_clip
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grounded import prompts
-from grounded.errors import DataError, WeightsError
+from grounded.errors import DataError
 from grounded.prompts import Turn
 from grounded.training import data
 from grounded.training.data import IGNORED, VIDEO, Conversations, collate, read_annotations, timed, tokenise
@@ -51,8 +51,8 @@ def test_a_batch_is_exactly_the_authors(golden: Golden, name: str, tmp_path: Pat
         turns = [timed(turn, duration=300.0, bins=300) for turn in item.turns]  # one second is one token
         assert prompts.before_image(chat) + prompts.IMAGE + prompts.after_image(chat, turns) == text
         tokens = tokenise(turns, tokenizer, chat, max_text=2048)
-        samples.append(data.Sample(tokens, dataset([])._nothing_seen(), has_video=True))
-    batch = collate(samples, data.token_id(tokenizer, chat.pad))
+        samples.append(data.Sample(tokens, dataset([])._blank_streams(), has_video=True))
+    batch = collate(samples, prompts.token_id(tokenizer, chat.pad))
     for part in ("input_ids", "labels", "attention_mask"):
         assert batch[part].tolist() == expected[part], part
 
@@ -114,7 +114,7 @@ def test_seconds_become_temporal_tokens(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "answer", "turn"),
+    ("question", "answer", "turn"),
     [
         ("<image>\nWhat is it?", "A box.", Turn("What is it?", False, "A box.")),
         ("What is it?\n<image>", "A box.", Turn("What is it?", False, "A box.")),
@@ -128,10 +128,10 @@ def test_seconds_become_temporal_tokens(text: str, expected: str) -> None:
     ],
 )
 def test_markers_of_the_released_annotations_are_read_or_supplied(
-    tmp_path: Path, asked: str, answer: str, turn: Turn
+    tmp_path: Path, question: str, answer: str, turn: Turn
 ) -> None:
-    said = [{"from": "human", "value": asked}, {"from": "gpt", "value": answer}]
-    path = annotations(tmp_path, [{"video_id": "v", "video_file": "v.mp4", "conversation": said}])
+    parts = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    path = annotations(tmp_path, [{"video_id": "v", "video_file": "v.mp4", "conversation": parts}])
     assert read_annotations(path)[0].turns == (turn,)
 
 
@@ -183,8 +183,3 @@ def test_a_batch_is_padded_on_the_right(tmp_path: Path) -> None:
     assert batch["has_video"].tolist() == [True, False]  # the second is about text alone
     assert batch["image_pixels"].shape == (2, 4, 3, 28, 28)
     assert batch["video_pixels"].shape == (2, 8, 3, 28, 28)
-
-
-def test_a_token_that_the_tokenizer_lacks_is_named() -> None:
-    with pytest.raises(WeightsError, match="<pad>"):
-        data.token_id(small.tokenizer(), "<pad>")

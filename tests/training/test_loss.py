@@ -47,7 +47,7 @@ def test_the_loss_is_the_authors(golden: Golden, name: str, tmp_path: Path, monk
         )
         for item in listed
     ]
-    made = collate(samples, data.token_id(loaded.tokenizer, chat.pad))
+    made = collate(samples, prompts.token_id(loaded.tokenizer, chat.pad))
     made.pop("unreadable")
     visual = golden.visual  # the towers have their own golden tests; here every video is the one that they encoded
     monkeypatch.setattr(Learner, "_features", lambda self, image, video: (image, video))

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from grounded import weights
 from grounded.command import program
-from grounded.errors import ConfigError, DataError
+from grounded.errors import ConfigError, DataError, FileError
 from grounded.training import cli, run
 from grounded.training.stages import find
 from grounded.training.trainer import last_checkpoint
@@ -144,7 +144,7 @@ def test_processes_that_share_the_model_give_the_curve_of_one(folder: Path) -> N
 
 
 def test_a_folder_that_holds_another_run_is_refused(folder: Path, unbroken: Path) -> None:
-    with pytest.raises(ConfigError, match="another stage"):
+    with pytest.raises(FileError, match=r"another run \(stage.name: 'grounded' there, 'pretrain' now"):
         launch.run(folder, "PROJECTORS", unbroken)
 
 
@@ -162,7 +162,7 @@ def test_weights_of_another_size_are_refused(folder: Path, tmp_path: Path) -> No
             folder,
             str(folder / "start"),
             tmp_path / "out",
-            run.Settings(device="cpu"),
+            run.TrainingSettings(device="cpu"),
             small.read_clip,
         )
 
@@ -191,14 +191,14 @@ def test_a_run_that_could_read_no_video_fails(folder: Path, tmp_path: Path) -> N
 def test_released_files_are_converted_from_the_part_that_a_stage_starts_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, expected: str
 ) -> None:
-    used = []
-    monkeypatch.setattr(run, "convert_untrained", lambda *args: used.append("untrained"))
-    monkeypatch.setattr(run.conversion, "convert_files", lambda *args: used.append("checkpoint"))
+    sources = []
+    monkeypatch.setattr(run, "convert_untrained", lambda *args: sources.append("untrained"))
+    monkeypatch.setattr(run.conversion, "convert_files", lambda *args: sources.append("checkpoint"))
     released = tmp_path / "released"
     released.mkdir()
     device = torch.device("cpu")
-    found = run._starting_folder(str(released), "phi3.5", find("phi3.5", stage), tmp_path, device, torch.float32)
-    assert (found, used) == (tmp_path / "start", [expected])
+    folder = run._starting_folder(str(released), "phi3.5", find("phi3.5", stage), tmp_path, device, torch.float32)
+    assert (folder, sources) == (tmp_path / "start", [expected])
 
 
 def test_the_command_trains_on_files(golden_root: Path, folder: Path, tmp_path: Path) -> None:

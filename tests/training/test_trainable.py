@@ -11,7 +11,7 @@ import torch
 from grounded.config import LLAMA3, PHI35, ModelConfig
 from grounded.errors import WeightsError
 from grounded.models import VideoLLM
-from grounded.training import trainable as parts
+from grounded.training import trainable
 from grounded.training.stages import find
 from tests.training import small
 
@@ -30,7 +30,7 @@ def with_llm(record: ModelConfig) -> ModelConfig:
 @pytest.mark.parametrize("record", [PHI35, LLAMA3], ids=lambda record: record.name)
 def test_the_first_stage_trains_the_projectors_alone(record: ModelConfig) -> None:
     made = model(with_llm(record))
-    parts.prepare(made, find(record.name, "pretrain"))
+    trainable.prepare(made, find(record.name, "pretrain"))
     trains = {name.rpartition(".")[0] for name, p in made.named_parameters() if p.requires_grad}
     layers = ("linear_in", "linear_out")
     assert trains == {
@@ -42,8 +42,8 @@ def test_the_first_stage_trains_the_projectors_alone(record: ModelConfig) -> Non
 @pytest.mark.parametrize("stage", ["grounded", "sft"])
 def test_later_stages_train_embeddings_head_and_lora_too(record: ModelConfig, adapted: int, stage: str) -> None:
     made = model(with_llm(record))
-    parts.prepare(made, find(record.name, stage))
-    counted = Counter(parts.part_of(name) for name, p in made.named_parameters() if p.requires_grad)
+    trainable.prepare(made, find(record.name, stage))
+    counted = Counter(trainable.part_of(name) for name, p in made.named_parameters() if p.requires_grad)
     layers = made.config.llm["num_hidden_layers"]
     projector = {"image_projector": 4, "video_projector": 4}
     assert counted == projector | {"embeddings": 1, "head": 2, "lora": 2 * adapted * layers}
@@ -51,15 +51,15 @@ def test_later_stages_train_embeddings_head_and_lora_too(record: ModelConfig, ad
 
 def test_the_tiny_size_trains_its_whole_language_model() -> None:
     made = model()
-    parts.prepare(made, find("tiny", "sft"))
+    trainable.prepare(made, find("tiny", "sft"))
     frozen = {name.split(".")[0] for name, p in made.named_parameters() if not p.requires_grad}
     assert frozen == {"image_tower", "video_tower"}
 
 
 def test_each_part_has_its_rate_and_no_weight_decays() -> None:
     made, stage = model(), small.LORA
-    parts.prepare(made, stage)
-    groups = parts.groups(made, stage)
+    trainable.prepare(made, stage)
+    groups = trainable.groups(made, stage)
     assert [group["lr"] for group in groups] == list(stage.rates.values())
     assert all(group["weight_decay"] == 0 for group in groups)
     grouped = [id(p) for group in groups for p in group["params"]]
@@ -68,7 +68,7 @@ def test_each_part_has_its_rate_and_no_weight_decays() -> None:
 
 def test_what_trains_is_float32_and_the_rest_stays_as_it_was() -> None:
     made = model().to(torch.bfloat16)
-    parts.prepare(made, small.LORA)
+    trainable.prepare(made, small.LORA)
     assert {(p.dtype, p.requires_grad) for p in made.parameters()} == {(torch.bfloat16, False), (torch.float32, True)}
 
 
@@ -77,14 +77,14 @@ def test_lora_changes_nothing_at_first_and_merged_gives_what_it_gave_unmerged() 
     ids = torch.arange(10)[None]
     with torch.no_grad():
         untouched = made.language_model(ids).logits
-        parts.prepare(made, small.LORA)
+        trainable.prepare(made, small.LORA)
         made.eval()  # the dropout that LoRA brings is in training mode
         torch.testing.assert_close(made.language_model(ids).logits, untouched)
         for name, parameter in made.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
         adapted = made.language_model(ids).logits
-        parts.merge(made)
+        trainable.merge(made)
         assert (adapted - untouched).abs().max() > 0.1
         torch.testing.assert_close(made.language_model(ids).logits, adapted, rtol=0, atol=1e-4)
     assert made.state_dict().keys() == model().state_dict().keys()
@@ -92,9 +92,9 @@ def test_lora_changes_nothing_at_first_and_merged_gives_what_it_gave_unmerged() 
 
 def test_a_checkpoint_of_another_stage_is_refused() -> None:
     ours, theirs = model(), model()
-    parts.prepare(ours, small.LORA)
-    parts.prepare(theirs, small.PROJECTORS)
-    learned = parts.trained(theirs, theirs.state_dict())
+    trainable.prepare(ours, small.LORA)
+    trainable.prepare(theirs, small.PROJECTORS)
+    learned = trainable.trained(theirs, theirs.state_dict())
     assert all("projector" in name for name in learned)
     with pytest.raises(WeightsError, match="another model or stage"):
-        parts.load_trained(ours, learned)
+        trainable.load_trained(ours, learned)

@@ -20,7 +20,7 @@ import psutil
 from gradio_client import Client, handle_file
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 180.0  # after which a page that does not answer has failed to start
+START_SECONDS = 300.0  # after which a page that does not answer has failed to start
 
 
 @dataclass(frozen=True)

@@ -3,59 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError
 from ...types import Moment
-from .. import formats, scoring
-from ..items import Annotations, Benchmark, Item, Prediction, Rules, Scores
-from ..metrics.grounding import CONVENTIONS
+from .. import formats
+from ..items import Annotations, Benchmark, BenchmarkItem
+from . import common
 
-NAME = "activitynet"
 COUNTS = {"val_2": (4_885, 17_031), "val_1": (4_917, 17_505)}  # videos, sentences; most peers use val_2
 
 
 @dataclass(frozen=True)
-class Video:
+class AnnotatedVideo:
     """What an annotator says of one video: its length in seconds, and its events in the order of the file."""
 
     duration: float
     events: tuple[Moment, ...]
 
 
-def load(path: Path, split: str) -> tuple[dict[str, Video], tuple[str, ...]]:
+def load(path: Path, split: str) -> tuple[dict[str, AnnotatedVideo], tuple[str, ...]]:
     """Read val_1.json or val_2.json, or the one named ``split`` of a folder; return it and what is odd in it.
 
     The format is ``{video: {"duration", "timestamps", "sentences"}}``, in seconds.
     """
     source = path / f"{split}.json" if path.is_dir() else path
-    try:
-        found = {video: _video(entry) for video, entry in json.loads(source.read_text(encoding="utf-8")).items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{source} is not an annotation of ActivityNet Captions: {error!r}") from error
-    counts = (len(found), sum(len(video.events) for video in found.values()))
+    with common.reading(source, "an annotation of ActivityNet Captions"):
+        videos = {name: _video(entry) for name, entry in json.loads(source.read_text(encoding="utf-8")).items()}
+    counts = (len(videos), sum(len(video.events) for video in videos.values()))
     if counts in COUNTS.values():
-        return found, ()
-    known = "; ".join(f"{name} has {videos:,} and {sentences:,}" for name, (videos, sentences) in COUNTS.items())
-    return found, (f"{source.name} holds {counts[0]:,} videos and {counts[1]:,} sentences; {known}",)
+        return videos, ()
+    known = "; ".join(f"{name} has {count:,} and {sentences:,}" for name, (count, sentences) in COUNTS.items())
+    return videos, (f"{source.name} holds {counts[0]:,} videos and {counts[1]:,} sentences; {known}",)
 
 
-def _video(entry: Mapping[str, Any]) -> Video:
+def _video(entry: Mapping[str, Any]) -> AnnotatedVideo:
     events = tuple(
         Moment(float(start), float(end), text=sentence.strip())
         for (start, end), sentence in zip(entry["timestamps"], entry["sentences"], strict=True)
     )
-    return Video(float(entry["duration"]), events)
+    return AnnotatedVideo(float(entry["duration"]), events)
 
 
 def read(path: Path, split: str = "val_2") -> Annotations:
     """Read one query per sentence."""
-    found, notes = load(path, split)
+    videos, notes = load(path, split)
     items = tuple(
-        Item(
+        BenchmarkItem(
             key=f"{name}/{number}",
             video=name,
             task="ground",
@@ -63,7 +59,7 @@ def read(path: Path, split: str = "val_2") -> Annotations:
             duration=video.duration,
             moments=(Moment(event.start, event.end),),
         )
-        for name, video in found.items()
+        for name, video in videos.items()
         for number, event in enumerate(video.events)
     )
     empty = sum(item.moments[0].start >= item.moments[0].end for item in items)
@@ -72,22 +68,17 @@ def read(path: Path, split: str = "val_2") -> Annotations:
     return Annotations(items, notes)
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """R1@IoU and mIoU."""
-    return scoring.score_grounding(NAME, items, predictions, rules)
-
-
 SOURCE = "annotation val_1.json, val_2.json: cs.stanford.edu/people/ranjaykrishna/densevid; videos: activity-net.org"
 LICENCE = "annotation published for research without a licence file; the videos belong to their YouTube owners"
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="activitynet",
     title="ActivityNet grounding",
     source=SOURCE,
     licence=LICENCE,
-    conventions=tuple(CONVENTIONS),
+    conventions=common.GROUNDING_CONVENTIONS,
     read=read,
-    score=score,
+    measure=common.measure_grounding,
     splits=tuple(COUNTS),
     formats=(formats.authors, formats.vtimellm_log, formats.lmms_eval),
     published={

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ...prompts import CAPTION
-from ...types import Moment
-from .. import formats, scoring
-from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import captions
-from ..metrics.language import Language
-from ..predictions import answer
+from ..metrics.language import LanguageScorers
+from ..predictions import PredictionCollector, moments_from
+from . import common
 from .activitynet import LICENCE, SOURCE, load
 
-NAME = "activitynet-captions"
 CONVENTIONS = {
     "ours": "a video without captions counts 0 (densevid_eval 9d4045a)",
     "vtimellm": "videos without captions are left out (VTimeLLM, eval_dvc.py)",
@@ -27,84 +25,65 @@ def read(path: Path, split: str = "val_2") -> Annotations:
     annotators = []
     notes: tuple[str, ...] = ()
     for name in split.split("+"):
-        content, odd = load(path, name)
+        content, more_notes = load(path, name)
         annotators.append(content)
-        notes += odd
+        notes += more_notes
     items = []
     for video in dict.fromkeys(video for content in annotators for video in content):
         first, *others = (content[video] for content in annotators if video in content)
         more = tuple(other.events for other in others)
-        items.append(Item(video, video, "caption", CAPTION, first.duration, first.events, more))
+        items.append(BenchmarkItem(video, video, "caption", CAPTION, first.duration, first.events, more))
     return Annotations(tuple(items), notes)
 
 
-def official(document: Document, items: Sequence[Item]) -> Submission | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The challenge's JSON: {"results": {video: [{"sentence", "timestamp": [start, end]}]}}."""
-    content = document.content
     if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
         return None
-    by_video = {item.video: item for item in items}
-    found = {
-        video: answer(
-            by_video[video],
-            moments=[_event(entry) for entry in entries],
-        )
-        for video, entries in content["results"].items()
-        if video in by_video
-    }
-    strange = len(content["results"]) - len(found)
-    return Submission("ActivityNet Captions results", found, formats.strange_note(strange))
+    by_video, collector = {item.video: item for item in items}, PredictionCollector("ActivityNet Captions results")
+    for video, entries in content["results"].items():
+        events = [(*entry["timestamp"], None, str(entry["sentence"])) for entry in entries]
+        collector.add(by_video.get(video), moments=moments_from(events))
+    return collector.result()
 
 
-def _event(entry: Mapping[str, Any]) -> Moment:
-    start, end = entry["timestamp"]
-    return Moment(float(start), float(end), text=str(entry["sentence"]))
-
-
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """METEOR, CIDEr, event recall and precision (means over IoU .3, .5, .7, .9), and SODA_c."""
-    convention = scoring.convention_of(rules, tuple(CONVENTIONS), NAME)
-    skip = rules.missing == "skip" if rules.missing else convention == "vtimellm"
-    references = {item.video: (item.moments, *item.more_references) for item in items}
-    predicted = {  # a video that could not be read is no missing one: it counts 0 under every convention
-        item.video: said.answer.moments if said.answer is not None else ()
-        for item in items
-        if (said := predictions.get(item.key)) is not None
-    }
-    with Language() as language:
-        found = captions.score_captions(predicted, references, language, skip_missing=skip)
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure METEOR, CIDEr, event recall and precision (means over IoU .3, .5, .7, .9), and SODA_c."""
+    skip = rules.missing == "skip" if rules.missing else rules.convention == "vtimellm"
+    references = {case.item.video: (case.item.moments, *case.item.more_references) for case in cases}
+    # A video that could not be read is not a missing one: it counts 0 under every convention.
+    predicted = {case.item.video: case.moments for case in cases if case.prediction is not None}
+    with LanguageScorers() as language:
+        events = captions.score_captions(predicted, references, language, skip_missing=skip)
         _, soda = captions.score_soda(predicted, references, language, rules.references, skip)
 
     columns = {
         "SODA_c": soda[:, 2],
-        "METEOR": found.meteor.mean(axis=1),
-        "CIDEr": found.cider.mean(axis=1),
-        "Recall": found.recall.mean(axis=1),
-        "Precision": found.precision.mean(axis=1),
+        "METEOR": events.meteor.mean(axis=1),
+        "CIDEr": events.cider.mean(axis=1),
+        "Recall": events.recall.mean(axis=1),
+        "Precision": events.precision.mean(axis=1),
     }
     for column, threshold in enumerate(captions.THRESHOLDS):
-        columns[f"METEOR@{threshold:g}"] = found.meteor[:, column]
-        columns[f"CIDEr@{threshold:g}"] = found.cider[:, column]
-    f1 = dict(zip(found.videos, soda[:, 2], strict=True))
-    counted = "left out" if skip else "0"
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=f"videos without captions: {counted}; two annotators in SODA_c: {rules.references}",
-        metrics=tuple(scoring.means(columns, found.videos, rules, decimals=4)),
+        columns[f"METEOR@{threshold:g}"] = events.meteor[:, column]
+        columns[f"CIDEr@{threshold:g}"] = events.cider[:, column]
+    f1 = dict(zip(events.videos, soda[:, 2], strict=True))
+    return Measurement(
+        metrics=common.means(columns, events.videos, rules, decimals=4),
+        scores=[f1.get(case.item.video, 0.0) for case in cases],
         score_name="SODA_c",
-        cases=tuple(Case(item, predictions.get(item.key), float(f1.get(item.video, 0.0))) for item in items),
+        rule=f"videos without captions: {'left out' if skip else '0'}; two annotators in SODA_c: {rules.references}",
     )
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="activitynet-captions",
     title="ActivityNet Captions",
     source=SOURCE,
     licence=LICENCE,
-    conventions=tuple(CONVENTIONS),
+    conventions=CONVENTIONS,
     read=read,
-    score=score,
+    measure=measure,
     splits=("val_2", "val_1", "val_1+val_2"),
     needs_java=True,
     formats=(official,),

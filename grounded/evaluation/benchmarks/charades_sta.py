@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataError
 from ...types import Moment
-from .. import formats, scoring
-from ..items import Annotations, Benchmark, Item, Prediction, Rules, Scores
-from ..metrics.grounding import CONVENTIONS
+from .. import formats
+from ..items import Annotations, Benchmark, BenchmarkItem
+from . import common
 
-NAME = "charades-sta"
 QUERIES, VIDEOS = 3_720, 1_334
 FILE = "charades_sta_test.txt"
 
@@ -22,10 +20,8 @@ _LINE = re.compile(r"(\S+) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)##(.+)")
 def read(path: Path, split: str = "test") -> Annotations:
     """Read the lines "VID start end##sentence" (seconds) of charades_sta_test.txt, or of a folder that holds it."""
     source = path / FILE if path.is_dir() else path
-    try:
+    with common.reading(source, "the annotation of Charades-STA"):
         lines = source.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{source} cannot be read: {error}") from error
     items = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -35,26 +31,21 @@ def read(path: Path, split: str = "test") -> Annotations:
             raise DataError(f"{source}, line {number} is not 'VID start end##sentence': {line[:80]!r}")
         video, start, end, sentence = match.groups()
         moment = Moment(float(start), float(end))
-        items.append(Item(f"{video}/{number}", video, "ground", sentence.strip(), moments=(moment,)))
-    notes = scoring.count_note("queries", len(items), QUERIES)
-    notes += scoring.count_note("videos", len({item.video for item in items}), VIDEOS)
+        items.append(BenchmarkItem(f"{video}/{number}", video, "ground", sentence.strip(), moments=(moment,)))
+    notes = common.count_note("queries", len(items), QUERIES)
+    notes += common.count_note("videos", len({item.video for item in items}), VIDEOS)
     return Annotations(tuple(items), notes)
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """R1@IoU and mIoU."""
-    return scoring.score_grounding(NAME, items, predictions, rules)
-
-
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="charades-sta",
     title="Charades-STA",
     source="annotation charades_sta_test.txt: github.com/jiyanggao/TALL; videos Charades_v1_480:"
     " prior.allenai.org/projects/charades",
     licence="AI2 Charades licence, not for commercial use; the annotation names none",
-    conventions=tuple(CONVENTIONS),
+    conventions=common.GROUNDING_CONVENTIONS,
     read=read,
-    score=score,
+    measure=common.measure_grounding,
     formats=(formats.authors, formats.lmms_eval, formats.timed_lines),
     published={
         "Phi3.5-3.8B": {"R1@0.3": 54.2, "R1@0.5": 36.4, "R1@0.7": 19.7, "mIoU": 36.8},

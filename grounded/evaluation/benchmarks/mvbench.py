@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .. import scoring
-from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import choice
-from ..predictions import answer
+from ..predictions import PredictionCollector
+from . import common
 
-NAME = "mvbench"
 PER_TASK = 200
 FRAMES_PER_SECOND = 3.0  # of Episodic Reasoning, whose videos are folders of frames
 
@@ -26,7 +25,7 @@ FOLDERS = {
     "Action Sequence": "star/Charades_v1_480",
     "Action Prediction": "star/Charades_v1_480",
     "Action Antonym": "ssv2_video",
-    "SearchConfig-grained Action": "Moments_in_Time_Raw/videos",
+    "Fine-grained Action": "Moments_in_Time_Raw/videos",
     "Unexpected Action": "FunQA_test/test",
     "Object Existence": "clevrer/video_validation",
     "Object Interaction": "star/Charades_v1_480",
@@ -38,7 +37,7 @@ FOLDERS = {
     "Moving Count": "clevrer/video_validation",
     "Moving Attribute": "clevrer/video_validation",
     "State Change": "perception/videos",
-    "SearchConfig-grained Pose": "nturgbd",
+    "Fine-grained Pose": "nturgbd",
     "Character Order": "perception/videos",
     "Egocentric Navigation": "vlnqa",
     "Episodic Reasoning": "tvqa/frames_fps3_hq",
@@ -70,27 +69,25 @@ def read(path: Path, split: str = "test") -> Annotations:
     tasks = [task for task in FOLDERS if file_of(task) in names and (folder / file_of(task)).exists()]
     if not tasks:
         raise DataError(f"{path} holds none of MVBench's task files, such as {file_of('Action Sequence')}")
-    items: list[Item] = []
+    items: list[BenchmarkItem] = []
     notes: tuple[str, ...] = ()
     for task in tasks:
         source = folder / file_of(task)
-        try:
+        with common.reading(source, "a task file of MVBench"):
             entries = json.loads(source.read_text(encoding="utf-8"))
-            found = [_item(task, number, entry) for number, entry in enumerate(entries)]
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{source} is not a task file of MVBench: {error!r}") from error
-        notes += scoring.count_note(f"questions of {task}", len(found), PER_TASK)
-        items += found
+            task_items = [_item(task, number, entry) for number, entry in enumerate(entries)]
+        notes += common.count_note(f"questions of {task}", len(task_items), PER_TASK)
+        items += task_items
     absent = [task for task in FOLDERS if task not in tasks]
     if absent:
         notes += (f"{len(absent)} of {len(FOLDERS)} tasks are missing: {', '.join(absent)}",)
     return Annotations(tuple(items), notes)
 
 
-def _item(task: str, number: int, entry: Mapping[str, Any]) -> Item:
+def _item(task: str, number: int, entry: Mapping[str, Any]) -> BenchmarkItem:
     options = tuple(str(option) for option in entry["candidates"])
     part = (float(entry["start"]), float(entry["end"])) if task in BOUNDED else None
-    return Item(
+    return BenchmarkItem(
         key=f"{file_of(task)[:-5]}/{number}",
         video=str(entry["video"]),
         task="choose",
@@ -104,69 +101,54 @@ def _item(task: str, number: int, entry: Mapping[str, Any]) -> Item:
     )
 
 
-def official(document: Document, items: Sequence[Item]) -> Submission | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The published evaluation's JSON: {"acc_dict": {task: …}, "res_list": [{"pred", "gt"}]}, in its tasks' order."""
-    content = document.content
     if not isinstance(content, dict) or not isinstance(content.get("res_list"), list) or "acc_dict" not in content:
         return None
-    tasks = list(content["acc_dict"])
+    tasks, results = list(content["acc_dict"]), content["res_list"]
     ordered = [item for task in tasks for item in items if item.group == task]
-    if len(ordered) != len(content["res_list"]):
+    if len(ordered) != len(results):
         raise DataError(
-            f"{document.path} holds {len(content['res_list'])} results for the tasks {', '.join(tasks)}, and the"
-            f" annotation {len(ordered)} questions; its results can only be told apart by their order"
+            f"there are {len(results)} results for the tasks {', '.join(tasks)}, and {len(ordered)} questions; results"
+            " can only be told apart by their order"
         )
-    found = {}
-    for item, result in zip(ordered, content["res_list"], strict=True):
+    collector = PredictionCollector("MVBench results")
+    for item, result in zip(ordered, results, strict=True):
         if not str(result["gt"]).startswith(f"({item.answer})"):
-            raise DataError(f"{document.path}: the answer to {item.key} should be {item.answer}, not {result['gt']!r}")
-        found[item.key] = answer(item, str(result["pred"]))
-    return Submission("MVBench results", found)
+            raise DataError(f"the answer to {item.key} should be {item.answer}, not {result['gt']!r}")
+        collector.add(item, str(result["pred"]))
+    return collector.result()
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """Accuracy by the convention's rule and by the strict one, over all questions and by task."""
-    convention = scoring.convention_of(rules, tuple(CONVENTIONS), NAME)
-    asked = [(item, predictions.get(item.key)) for item in items]
-    right = np.array([_right(item, said, convention) for item, said in asked])
-    counted = np.ones(len(asked))
-    if convention == "lmms-eval":
-        counted = np.array([bool(scoring.written_choice(said)) for _, said in asked], dtype=float)
-    strict = np.array([scoring.strictly_right(item, said) for item, said in asked])
-    videos = [item.video for item in items]
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=CONVENTIONS[convention],
-        metrics=(
-            *scoring.metrics_of(["accuracy"], [right * counted, counted], videos, rules),
-            *scoring.means({"accuracy (strict)": strict}, videos, rules),
-            *scoring.by_group(right, items, rules),
-        ),
-        cases=tuple(Case(item, said, float(hit)) for (item, said), hit in zip(asked, strict, strict=True)),
-    )
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure accuracy by the convention's rule and by the strict one, over all questions and by task."""
+    right = np.array([_right(case, rules.convention) for case in cases])
+    counted = np.ones(len(cases))
+    if rules.convention == "lmms-eval":
+        counted = np.array([bool(common.written_choice(case)) for case in cases], dtype=float)
+    return common.measure_choice(cases, rules, right, counted)
 
 
-def _right(item: Item, said: Prediction | None, convention: str) -> bool:
-    if said is None or said.answer is None:
+def _right(case: AnsweredItem, convention: str) -> bool:
+    if case.answer is None:
         return False
-    written = scoring.written_choice(said)
-    untouched = scoring.said_text(said) or written
+    written = common.written_choice(case)
+    untouched = case.raw or written
     if convention == "official":
-        return choice.mvbench_official(untouched, item.answer)
+        return choice.mvbench_official(untouched, case.item.answer)
     if convention == "lmms-eval":
-        return choice.lmms_letter(untouched) == item.answer
-    return bool(written) and choice.mvbench_official(written, item.answer)
+        return choice.lmms_letter(untouched) == case.item.answer
+    return bool(written) and choice.mvbench_official(written, case.item.answer)
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="mvbench",
     title="MVBench",
     source="annotation json/ and videos: huggingface.co/datasets/OpenGVLab/MVBench",
     licence="annotation MIT; the videos have the licences of the sets they come from (NTU RGB+D is fetched apart)",
-    conventions=tuple(CONVENTIONS),
+    conventions=CONVENTIONS,
     read=read,
-    score=score,
+    measure=measure,
     formats=(official,),
     published={"Phi3.5-3.8B": {"accuracy": 59.4}, "Phi3.5-3.8B (*)": {"accuracy": 60.0}},
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import string
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,11 @@ import numpy as np
 
 from ...errors import DataError
 from ...types import Moment
-from .. import scoring
-from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import grounded_qa
-from ..predictions import answer
+from ..predictions import PredictionCollector, moments_from
+from . import common
 
-NAME = "nextgqa"
 QUESTIONS = {"test": 5_553, "val": 3_358}
 LETTERS = string.ascii_uppercase[:5]
 CONVENTIONS = {
@@ -31,43 +29,44 @@ CONVENTIONS = {
 def read(path: Path, split: str = "test") -> Annotations:
     """Read gsub_test.json (or gsub_val.json) and, beside it, test.csv with the questions and options.
 
-    Without the CSV the moments alone are known: enough to score predictions that carry the right answers.
+    Without the CSV the moments alone are known: enough to score predictions that carry the right answers. NExT-QA's
+    map of video names says where the videos lie, if it is there too.
     """
     source = path / f"gsub_{split}.json" if path.is_dir() else path
     split = source.stem.removeprefix("gsub_")
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-        entries = [
-            (video, str(number), float(entry["duration"]), segments)
-            for video, entry in content.items()
-            for number, segments in entry["location"].items()
-        ]
-        moments = [tuple(Moment(float(start), float(end)) for start, end in entry[3]) for entry in entries]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{source} is not NExT-GQA's gsub JSON: {error!r}") from error
-    table, notes = _questions(source.with_name(f"{split}.csv"))
-    files = _video_files(source.with_name("map_vid_vidorID.json"))
-    items = []
-    for (video, number, duration, _), segments in zip(entries, moments, strict=True):
-        row = table.get((video, number), {})
-        options = tuple(row[f"a{i}"] for i in range(5)) if row else ()
-        items.append(
-            Item(
-                key=f"{video}_{number}",
-                video=video,
-                task="evidence",
-                question=row.get("question", ""),
-                duration=duration,
-                moments=segments,
-                options=options,
-                answer=LETTERS[options.index(row["answer"])] if row else "",
-                group=row.get("type", ""),
-                file=files.get(video, ""),
-            )
+    questions, notes = _questions(source.with_name(f"{split}.csv"))
+    map_file = source.with_name("map_vid_vidorID.json")
+    with common.reading(map_file, "a JSON object of video names"):
+        names = json.loads(map_file.read_text(encoding="utf-8")) if map_file.exists() else {}
+        files = {video: f"{name}.mp4" for video, name in names.items()}
+    with common.reading(source, "NExT-GQA's gsub JSON"):
+        items = tuple(
+            _item(video, number, entry, questions.get((video, number), {}), files.get(video, ""))
+            for video, entry in json.loads(source.read_text(encoding="utf-8")).items()
+            for number in entry["location"]
         )
     if split in QUESTIONS:
-        notes += scoring.count_note("questions", len(items), QUESTIONS[split])
-    return Annotations(tuple(items), notes)
+        notes += common.count_note("questions", len(items), QUESTIONS[split])
+    return Annotations(items, notes)
+
+
+def _item(video: str, number: str, entry: Mapping[str, Any], row: Mapping[str, str], file: str) -> BenchmarkItem:
+    """Make the item of a question from the video's entry in the JSON and the question's row in the CSV."""
+    options = tuple(row[f"a{i}"] for i in range(5)) if row else ()
+    if row and row["answer"] not in options:
+        raise DataError(f"the answer of question {video}_{number} is none of its options")
+    return BenchmarkItem(
+        key=f"{video}_{number}",
+        video=video,
+        task="evidence",
+        question=row.get("question", ""),
+        duration=float(entry["duration"]),
+        moments=tuple(Moment(float(start), float(end)) for start, end in entry["location"][number]),
+        options=options,
+        answer=LETTERS[options.index(row["answer"])] if row else "",
+        group=row.get("type", ""),
+        file=file,
+    )
 
 
 def _questions(path: Path) -> tuple[dict[tuple[str, str], dict[str, str]], tuple[str, ...]]:
@@ -76,29 +75,14 @@ def _questions(path: Path) -> tuple[dict[tuple[str, str], dict[str, str]], tuple
     needed = {"video_id", "qid", "question", "answer", *(f"a{i}" for i in range(5))}
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
-        lacking = needed - set(rows.fieldnames or ())
-        if lacking:
-            raise DataError(f"{path} lacks the columns {', '.join(sorted(lacking))}")
-        table = {(row["video_id"], row["qid"]): row for row in rows}
-    odd = [key for key, row in table.items() if row["answer"] not in [row[f"a{i}"] for i in range(5)]]
-    if odd:
-        raise DataError(f"{path}: the answer of question {'_'.join(odd[0])} is none of its options")
-    return table, ()
+        missing = needed - set(rows.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+        return {(row["video_id"], row["qid"]): row for row in rows}, ()
 
 
-def _video_files(path: Path) -> dict[str, str]:
-    """Return the path of each video below the folder of videos, where NExT-QA's map lies beside the moments."""
-    if not path.exists():
-        return {}
-    try:
-        return {str(video): f"{name}.mp4" for video, name in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not a JSON object of video names: {error}") from error
-
-
-def official(document: Document, items: Sequence[Item]) -> Submission | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The official result files: moments {"VID_QID": [start, end]}, choices {"VID_QID": {"answer", "prediction"}}."""
-    content = document.content
     if not isinstance(content, dict):
         return None
     if set(content) == {"ground", "qa"}:  # both in one file
@@ -108,16 +92,13 @@ def official(document: Document, items: Sequence[Item]) -> Submission | None:
         choices = {key: value for key, value in content.items() if isinstance(value, dict)}
     if not _are_moments(moments) or not _are_choices(choices) or not (moments or choices):
         return None
-    by_key = {item.key: item for item in items}
-    keys = dict.fromkeys([*moments, *choices])
-    found = {}
-    for key in keys:
-        item = by_key.get(key, Item(key, key, "evidence", ""))
-        span = [Moment(float(moments[key][0]), float(moments[key][-1]))] if key in moments else []
+    by_key, collector = {item.key: item for item in items}, PredictionCollector("NExT-GQA results")
+    for key in dict.fromkeys([*moments, *choices]):
+        item = by_key.get(key, BenchmarkItem(key, key, "evidence", ""))
+        spans = [(moments[key][0], moments[key][-1])] if key in moments else []
         letter = LETTERS[choices[key]["prediction"]] if key in choices else None
-        found[key] = answer(item, moments=span, choice=letter)
-    right = {key: LETTERS[choice["answer"]] for key, choice in choices.items() if "answer" in choice}
-    return Submission("NExT-GQA results", found, right=right)
+        collector.add(item, moments=moments_from(spans), choice=letter)
+    return collector.result({key: LETTERS[entry["answer"]] for key, entry in choices.items() if "answer" in entry})
 
 
 def _are_moments(entries: Any) -> bool:
@@ -128,50 +109,36 @@ def _are_choices(entries: Any) -> bool:
     return isinstance(entries, dict) and all(isinstance(e, dict) and "prediction" in e for e in entries.values())
 
 
-def with_answers(items: Sequence[Item], right: Mapping[str, str]) -> list[Item]:
-    """Return the items, those without a right answer with that of the prediction files."""
-    return [dataclasses.replace(i, answer=right[i.key]) if not i.answer and i.key in right else i for i in items]
-
-
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """Acc@GQA and Acc@QA (where right answers are known), and mIoP and mIoU with their shares at .3 and .5."""
-    convention = scoring.convention_of(rules, tuple(CONVENTIONS), NAME)
-    asked = [(item, predictions.get(item.key)) for item in items]
-    if convention == "official":
-        asked = [(item, said) for item, said in asked if scoring.first_moment(said) is not None]
-    if not asked:
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure Acc@GQA and Acc@QA (where right answers are known), mIoP and mIoU, and their shares at .3 and .5."""
+    official = rules.convention == "official"
+    kept = [case for case in cases if case.first_moment is not None or not official]
+    if not kept:
         raise DataError("no question has a predicted moment")
-    overlaps = []
-    for item, said in asked:
-        moment = scoring.first_moment(said)
-        segments = [(m.start, m.end) for m in item.moments]
-        overlaps.append(grounded_qa.overlaps(None if moment is None else (moment.start, moment.end), segments))
-    iop, iou = np.array(overlaps).T
-    right = np.array([bool(item.answer) and scoring.strictly_right(item, said) for item, said in asked])
-    proved = right & (iop >= grounded_qa.PROOF)
-    videos = [item.video for item, _ in asked]
-    columns = {"Acc@GQA": proved, "Acc@QA": right} if any(item.answer for item, _ in asked) else {}
+    iop, iou = np.array([grounded_qa.overlaps(case.first_moment, case.item.moments) for case in kept]).T
+    right = np.array([bool(case.item.answer) and common.strictly_right(case) for case in kept])
+    columns = {}
+    if any(case.item.answer for case in kept):
+        columns = {"Acc@GQA": right & (iop >= grounded_qa.PROOF), "Acc@QA": right}
     columns |= {"mIoP": iop, "mIoU": iou}
     columns |= {f"IoP@{t:g}": iop >= t for t in grounded_qa.THRESHOLDS}
     columns |= {f"IoU@{t:g}": iou >= t for t in grounded_qa.THRESHOLDS}
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=CONVENTIONS[convention],
-        metrics=tuple(scoring.means(columns, videos, rules)),
+    scores = {case.item.key: float(score) for case, score in zip(kept, iou * right, strict=True)}
+    return Measurement(
+        metrics=common.means(columns, common.videos_of(kept), rules),
+        scores=[scores.get(case.item.key) for case in cases],
         score_name="IoU of right answers",
-        cases=tuple(Case(item, said, float(v)) for (item, said), v in zip(asked, iou * right, strict=True)),
     )
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="nextgqa",
     title="NExT-GQA",
     source="annotation datasets/nextgqa: github.com/doc-doc/NExT-GQA; videos: the NExT-QA videos linked there (VidOR)",
     licence="annotation MIT; videos YFCC-100M, Creative Commons by their owners",
-    conventions=tuple(CONVENTIONS),
+    conventions=CONVENTIONS,
     read=read,
-    score=score,
+    measure=measure,
     splits=tuple(QUESTIONS),
     formats=(official,),
     published={

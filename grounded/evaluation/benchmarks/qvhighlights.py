@@ -9,14 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
 from ...types import Moment
-from .. import formats, scoring
-from ..items import Annotations, Benchmark, Case, Document, Item, Metric, Prediction, Rules, Scores, Submission
+from .. import formats
+from ..items import (
+    Annotations,
+    AnsweredItem,
+    Benchmark,
+    BenchmarkItem,
+    Measurement,
+    Metric,
+    PredictionSet,
+    ScoringRules,
+)
 from ..metrics import highlights
-from ..predictions import answer, records
+from ..predictions import PredictionCollector, moments_from, records
+from . import common
 
-NAME = "qvhighlights"
 QUERIES = 1_550
 FILE = "highlight_val_release.jsonl"
 HEADLINE = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75")  # of all lengths; further mAP by length
@@ -25,25 +33,18 @@ HEADLINE = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75")  # of all lengths;
 def read(path: Path, split: str = "val") -> Annotations:
     """Read highlight_val_release.jsonl, or a folder that holds it."""
     source = path / FILE if path.is_dir() else path
-    try:
-        entries = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{source} cannot be read as JSON Lines: {error}") from error
-    try:
-        items = tuple(_item(entry) for entry in entries)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(
-            f"{source} is not QVHighlights' annotation ({error!r}); the test split has no published moments"
-        ) from error
-    return Annotations(items, scoring.count_note("queries", len(items), QUERIES))
+    with common.reading(source, "the annotation of QVHighlights (whose test split has no published moments)"):
+        lines = source.read_text(encoding="utf-8").splitlines()
+        items = tuple(_item(json.loads(line)) for line in lines if line.strip())
+    return Annotations(items, common.count_note("queries", len(items), QUERIES))
 
 
-def _item(entry: Mapping[str, Any]) -> Item:
+def _item(entry: Mapping[str, Any]) -> BenchmarkItem:
     saliency: tuple[tuple[float, ...], ...] = ()
     if "saliency_scores" in entry:
         table = highlights.clip_ratings(entry["duration"], entry["relevant_clip_ids"], entry["saliency_scores"])
         saliency = tuple(map(tuple, table.tolist()))
-    return Item(
+    return BenchmarkItem(
         key=str(entry["qid"]),
         video=entry["vid"],
         task="ground",
@@ -54,91 +55,84 @@ def _item(entry: Mapping[str, Any]) -> Item:
     )
 
 
-def submission(document: Document, items: Sequence[Item]) -> Submission | None:
+def submission(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The submission's JSON Lines: {qid, pred_relevant_windows: [[start, end, score]], pred_saliency_scores}."""
-    entries = records(document, "qid", "pred_relevant_windows")
+    entries = records(content, "qid", "pred_relevant_windows")
     if entries is None:
         return None
-    by_key = {item.key: item for item in items}
-    found, strange = {}, 0
+    by_key, collector = {item.key: item for item in items}, PredictionCollector("QVHighlights submission")
     for entry in entries:
-        item = by_key.get(str(entry["qid"]))
-        if item is None:
-            strange += 1
-            continue
-        windows = [Moment(float(w[0]), float(w[1]), float(w[2])) for w in entry["pred_relevant_windows"]]
+        windows = [(window[0], window[1], float(window[2])) for window in entry["pred_relevant_windows"]]
         saliency = tuple(float(value) for value in entry.get("pred_saliency_scores", ()))
-        found[item.key] = Prediction(item.key, answer(item, moments=windows).answer, saliency=saliency)
-    return Submission("QVHighlights submission", found, formats.strange_note(strange))
+        collector.add(by_key.get(str(entry["qid"])), moments=moments_from(windows), saliency=saliency)
+    return collector.result()
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """R1 and mAP of all moments and by their length, and highlight mAP and Hit@1 where saliency was predicted."""
-    convention = scoring.convention_of(rules, ("ours",), NAME)
-    said = [predictions.get(item.key) for item in items]
-    windows = [_windows(prediction) for prediction in said]
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure R1 and mAP of all moments and by their length, highlight mAP and Hit@1 where saliency was predicted."""
     metrics: list[Metric] = []
-    full_iou = np.zeros(len(items))
+    full_iou = np.zeros(len(cases))
     for name in ("full", "long", "middle", "short"):
-        annotated = [highlights.of_length([(m.start, m.end) for m in item.moments], name) for item in items]
-        rows = [row for row, kept in enumerate(annotated) if kept]
+        annotated = [highlights.of_length([(m.start, m.end) for m in case.item.moments], name) for case in cases]
+        rows = [row for row, windows in enumerate(annotated) if windows]
         if not rows:
             continue
-        precisions = np.array([highlights.average_precisions(windows[row], annotated[row]) for row in rows])
-        ious = np.array([highlights.first_window_iou(windows[row], annotated[row]) for row in rows])
-        metrics += _figures(name, precisions, ious, [items[row].video for row in rows], rules)
+        windows = [_windows(cases[row]) for row in rows]
+        precisions = np.array(
+            [highlights.average_precisions(w, annotated[r]) for w, r in zip(windows, rows, strict=True)]
+        )
+        ious = np.array([highlights.first_window_iou(w, annotated[r]) for w, r in zip(windows, rows, strict=True)])
+        metrics += _moment_metrics(name, precisions, ious, [cases[row].item.video for row in rows], rules)
         if name == "full":
             full_iou[rows] = ious
-    metrics += _highlight_figures(items, said, rules)
+    metrics += _highlight_metrics(cases, rules)
     # The headline comes first, the rest in its own order.
     metrics.sort(key=lambda metric: HEADLINE.index(metric.name) if metric.name in HEADLINE else len(HEADLINE))
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule="first listed window for R1; ten windows, VOC 2011 for mAP (moment_detr/standalone_eval)",
-        metrics=tuple(metrics),
-        score_name="IoU",
-        cases=tuple(Case(i, p, float(v)) for i, p, v in zip(items, said, full_iou, strict=True)),
-    )
+    return Measurement(metrics, full_iou.tolist(), score_name="IoU")
 
 
-def _windows(prediction: Prediction | None) -> list[tuple[float, float, float]]:
+def _windows(case: AnsweredItem) -> list[tuple[float, float, float]]:
     """Return the predicted windows as listed; one without a score ranks as it is listed."""
-    moments = prediction.answer.moments if prediction is not None and prediction.answer is not None else ()
-    return [(m.start, m.end, 1.0 - rank if m.score is None else m.score) for rank, m in enumerate(moments)]
+    return [(m.start, m.end, 1.0 - rank if m.score is None else m.score) for rank, m in enumerate(case.moments)]
 
 
-def _figures(name: str, precisions: np.ndarray, ious: np.ndarray, videos: Sequence[str], rules: Rules) -> list[Metric]:
+def _moment_metrics(
+    name: str, precisions: np.ndarray, ious: np.ndarray, videos: Sequence[str], rules: ScoringRules
+) -> list[Metric]:
     prefix = "" if name == "full" else f"{name} "
     columns = {f"{prefix}mAP": precisions.mean(axis=1)}
     for column, threshold in enumerate(highlights.THRESHOLDS):
         columns[f"{prefix}mAP@{threshold:g}"] = precisions[:, column]
         columns[f"{prefix}R1@{threshold:g}"] = ious >= threshold
-    return scoring.means(columns, videos, rules)
+    return common.means(columns, videos, rules)
 
 
-def _highlight_figures(items: Sequence[Item], said: Sequence[Prediction | None], rules: Rules) -> list[Metric]:
-    if not any(prediction is not None and prediction.saliency for prediction in said):
+def _highlight_metrics(cases: Sequence[AnsweredItem], rules: ScoringRules) -> list[Metric]:
+    saliencies = [() if case.prediction is None else case.prediction.saliency for case in cases]
+    if not any(saliencies):
         return []
-    tables = [(np.array(p.saliency if p else ()), np.array(i.saliency)) for i, p in zip(items, said, strict=True)]
+    tables = [(np.array(scores), np.array(case.item.saliency)) for scores, case in zip(saliencies, cases, strict=True)]
     columns = {}
     for name, least in highlights.RATINGS.items():
-        for figure, measure in (("mAP", highlights.highlight_precision), ("Hit@1", highlights.highlight_hit)):
-            columns[f"highlight {name} {figure}"] = [
-                measure(scores, ratings, least) if scores.size and ratings.size else 0.0 for scores, ratings in tables
+        for metric, measure_one in (("mAP", highlights.highlight_precision), ("Hit@1", highlights.highlight_hit)):
+            columns[f"highlight {name} {metric}"] = [
+                measure_one(scores, ratings, least) if scores.size and ratings.size else 0.0
+                for scores, ratings in tables
             ]
-    return scoring.means(columns, [item.video for item in items], rules)
+    return common.means(columns, common.videos_of(cases), rules)
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="qvhighlights",
     title="QVHighlights",
     source="annotation data/highlight_val_release.jsonl: github.com/jayleicn/moment_detr; videos:"
     " nlp.cs.unc.edu/data/jielei/qvh/qvhilights_videos.tar.gz",
     licence="annotation CC BY-NC-SA 4.0; the videos belong to their YouTube owners",
-    conventions=("ours",),
+    conventions={
+        "ours": "first listed window for R1; ten windows, VOC 2011 for mAP (moment_detr/standalone_eval)",
+    },
     read=read,
-    score=score,
+    measure=measure,
     splits=("val",),
     best=highlights.MAX_WINDOWS,
     formats=(submission, formats.authors),

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .. import formats, scoring
-from ..items import Annotations, Benchmark, Case, Document, Item, Prediction, Rules, Scores, Submission
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import choice
-from ..predictions import answer, load, records
+from ..predictions import PredictionCollector, load, records
+from . import common
 
-NAME = "videomme"
 QUESTIONS, VIDEOS = 2_700, 900
 CONVENTIONS = {
     "ours": "the published rule after 'Answer:' is taken off, every question in the denominator; and a strict rule",
@@ -32,19 +31,12 @@ _PARQUET = "test-00000-of-00001.parquet"
 
 def read(path: Path, split: str = "test") -> Annotations:
     """Read the hub's parquet file (needs pyarrow), or the repository's JSON of videos with questions."""
-    source = path
-    if path.is_dir():
-        source = next(
-            (p for p in (path / _PARQUET, path / "videomme" / _PARQUET) if p.exists()), path / "videomme.json"
-        )
-    try:
+    places = [path / _PARQUET, path / "videomme" / _PARQUET, path / "videomme.json"] if path.is_dir() else [path]
+    source = next((place for place in places if place.exists()), places[-1])
+    with common.reading(source, "the annotation of Video-MME"):
         items = tuple(_item(entry) for entry in _entries(source))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{source} is not Video-MME's annotation: {error!r}") from error
-    notes = scoring.count_note("questions", len(items), QUESTIONS)
-    return Annotations(items, notes + scoring.count_note("videos", len({item.video for item in items}), VIDEOS))
+    notes = common.count_note("questions", len(items), QUESTIONS)
+    return Annotations(items, notes + common.count_note("videos", len({item.video for item in items}), VIDEOS))
 
 
 def _entries(source: Path) -> Iterator[Mapping[str, Any]]:
@@ -64,11 +56,11 @@ def _entries(source: Path) -> Iterator[Mapping[str, Any]]:
             yield {**{key: value for key, value in entry.items() if key != "questions"}, **question}
 
 
-def _item(entry: Mapping[str, Any]) -> Item:
+def _item(entry: Mapping[str, Any]) -> BenchmarkItem:
     """Make the item of a question; field names changed between the repository's first file and the hub's."""
     options = [str(option) for option in entry.get("options", entry.get("choices", ()))]
     youtube = entry.get("videoID") or re.split(r"[=/]", str(entry["url"]))[-1]
-    return Item(
+    return BenchmarkItem(
         key=str(entry["question_id"]),
         video=str(youtube),
         task="choose",
@@ -80,49 +72,35 @@ def _item(entry: Mapping[str, Any]) -> Item:
     )
 
 
-def official(document: Document, items: Sequence[Item]) -> Submission | None:
+def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
     """The result template: a JSON list of videos whose questions have a "response"."""
-    entries = records(document, "questions")
+    entries = records(content, "questions")
     if entries is None:
         return None
-    by_key = {item.key: item for item in items}
-    asked = [question for entry in entries for question in entry["questions"] if "response" in question]
-    found = {
-        item.key: answer(item, str(question["response"]))
-        for question in asked
-        if (item := by_key.get(str(question["question_id"]))) is not None
-    }
-    return Submission("Video-MME results", found, formats.strange_note(len(asked) - len(found)))
+    by_key, collector = {item.key: item for item in items}, PredictionCollector("Video-MME results")
+    for question in (question for entry in entries for question in entry["questions"] if "response" in question):
+        collector.add(by_key.get(str(question["question_id"])), str(question["response"]))
+    return collector.result()
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """Accuracy by the convention's rule, of all and of the answered questions, strictly, and by length of the video."""
-    convention = scoring.convention_of(rules, tuple(CONVENTIONS), NAME)
-    asked = [(item, predictions.get(item.key)) for item in items]
-    letters = [_letter(said, convention) for _, said in asked]
-    right = np.array([letter == item.answer for letter, item in zip(letters, items, strict=True)])
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure accuracy by the convention's rule, of all and of the answered questions, strictly, and by length."""
+    letters = [_letter(case, rules.convention) for case in cases]
+    right = np.array([letter == case.item.answer for letter, case in zip(letters, cases, strict=True)])
     answered = np.array([bool(letter) for letter in letters], dtype=float)
-    counted = answered if convention.startswith("official") else np.ones(len(asked))
-    strict = np.array([scoring.strictly_right(item, said) for item, said in asked])
-    videos = [item.video for item in items]
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=CONVENTIONS[convention],
-        metrics=(
-            *scoring.metrics_of(["accuracy"], [right, counted], videos, rules),
-            *scoring.metrics_of(["accuracy (answered)"], [right, answered], videos, rules),
-            *scoring.means({"accuracy (all)": right, "accuracy (strict)": strict}, videos, rules),
-            *scoring.by_group(right, items, rules),
-        ),
-        cases=tuple(Case(item, said, float(hit)) for (item, said), hit in zip(asked, strict, strict=True)),
-    )
+    counted = answered if rules.convention.startswith("official") else np.ones(len(cases))
+    videos = common.videos_of(cases)
+    more = [
+        *common.metrics_of(["accuracy (answered)"], [right, answered], videos, rules),
+        *common.means({"accuracy (all)": right}, videos, rules),
+    ]
+    return common.measure_choice(cases, rules, right, counted, more)
 
 
-def _letter(said: Prediction | None, convention: str) -> str:
+def _letter(case: AnsweredItem, convention: str) -> str:
     """Return the letter that the convention finds, "" where it finds none."""
-    written = scoring.written_choice(said)
-    untouched = scoring.said_text(said) or written
+    written = common.written_choice(case)
+    untouched = case.raw or written
     if convention == "ours":
         return choice.videomme_letter(written)
     if convention == "lmms-eval":
@@ -131,13 +109,13 @@ def _letter(said: Prediction | None, convention: str) -> str:
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="videomme",
     title="Video-MME (without subtitles)",
     source="annotation and videos: huggingface.co/datasets/lmms-lab/Video-MME, video-mme.github.io",
     licence="for academic research alone; no part of it may be copied or passed on without the authors' approval",
-    conventions=tuple(CONVENTIONS),
+    conventions=CONVENTIONS,
     read=read,
-    score=score,
+    measure=measure,
     formats=(official,),
     published={"Phi3.5-3.8B": {"accuracy": 47.7}, "Phi3.5-3.8B (*)": {"accuracy": 48.1}},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
 from ...types import Moment
-from .. import scoring
-from ..items import Annotations, Benchmark, Case, Item, Metric, Prediction, Rules, Scores
-from ..metrics import grounding
-from ..metrics.intervals import ratio
+from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, Metric, ScoringRules
+from ..metrics import world
+from . import common
 
-NAME = "world"
 FILE = "questions.jsonl"
-HIT = 0.5  # the IoU from which an event counts as found
+KINDS = ("one", "part", "repeated")  # of the queries whose moment is in the video
+TASKS = ("ground", "refer", "choose", "caption", "ask", "evidence")
 
 _CAPTION = re.compile(r"From <[\d.]+> to <[\d.]+>, (.+)")
 _CHOICE = re.compile(r"Question: (.*)\nOptions:\n", re.DOTALL)
@@ -28,19 +27,17 @@ _CHOICE = re.compile(r"Question: (.*)\nOptions:\n", re.DOTALL)
 def read(path: Path, split: str = "test") -> Annotations:
     """Read questions.jsonl as `python -m grounded world` writes it, or a folder that holds it."""
     source = path / FILE if path.is_dir() else path
-    try:
+    with common.reading(source, f"the world's {FILE}"):
         lines = source.read_text(encoding="utf-8").splitlines()
         items = tuple(_item(json.loads(line)) for line in lines if line.strip())
-    except (OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"{source} is not the world's {FILE}: {error!r}") from error
     return Annotations(items, () if items else (f"{source} holds no question",))
 
 
-def _item(entry: Mapping[str, Any]) -> Item:
+def _item(entry: Mapping[str, Any]) -> BenchmarkItem:
     first = entry["turns"][0]
     texts = _CAPTION.findall(first["answer"]) if entry["task"] == "caption" else [""] * len(entry["moments"])
     choice = _CHOICE.match(first["question"])
-    return Item(
+    return BenchmarkItem(
         key=entry["question_id"],
         video=entry["video_id"],
         task="evidence" if entry["task"] == "grounded" else entry["task"],
@@ -54,151 +51,87 @@ def _item(entry: Mapping[str, Any]) -> Item:
         answer=entry["letter"] or entry["answer"],
         group=f"{entry['task']} {entry['kind']}",
         tags=(entry["wording"], *(["similar"] if entry["similar"] else [])),
-        asked=tuple(entry["span"]) if entry["span"] else None,
+        time_range=tuple(entry["span"]) if entry["span"] else None,
         file=f"{entry['video_id']}.mp4",
     )
 
 
-def score(items: Sequence[Item], predictions: Mapping[str, Prediction], rules: Rules) -> Scores:
-    """A figure for each task; the time figures count IoU in seconds."""
-    convention = scoring.convention_of(rules, ("ours",), NAME)
-    cases = tuple(Case(item, said, _case_score(item, said)) for item in items for said in [predictions.get(item.key)])
-    metrics: list[Metric] = []
-
-    def mean(name: str, keep: Callable[[Item], bool]) -> None:
-        kept = [case for case in cases if keep(case.item)]
-        if kept:
-            columns = {name: [case.score for case in kept]}
-            metrics.extend(scoring.means(columns, [case.item.video for case in kept], rules))
-
-    single = [case for case in cases if case.item.group == "ground one"]
-    if single:
-        videos = [case.item.video for case in single]
-        metrics += scoring.grounding_figures([case.score for case in single], videos, rules)
-    mean("mIoU, similar", lambda item: item.group == "ground one" and "similar" in item.tags)
-    mean("mIoU, part", lambda item: item.group == "ground part")
-    mean("mIoU, held-out words", lambda item: item.group == "ground one" and "held_out" in item.tags)
-    metrics += _repeated(cases, rules) + _absence(cases, rules)
-    mean("refer", lambda item: item.task == "refer")
-    mean("choose", lambda item: item.task == "choose")
-    metrics += _captions(cases, rules)
-    mean("ask", lambda item: item.task == "ask")
-    mean("grounded answer", lambda item: item.task == "evidence")
-    return Scores(
-        benchmark=NAME,
-        convention=convention,
-        rule=f"IoU in seconds; words must be exact; an event is found from IoU {HIT} on",
-        metrics=tuple(metrics),
-        cases=cases,
-        score_name="score",
-    )
+def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
+    """Measure a figure for each task; the time figures count IoU in seconds."""
+    scores = [_score(case) for case in cases]
+    cases = [dataclasses.replace(case, score=score) for case, score in zip(cases, scores, strict=True)]
+    kinds = {kind: [case for case in cases if case.item.group == f"ground {kind}"] for kind in KINDS}
+    tasks = {task: [case for case in cases if case.item.task == task] for task in TASKS}
+    one = kinds["one"]
+    metrics = [
+        *(common.grounding_metrics([case.score for case in one], common.videos_of(one), rules) if one else ()),
+        *_mean("mIoU, similar", [case for case in one if "similar" in case.item.tags], rules),
+        *_mean("mIoU, part", kinds["part"], rules),
+        *_mean("mIoU, held-out words", [case for case in one if "held_out" in case.item.tags], rules),
+        *_f1("repeated event F1", kinds["repeated"], world.count_moments, rules),
+        *_absence(tasks["ground"], rules),
+        *_mean("refer", tasks["refer"], rules),
+        *_mean("choose", tasks["choose"], rules),
+        *_f1("caption F1", tasks["caption"], world.count_captions, rules),
+        *_mean("ask", tasks["ask"], rules),
+        *_mean("grounded answer", tasks["evidence"], rules),
+    ]
+    return Measurement(metrics, scores, score_name="score")
 
 
-def _case_score(item: Item, said: Prediction | None) -> float:
+def _score(answered: AnsweredItem) -> float:
     """Return how good one answer is, in [0, 1]."""
-    if said is None or said.answer is None:
+    item, answer = answered.item, answered.answer
+    if answer is None:
         return 0.0
-    if item.task == "ground" and not item.moments:
-        return float(_says_absent(said))
-    if item.task == "ground" and len(item.moments) == 1:
-        return scoring.moment_score(item, said, grounding.CONVENTIONS["ours"])
-    if item.task == "ground":
-        return _f1(*grounding.f1_counts(said.answer.moments, item.moments, HIT))
-    if item.task == "caption":
-        return _f1(*_caption_counts(item, said))
-    if item.task == "choose":
-        return float(scoring.strictly_right(item, said))
-    if item.task == "evidence":
-        return float(scoring.strictly_right(item, said) and _proves(item, said))
-    if item.task == "refer":
-        return float(_words(item.answer) == _words(said.answer.text))
-    return float(f" {_words(item.answer)} " in f" {_words(said.answer.text)} ")  # "two" in "Two events happen."
+    match item.task:
+        case "ground" if not item.moments:
+            return float(world.says_absent(answer))
+        case "ground" if len(item.moments) == 1:
+            return world.first_moment_iou(answer.moments, item.moments)
+        case "ground":
+            return world.f1_of_one(world.count_moments(answer.moments, item.moments))
+        case "caption":
+            return world.f1_of_one(world.count_captions(answer.moments, item.moments))
+        case "choose":
+            return float(common.strictly_right(answered))
+        case "evidence":
+            proof = world.first_moment_iou(answer.moments, item.moments) >= world.HIT_IOU
+            return float(proof and common.strictly_right(answered))
+        case "refer":
+            return float(world.same_words(answer.text, item.answer))
+    return float(world.contains_words(answer.text, item.answer))
 
 
-def _proves(item: Item, said: Prediction) -> bool:
-    shown = scoring.first_moment(said)
-    if shown is None:
-        return False
-    return any(grounding.iou((shown.start, shown.end), (m.start, m.end)) >= HIT for m in item.moments)
+def _mean(name: str, cases: Sequence[AnsweredItem], rules: ScoringRules) -> list[Metric]:
+    columns = {name: [case.score for case in cases]}
+    return common.means(columns, common.videos_of(cases), rules) if cases else []
 
 
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
-
-
-def _f1(matches: int, predicted: int, annotated: int) -> float:
-    return 2 * matches / (predicted + annotated) if predicted + annotated else 1.0
-
-
-def _f1_of_sums(sums: np.ndarray) -> np.ndarray:
-    """Return F1 (..., 1) from the sums (..., 2) of matches and of predicted plus annotated."""
-    return 2 * ratio(sums)
-
-
-def _caption_counts(item: Item, said: Prediction | None) -> tuple[int, int, int]:
-    """Return (matches, predicted, annotated) of events with the right words, found one to one."""
-    predicted = said.answer.moments if said is not None and said.answer is not None else ()
-    matches = 0
-    for words in {_words(moment.text) for moment in item.moments}:
-        said_so = [moment for moment in predicted if _words(moment.text) == words]
-        shown = [moment for moment in item.moments if _words(moment.text) == words]
-        matches += grounding.f1_counts(said_so, shown, HIT)[0]
-    return matches, len(predicted), len(item.moments)
-
-
-def _f1_metric(name: str, counts: Sequence[tuple[int, int, int]], kept: Sequence[Case], rules: Rules) -> list[Metric]:
-    if not kept:
+def _f1(
+    name: str, cases: Sequence[AnsweredItem], count: Callable[..., tuple[int, int, int]], rules: ScoringRules
+) -> list[Metric]:
+    if not cases:
         return []
-    table = np.array(counts, dtype=float)
-    videos = [case.item.video for case in kept]
-    return scoring.metrics_of([name], [table[:, 0], table[:, 1] + table[:, 2]], videos, rules, _f1_of_sums)
+    counts = np.array([count(case.moments, case.item.moments) for case in cases], dtype=float)
+    return common.metrics_of([name], list(counts.T), common.videos_of(cases), rules, world.f1)
 
 
-def _repeated(cases: Sequence[Case], rules: Rules) -> list[Metric]:
-    kept = [case for case in cases if case.item.group == "ground repeated"]
-    counts = [grounding.f1_counts(_moments(case), case.item.moments, HIT) for case in kept]
-    return _f1_metric("repeated event F1", counts, kept, rules)
-
-
-def _captions(cases: Sequence[Case], rules: Rules) -> list[Metric]:
-    kept = [case for case in cases if case.item.task == "caption"]
-    return _f1_metric("caption F1", [_caption_counts(case.item, case.prediction) for case in kept], kept, rules)
-
-
-def _moments(case: Case) -> tuple[Moment, ...]:
-    return case.prediction.answer.moments if case.prediction is not None and case.prediction.answer is not None else ()
-
-
-def _says_absent(said: Prediction | None) -> bool:
-    """Say whether an answer denies the query: by its probability where it has one, else by showing no moment."""
-    if said is None or said.answer is None:
-        return False
-    return not said.answer.moments if said.answer.absent is None else said.answer.absent > 0.5
-
-
-def _absence(cases: Sequence[Case], rules: Rules) -> list[Metric]:
-    """Return the balanced accuracy of "not in the video": the mean of the shares right where it is, and is not."""
-    kept = [case for case in cases if case.item.task == "ground"]
-    there = np.array([bool(case.item.moments) for case in kept])
-    if not kept or there.all() or not there.any():
+def _absence(cases: Sequence[AnsweredItem], rules: ScoringRules) -> list[Metric]:
+    """Return the balanced accuracy of "not in the video", where some queries are in their videos and some are not."""
+    if len({bool(case.item.moments) for case in cases}) < 2:
         return []
-    denied = np.array([_says_absent(case.prediction) for case in kept])
-    unanswered = np.array([case.prediction is None or case.prediction.answer is None for case in kept])
-    columns = [there & ~denied & ~unanswered, there, ~there & denied, ~there]
-
-    def balanced(sums: np.ndarray) -> np.ndarray:
-        return (ratio(sums[..., :2]) + ratio(sums[..., 2:])) / 2
-
-    videos = [case.item.video for case in kept]
-    return scoring.metrics_of(["not in the video"], columns, videos, rules, balanced)
+    counts = np.array([world.count_absence(case.answer, not case.item.moments) for case in cases], dtype=float)
+    videos = common.videos_of(cases)
+    return common.metrics_of(["not in the video"], list(counts.T), videos, rules, world.balanced_accuracy)
 
 
 BENCHMARK = Benchmark(
-    name=NAME,
+    name="world",
     title="Synthetic world",
     source="made by: python -m grounded world --out FOLDER; annotation FOLDER/questions.jsonl, videos FOLDER/videos",
     licence="that of this project",
-    conventions=("ours",),
+    conventions={"ours": f"IoU in seconds; words must be exact; an event is found from IoU {world.HIT_IOU} on"},
     read=read,
-    score=score,
+    measure=measure,
 )

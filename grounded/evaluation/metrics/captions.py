@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...types import Moment
-from .language import Language
+from .language import LanguageScorers
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 GARBAGE = "qzxvkwjpfghm"  # one word that resembles none: the published evaluation draws 10 to 20 letters at random
-GARBAGE_2018 = "abc123!@#"  # of the evaluation before 9d4045a; several tokens, so METEOR comes out lower
 
 Events = Sequence[Moment]
 
@@ -30,15 +29,15 @@ def event_iou(first: Moment, second: Moment) -> float:
     return common / (min(hull, total) + 1e-8)
 
 
-def pairs_at(predicted: Events, references: Sequence[Events], threshold: float, garbage: str = GARBAGE) -> list[tuple]:
+def pairs_at(predicted: Events, references: Sequence[Events], threshold: float) -> list[tuple]:
     """Return (prediction, reference) texts: each prediction with every reference event of at least this IoU.
 
-    The events of all annotators are pooled. A prediction that meets none is paired with ``garbage``.
+    The events of all annotators are pooled. A prediction that meets none is paired with `GARBAGE`.
     """
     pairs = []
     for event in predicted:
         met = [r.text for events in references for r in events if event_iou(event, r) >= threshold]
-        pairs += [(event.text, text) for text in met or [garbage]]
+        pairs += [(event.text, text) for text in met or [GARBAGE]]
     return pairs
 
 
@@ -56,10 +55,8 @@ class CaptionScores:
 def score_captions(
     predictions: Mapping[str, Events],
     references: Mapping[str, Sequence[Events]],
-    language: Language,
-    thresholds: Sequence[float] = THRESHOLDS,
+    language: LanguageScorers,
     skip_missing: bool = False,
-    garbage: str = GARBAGE,
 ) -> CaptionScores:
     """Score captions against one or more annotators.
 
@@ -67,21 +64,25 @@ def score_captions(
     that was not predicted counts 0, or is left out (``skip_missing``); one without captions counts 0.
     """
     videos = tuple(v for v in references if v in predictions or not skip_missing)
-    language.prepare([garbage, *_texts(predictions, references)])
-    shape = (len(videos), len(thresholds))
+    language.prepare([GARBAGE, *_texts(predictions, references)])
+    shape = (len(videos), len(THRESHOLDS))
     meteor, cider, recall, precision = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for row, video in enumerate(videos):
         events = predictions.get(video, ())
-        for column, threshold in enumerate(thresholds):
-            pairs = pairs_at(events, references[video], threshold, garbage)
+        for column, threshold in enumerate(THRESHOLDS):
+            pairs = pairs_at(events, references[video], threshold)
             if pairs:
                 meteor[row, column] = language.meteor(pairs)
                 cider[row, column] = language.cider(pairs)
-                recall[row, column], precision[row, column] = found_events(events, references[video], threshold)
+                recall[row, column], precision[row, column] = event_recall_and_precision(
+                    events, references[video], threshold
+                )
     return CaptionScores(videos, meteor, cider, recall, precision)
 
 
-def found_events(predicted: Events, references: Sequence[Events], threshold: float) -> tuple[float, float]:
+def event_recall_and_precision(
+    predicted: Events, references: Sequence[Events], threshold: float
+) -> tuple[float, float]:
     """Return (recall, precision): the share of events that some other event meets with IoU above ``threshold``.
 
     Each the best over the annotators. Above, not at least: the published evaluation is stricter here than for language.
@@ -94,31 +95,21 @@ def found_events(predicted: Events, references: Sequence[Events], threshold: flo
     return float(best[0]), float(best[1])
 
 
-def soda_alignment(gains: np.ndarray) -> tuple[float, list[tuple[int, int]]]:
-    """Return the greatest sum of ``gains`` (references, predictions) over pairs in the same order, and these pairs."""
+def soda_alignment(gains: np.ndarray) -> float:
+    """Return the greatest sum of ``gains`` (references, predictions) over pairs in the same order."""
     rows, columns = gains.shape
     best = np.zeros((rows + 1, columns + 1))
     for i in range(rows):
         for j in range(columns):
             best[i + 1, j + 1] = max(best[i, j + 1], best[i + 1, j], best[i, j] + gains[i, j])
-    pairs = []
-    i, j = rows, columns
-    while i and j:
-        if best[i, j] == best[i - 1, j]:
-            i -= 1
-        elif best[i, j] == best[i, j - 1]:
-            j -= 1
-        else:
-            i, j = i - 1, j - 1
-            pairs.append((i, j))
-    return float(best[rows, columns]), pairs[::-1]
+    return float(best[rows, columns])
 
 
 def soda_scores(gains: np.ndarray) -> tuple[float, float, float]:
     """Return (precision, recall, F1) of one video from its ``gains`` (references, predictions): IoU × METEOR."""
     if not gains.size:
         return 0.0, 0.0, 0.0
-    total, _ = soda_alignment(gains)
+    total = soda_alignment(gains)
     precision, recall = total / gains.shape[1], total / gains.shape[0]
     return precision, recall, 2 * precision * recall / (precision + recall) if total > 0 else 0.0
 
@@ -126,7 +117,7 @@ def soda_scores(gains: np.ndarray) -> tuple[float, float, float]:
 def score_soda(
     predictions: Mapping[str, Events],
     references: Mapping[str, Sequence[Events]],
-    language: Language,
+    language: LanguageScorers,
     several: str = "merged",
     skip_missing: bool = False,
 ) -> tuple[tuple[str, ...], np.ndarray]:
@@ -147,13 +138,13 @@ def score_soda(
             annotators = [[event for events in annotators for event in events]]
         if several != "best":
             annotators = [sorted(events, key=lambda event: event.start) for events in annotators]
-        found = np.array([soda_scores(_gains(events, annotated, language)) for annotated in annotators])
-        if found.size:
-            scores[row] = found.mean(axis=0) if several == "mean" else found[found[:, 2].argmax()]
+        each = np.array([soda_scores(_gains(events, annotated, language)) for annotated in annotators])
+        if each.size:
+            scores[row] = each.mean(axis=0) if several == "mean" else each[each[:, 2].argmax()]
     return videos, scores
 
 
-def _gains(predicted: Events, annotated: Events, language: Language) -> np.ndarray:
+def _gains(predicted: Events, annotated: Events, language: LanguageScorers) -> np.ndarray:
     if not predicted or not annotated:
         return np.zeros((len(annotated), len(predicted)))
     overlaps = np.array([[event_iou(p, r) for p in predicted] for r in annotated])

@@ -116,19 +116,19 @@ def lmms_extracted_letter(answer: str) -> str:
     if not text:
         return ""
     padded = f" {text} "
-    found = []  # (how sure the kind of place is, position, letter)
+    places = []  # (how sure the kind of place is, position, letter)
     for letter in _LETTERS:
         kinds = ((6, f"({letter})"), (5, f"{letter}."), (4, f"{letter}:"), (3, f"{letter})"), (2, f"{letter} "))
-        found += [(sure, padded.rfind(form), letter) for sure, form in kinds if form in padded]
+        places += [(sure, padded.rfind(form), letter) for sure, form in kinds if form in padded]
         for phrase in _ANSWER_PHRASES:
             after = padded.lower().find(phrase)
             position = padded.find(letter, after + len(phrase)) if after >= 0 else -1
             if position >= 0:
-                found.append((7, position, letter))
+                places.append((7, position, letter))
         if text.startswith(letter) and not text[1:2].isalpha():
-            found.append((10, 0, letter))
+            places.append((10, 0, letter))
         if text.endswith(letter) and not text[-2:-1].isalpha():
-            found.append((9, len(padded) - 1, letter))
-    if not found:
-        found = [(0, padded.rfind(letter), letter) for letter in _LETTERS if letter in padded]
-    return max(found, key=lambda place: place[:2])[2] if found else ""
+            places.append((9, len(padded) - 1, letter))
+    if not places:
+        places = [(0, padded.rfind(letter), letter) for letter in _LETTERS if letter in padded]
+    return max(places, key=lambda place: place[:2])[2] if places else ""

@@ -10,30 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .grounding import iou
+from ...types import Moment, iou
 
 THRESHOLDS = (0.3, 0.5)
 PROOF = 0.5  # the IoP from which a moment proves an answer
 
 
-def overlaps(predicted: Sequence[float] | None, segments: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Return (IoP, IoU) of a predicted moment (start, end in seconds; None where there is none)."""
+def overlaps(predicted: Moment | None, segments: Sequence[Moment]) -> tuple[float, float]:
+    """Return (IoP, IoU) of a predicted moment with the annotated segments; 0 and 0 where there is none."""
     if predicted is None:
         return 0.0, 0.0
     return (
         max((_iop(predicted, segment) for segment in segments), default=0.0),
-        max((_iou(predicted, segment) for segment in segments), default=0.0),
+        max((_iou_but_for_instants(predicted, segment) for segment in segments), default=0.0),
     )
 
 
-def _iop(predicted: Sequence[float], segment: Sequence[float]) -> float:
-    start, end = predicted
-    if start == end:
-        return float(segment[0] <= start <= segment[1])
-    if start > end:
+def _iop(predicted: Moment, segment: Moment) -> float:
+    if predicted.start == predicted.end:
+        return float(segment.start <= predicted.start <= segment.end)
+    if predicted.start > predicted.end:
         return 0.0
-    return max(0.0, (min(segment[1], end) - max(segment[0], start)) / (end - start))
+    common = min(segment.end, predicted.end) - max(segment.start, predicted.start)
+    return max(0.0, common / (predicted.end - predicted.start))
 
 
-def _iou(predicted: Sequence[float], segment: Sequence[float]) -> float:
-    return iou(segment, predicted) if predicted[0] != predicted[1] else 0.0
+def _iou_but_for_instants(predicted: Moment, segment: Moment) -> float:
+    if predicted.start == predicted.end:
+        return 0.0
+    return iou((segment.start, segment.end), (predicted.start, predicted.end))

@@ -14,16 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...time_tokens import BINS
-from ...types import Moment
+from ...types import Moment, iou
 
 THRESHOLDS = (0.3, 0.5, 0.7)
-
-
-def iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the IoU of two spans (start, end); 0 where they do not overlap or both are empty."""
-    hull = max(first[1], second[1]) - min(first[0], second[0])
-    common = min(first[1], second[1]) - max(first[0], second[0])
-    return max(0.0, common) / hull if hull > 0 else 0.0
 
 
 def union_iou(predicted: np.ndarray, annotated: np.ndarray) -> np.ndarray:
@@ -106,24 +99,5 @@ def score(
         answered = [moment.start, moment.end]
     if convention.swap:
         answered.sort()
-    found = iou(answered, annotated)
-    return found if convention.decimals is None else round(found, convention.decimals)
-
-
-def f1_counts(predicted: Sequence[Moment], annotated: Sequence[Moment], threshold: float = 0.5) -> tuple[int, int, int]:
-    """Return (matches, predicted, annotated): moments paired one to one, greatest IoU first, from ``threshold`` up."""
-    pairs = sorted(
-        (
-            (iou((p.start, p.end), (a.start, a.end)), i, j)
-            for i, p in enumerate(predicted)
-            for j, a in enumerate(annotated)
-        ),
-        reverse=True,
-    )
-    used_predicted: set[int] = set()
-    used_annotated: set[int] = set()
-    for value, i, j in pairs:
-        if value >= threshold and i not in used_predicted and j not in used_annotated:
-            used_predicted.add(i)
-            used_annotated.add(j)
-    return len(used_predicted), len(predicted), len(annotated)
+    overlap = iou(answered, annotated)
+    return overlap if convention.decimals is None else round(overlap, convention.decimals)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .grounding import iou, union_iou
+from ...types import iou
+from .grounding import union_iou
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 LENGTHS = {"short": (0, 10), "middle": (10, 30), "long": (30, 150), "full": (0, float("inf"))}  # seconds, (from, to]
@@ -21,16 +22,16 @@ RATINGS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 MAX_WINDOWS = 10
 CLIP_SECONDS = 2
 
-Window = Sequence[float]  # start, end in seconds; predicted windows have a score as third number
+RankedWindow = Sequence[float]  # start, end in seconds; predicted windows have a score as third number
 
 
-def of_length(windows: Sequence[Window], name: str) -> list[Window]:
+def of_length(windows: Sequence[RankedWindow], name: str) -> list[RankedWindow]:
     """Return the annotated windows whose length lies in the range ``name`` of `LENGTHS`."""
     low, high = LENGTHS[name]
     return [w for w in windows if low < w[1] - w[0] <= high]
 
 
-def first_window_iou(predicted: Sequence[Window], annotated: Sequence[Window]) -> float:
+def first_window_iou(predicted: Sequence[RankedWindow], annotated: Sequence[RankedWindow]) -> float:
     """Return the IoU that R1 compares with its thresholds."""
     if not predicted or not annotated:
         return 0.0
@@ -39,7 +40,7 @@ def first_window_iou(predicted: Sequence[Window], annotated: Sequence[Window]) -
     return iou(predicted[0], annotated[nearest])
 
 
-def average_precisions(predicted: Sequence[Window], annotated: Sequence[Window]) -> np.ndarray:
+def average_precisions(predicted: Sequence[RankedWindow], annotated: Sequence[RankedWindow]) -> np.ndarray:
     """Return the average precision of one query at each of `THRESHOLDS`, shape (10,)."""
     ranked = sorted(predicted[:MAX_WINDOWS], key=lambda window: -window[2])
     if not ranked or not annotated:
@@ -47,11 +48,11 @@ def average_precisions(predicted: Sequence[Window], annotated: Sequence[Window])
     overlaps = union_iou(np.array([w[:2] for w in ranked], dtype=float), np.array(annotated, dtype=float))
     order, best = np.argsort(overlaps, axis=1)[:, ::-1], overlaps.max()
     return np.array(
-        [_average_precision(_matches(overlaps, order, t), len(annotated)) if best >= t else 0.0 for t in THRESHOLDS]
+        [_average_precision(_ranked_hits(overlaps, order, t), len(annotated)) if best >= t else 0.0 for t in THRESHOLDS]
     )
 
 
-def _matches(overlaps: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarray:
+def _ranked_hits(overlaps: np.ndarray, order: np.ndarray, threshold: float) -> np.ndarray:
     """Say which ranked windows find an annotated one that no earlier window has taken; shape (N,) of 0 and 1."""
     taken: set[int] = set()
     hits = np.zeros(len(overlaps))
@@ -65,9 +66,9 @@ def _matches(overlaps: np.ndarray, order: np.ndarray, threshold: float) -> np.nd
 
 def _average_precision(hits: np.ndarray, positives: int) -> float:
     """Return the area under the interpolated precision-recall curve (VOC 2011) of ranked hits."""
-    found = np.cumsum(hits)
-    precision = np.maximum.accumulate((found / np.arange(1, len(hits) + 1))[::-1])[::-1]
-    recall = np.concatenate([[0.0], found / positives])
+    hits_so_far = np.cumsum(hits)
+    precision = np.maximum.accumulate((hits_so_far / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    recall = np.concatenate([[0.0], hits_so_far / positives])
     return float(np.sum(np.diff(recall) * precision))
 
 
@@ -101,7 +102,7 @@ def _ranking_precision(positive: np.ndarray, scores: np.ndarray) -> float:
         return float(positive.any())
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(np.diff(scores[order]) != 0, True)
-    found = np.cumsum(positive[order])[last_of_ties]
-    precision = found / (np.flatnonzero(last_of_ties) + 1)
+    positives = np.cumsum(positive[order])[last_of_ties]
+    precision = positives / (np.flatnonzero(last_of_ties) + 1)
     interpolated = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.mean(interpolated[np.diff(np.concatenate([[0], found])) != 0]))
+    return float(np.mean(interpolated[np.diff(np.concatenate([[0], positives])) != 0]))

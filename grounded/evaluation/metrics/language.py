@@ -35,8 +35,8 @@ def require_java() -> None:
         raise DataError("METEOR, CIDEr and SODA_c need pycocoevalcap: pip install pycocoevalcap") from error
 
 
-class Language:
-    """The scorers, started once: ``with Language() as language: language.meteor(pairs)``.
+class LanguageScorers:
+    """The scorers, started once: ``with LanguageScorers() as language: …``.
 
     Raises:
         DataError: Java or pycocoevalcap is missing, or a Java program stopped.
@@ -53,7 +53,7 @@ class Language:
         self._cider: Any = Cider()
         self._tokens: dict[str, str] = {}
 
-    def __enter__(self) -> Language:
+    def __enter__(self) -> LanguageScorers:
         return self
 
     def __exit__(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable
 from typing import Any
 
-from ... import prompts, time_tokens
+from ... import prompts
 from ...config import GROUNDING_TOKEN
 from .descriptions import caption, describe
-from .questions import Question
+from .questions import WorldQuestion
 from .scenes import Scene
 
 DATASET = "grounded_world"
-_SECONDS = re.compile(r"<(\d+(?:\.\d+)?)>")
 
 
 def video_id(scene: Scene) -> str:
@@ -22,7 +20,7 @@ def video_id(scene: Scene) -> str:
     return f"world_{scene.seed:08d}"
 
 
-def annotation(scene: Scene, question: Question, number: int, video_file: str) -> dict[str, Any]:
+def annotation(scene: Scene, question: WorldQuestion, number: int, video_file: str) -> dict[str, Any]:
     """Return a question in the released annotation format; times stay seconds, as in ``<12.5>``."""
     conversation: list[dict[str, str | None]] = []
     for i, turn in enumerate(question.turns):
@@ -39,7 +37,7 @@ def annotation(scene: Scene, question: Question, number: int, video_file: str) -
     }
 
 
-def record(scene: Scene, question: Question, number: int) -> dict[str, Any]:
+def record(scene: Scene, question: WorldQuestion, number: int) -> dict[str, Any]:
     """Return a question with everything that is known of its answer, as plain data."""
     head = {"question_id": f"{video_id(scene)}_{number:03d}", "video_id": video_id(scene), "duration": scene.duration}
     return head | dataclasses.asdict(question)
@@ -55,12 +53,3 @@ def timed_captions(scenes: Iterable[Scene]) -> dict[str, dict[str, Any]]:
         }
         for scene in scenes
     }
-
-
-def times_to_tokens(text: str, duration: float, bins: int) -> str:
-    """Return an annotation's text with its seconds turned into temporal tokens, a time past the end being the end.
-
-    >>> times_to_tokens("From <12.5> to <70>.", duration=60.0, bins=300)
-    'From <62> to <300>.'
-    """
-    return _SECONDS.sub(lambda m: time_tokens.to_token(min(float(m[1]), duration), duration, bins), text)

@@ -1,4 +1,4 @@
-"""Descriptions: what part of an event is said, which events that fits, and how it is put into words."""
+"""Descriptions: which attributes of an event are named, which events they fit, and how they are worded."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .scenes import Figure, Scene
-from .wordings import CLAUSES, MOTION_WORDS, NOUNS, SEEN, SHAPE_WORDS, SPINS, THINGS, Verb, Wordings
+from .wordings import APPEARS, MOTION_WORDS, SHAPE_WORDS, SPINS, TEMPLATES, THINGS, Templates, Verb
 
 CANONICAL, TRAINING, HELD_OUT = "canonical", "training", "held_out"
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is said of an event; a part that is None is not said. ``motion`` may also be "spins", either way round."""
+    """The attributes of an event that are named; the others are None. ``motion`` may be "spins", either way round."""
 
     colour: str | None = None
     shape: str | None = None
@@ -31,7 +31,7 @@ class Description:
 
 
 def describe(figure: Figure) -> Description:
-    """Return all that can be said of a figure."""
+    """Return the full description of a figure."""
     return Description(*figure.description)
 
 
@@ -40,8 +40,8 @@ def find(scene: Scene, description: Description) -> tuple[int, ...]:
     return tuple(i for i, event in enumerate(scene.events) if description.fits(event))
 
 
-def seen_still(scene: Scene, description: Description) -> bool:
-    """Say whether a figure that does nothing fits too, so that "a red object" would be more than the events."""
+def fits_still(scene: Scene, description: Description) -> bool:
+    """Say whether a still figure fits, so that "a red object" would mean more than the events."""
     return any(description.fits(figure) for figure in scene.still)
 
 
@@ -58,27 +58,30 @@ def phrase(
     ``rng`` draws among the training or the held-out words, and which piece is the ``query``; without it the words are
     the canonical ones.
     """
-    look = _look(description, rng, wording)
+    figure = _name(description, rng, wording)
     verb = _verb(description.motion, rng, wording)
-    slots = {"a": article(look), "look": look, "third": verb.third, "base": verb.base, "gerund": verb.gerund}
+    slots = {"a": article(figure), "figure": figure, "third": verb.third, "base": verb.base, "gerund": verb.gerund}
     if description.motion is None:
-        subject = _fill("{a} {look}", slots)
+        subject = _fill("{a} {figure}", slots)
         words = {"clause": f"{subject} {verb.third}", "noun": subject}
         query = words["noun"]
     else:
-        words = {"clause": _fill(pick(CLAUSES, rng, wording), slots), "noun": _fill(pick(NOUNS, rng, wording), slots)}
+        words = {
+            "clause": _fill(pick(TEMPLATES["clauses"], rng, wording), slots),
+            "noun": _fill(pick(TEMPLATES["nouns"], rng, wording), slots),
+        }
         query = words["clause"]
         if rng is not None:
-            bare = f"{look} {verb.gerund}"
+            bare = f"{figure} {verb.gerund}"
             query = (words["clause"], words["noun"], bare)[int(rng.integers(3 if wording == TRAINING else 2))]
-    return {"query": query, "subject": _fill("{a} {look}", slots), **slots, **words}
+    return {"query": query, "subject": _fill("{a} {figure}", slots), **slots, **words}
 
 
-def pick(wordings: Wordings, rng: np.random.Generator | None, wording: str) -> str:
+def pick(templates: Templates, rng: np.random.Generator | None, wording: str) -> str:
     """Return the canonical wording, or one of the training or held-out ones."""
     if rng is None or wording == CANONICAL:
-        return wordings.canonical
-    choices = (wordings.canonical, *wordings.training) if wording == TRAINING else wordings.held_out
+        return templates.canonical
+    choices = (templates.canonical, *templates.training) if wording == TRAINING else templates.held_out
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -87,9 +90,14 @@ def article(noun: str) -> str:
     return "an" if noun[0] in "aeiou" else "a"
 
 
+def capitalise(text: str) -> str:
+    """Return ``text`` with a capital first letter."""
+    return text[0].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """Return ``text`` with a capital first letter and a full stop."""
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{capitalise(text)}."
 
 
 def _fill(template: str, slots: dict[str, str]) -> str:
@@ -99,7 +107,7 @@ def _fill(template: str, slots: dict[str, str]) -> str:
     return text
 
 
-def _look(description: Description, rng: np.random.Generator | None, wording: str) -> str:
+def _name(description: Description, rng: np.random.Generator | None, wording: str) -> str:
     if description.colour is None and description.shape is None:
         return "something" if rng is None or rng.random() < 0.5 else THINGS[int(rng.integers(2))]
     nouns = SHAPE_WORDS[description.shape] if description.shape else THINGS
@@ -111,7 +119,7 @@ def _look(description: Description, rng: np.random.Generator | None, wording: st
 
 def _verb(motion: str | None, rng: np.random.Generator | None, wording: str) -> Verb:
     if motion is None:
-        return SEEN
+        return APPEARS
     words = MOTION_WORDS[motion]
     if rng is None or wording == CANONICAL:
         return words.canonical

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import wordings as w
 from .descriptions import (
     CANONICAL,
     TRAINING,
     Description,
     article,
+    capitalise,
     caption,
     describe,
     find,
+    fits_still,
     phrase,
     pick,
-    seen_still,
 )
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+from .wordings import TEMPLATES
 
 Moments = tuple[tuple[float, float], ...]
 _OPPOSITE = {
@@ -52,7 +54,7 @@ class Asker:
         return [values[i] for i in np.argsort(self.rng.random(len(values)))]
 
     def manner(self) -> str:
-        """Return how the next question is worded: in training two in five are canonical."""
+        """Return the wording of the next question: in training two in five are canonical."""
         return CANONICAL if self.wording == TRAINING and self.chance(0.4) else self.wording
 
     @property
@@ -61,24 +63,27 @@ class Asker:
         return 5 if self.wording == TRAINING else 3
 
     def wrong_options(self) -> int:
-        """Return how many wrong options the next choice has: three; in training two in five have one to five."""
+        """Return the number of wrong options of the next choice: three; in training two in five have one to five."""
         return 1 + self.below(self.most_wrong) if self.wording == TRAINING and self.chance(0.4) else 3
 
     def moments(self, events: tuple[int, ...]) -> Moments:
         return tuple(self.scene.events[i].moment for i in events)
 
+    def text(self, name: str, manner: str, slots: Mapping[str, str] | None = None) -> str:
+        """Return one of the templates ``name``, filled, with a capital first letter."""
+        return capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {}))
 
-def say(text: str, slots: dict[str, str]) -> str:
-    """Fill a wording and give it a capital first letter."""
-    text = text.format(**slots)
-    return text[0].upper() + text[1:]
+    def text_about(self, name: str, manner: str, description: Description) -> str:
+        """Return one of the templates ``name``, filled with a description."""
+        template = pick(TEMPLATES[name], self.rng, manner)
+        return capitalise(template.format(**phrase(description, self.rng, manner)))
 
 
 def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:
-    """Return up to ``count`` different full descriptions that fit nothing, each with what makes it hard to deny."""
-    found: dict[Description, str] = {}
+    """Return up to ``count`` different full descriptions that fit nothing, each with what makes it difficult."""
+    misses: dict[Description, str] = {}
     for _ in range(30 * count):
-        if len(found) == count:
+        if len(misses) == count:
             break
         colour, shape, motion = scene.events[int(rng.integers(len(scene.events)))].description
         difficulty = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")[
@@ -96,18 +101,21 @@ def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tupl
         if difficulty == "still":
             if not scene.still:
                 continue
-            colour, shape = scene.still[int(rng.integers(len(scene.still)))].looks
+            colour, shape = scene.still[int(rng.integers(len(scene.still)))].appearance
             motion = other
         description = Description(colour, shape, motion)
         if not find(scene, description):
-            found.setdefault(description, difficulty)
-    return list(found.items())
+            misses.setdefault(description, difficulty)
+    return list(misses.items())
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A question in words, its right answer, wrong ones to choose from, the events that prove it, and the ``anchor``:
-    the event that it is asked from, as in "what happens after …"."""
+    """A question in words, its right answer, wrong ones to choose from, and the events that prove it.
+
+    ``anchor`` is the event that the question names, as in "what happens after …". ``reply`` is the answer where no
+    options are given, if it differs from the right option as a sentence.
+    """
 
     kind: str
     text: str
@@ -115,7 +123,7 @@ class Fact:
     wrong: tuple[str, ...]
     events: tuple[int, ...]
     anchor: int | None = None
-    reply: str = ""  # the answer where no options are given, if it differs from the right option as a sentence
+    reply: str = ""
 
 
 def alone(scene: Scene, i: int) -> bool:
@@ -128,27 +136,27 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
     scene, events = asker.scene, asker.scene.events
     facts: list[Fact] = []
 
-    def add(kind: str, wordings: w.Wordings, target: int, slots: dict[str, str], anchor: int | None = None) -> None:
+    def add(kind: str, target: int, slots: Mapping[str, str] | None = None, anchor: int | None = None) -> None:
         right = describe(events[target])
         others = {describe(e): None for i, e in enumerate(events) if i != anchor}
         others.pop(right, None)
         wrong = asker.shuffled([caption(d) for d in others])
         wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
-        text = say(pick(wordings, asker.rng, manner), slots)
+        text = asker.text(kind, manner, slots)
         facts.append(Fact(kind, text, caption(right), tuple(wrong[: asker.most_wrong]), (target,), anchor))
 
-    add("first", w.FIRST, 0, {})
-    add("last", w.LAST, len(events) - 1, {})
+    add("first", 0)
+    add("last", len(events) - 1)
     for i in range(len(events) - 1):
         if events[i].end <= events[i + 1].start:
-            for kind, wordings, anchor, target in (("after", w.AFTER, i, i + 1), ("before", w.BEFORE, i + 1, i)):
+            for kind, anchor, target in (("after", i, i + 1), ("before", i + 1, i)):
                 if alone(scene, anchor) and alone(scene, target):
                     words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, wordings, target, words, anchor)
+                    add(kind, target, words, anchor)
     return facts
 
 
-def look_facts(asker: Asker, manner: str) -> list[Fact]:
+def attribute_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts about one attribute of an event that the other two single out."""
     scene = asker.scene
     facts = []
@@ -158,21 +166,21 @@ def look_facts(asker: Asker, manner: str) -> list[Fact]:
 
     for i, event in enumerate(scene.events):
         colour, shape, motion = event.description
-        looks = Description(colour, shape)
-        if find(scene, looks) == (i,) and not seen_still(scene, looks):
+        part = Description(colour, shape)
+        if find(scene, part) == (i,) and not fits_still(scene, part):
             wrong = [phrase(Description(motion=m))["third"] for m in MOTIONS if m != motion]
-            text = say(pick(w.WHAT_MOTION, asker.rng, manner), phrase(looks, asker.rng, manner))
+            text = asker.text_about("what_motion", manner, part)
             right = phrase(Description(motion=motion))["third"]
             facts.append(Fact("motion", text, right, some(wrong), (i,), reply=f"It {right}."))
         part = Description(shape=shape, motion=motion)
         if find(scene, part) == (i,):
             wrong = [c for c in COLOURS if c != colour]
-            text = say(pick(w.WHAT_COLOUR, asker.rng, manner), phrase(part, asker.rng, manner))
+            text = asker.text_about("what_colour", manner, part)
             facts.append(Fact("colour", text, colour, some(wrong), (i,)))
         part = Description(colour, motion=motion)
         if find(scene, part) == (i,):
             wrong = [f"{article(s)} {s}" for s in SHAPES if s != shape]
-            text = say(pick(w.WHAT_SHAPE, asker.rng, manner), phrase(part, asker.rng, manner))
+            text = asker.text_about("what_shape", manner, part)
             right = f"{article(shape)} {shape}"
             facts.append(Fact("shape", text, right, some(wrong), (i,)))
     return facts
@@ -186,9 +194,9 @@ def presence_facts(asker: Asker, manner: str) -> list[Fact]:
     single = [i for i in range(len(scene.events)) if alone(scene, i)]
     if single and len(misses) >= 3:
         i = single[asker.below(len(single))]
-        text = pick(w.PRESENT, asker.rng, manner)
+        text = asker.text("present", manner)
         facts.append(Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
     there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[: asker.most_wrong]
     if misses and len(there) >= 3:
-        facts.append(Fact("missing", pick(w.MISSING, asker.rng, manner), misses[0], tuple(there), ()))
+        facts.append(Fact("missing", asker.text("missing", manner), misses[0], tuple(there), ()))
     return facts

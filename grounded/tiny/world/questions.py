@@ -1,7 +1,7 @@
 """Questions about a scene, with answers that are true of it, for every task of the model.
 
 Texts are those of the released annotations: times are seconds, written ``<12.5>``; turns carry no ``<image>`` yet (see
-`annotations`). What an evaluation needs to know beside the text is in the fields of `Question`.
+`annotations`). What an evaluation needs to know beside the text is in the fields of `WorldQuestion`.
 """
 
 from __future__ import annotations
@@ -12,37 +12,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ... import prompts
+from ...errors import DataError
 from ...prompts import Turn
-from . import wordings as w
 from .descriptions import (
     CANONICAL,
     HELD_OUT,
     TRAINING,
     Description,
+    capitalise,
     caption,
     describe,
     find,
+    fits_still,
     phrase,
     pick,
-    seen_still,
     sentence,
 )
-from .facts import Asker, Fact, Moments, alone, event_facts, look_facts, near_misses, presence_facts, say
+from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+from .wordings import NOT_THERE, NUMBERS, SPINS, TEMPLATES
 
 
 @dataclass(frozen=True)
-class Question:
+class WorldQuestion:
     """A conversation about a scene, and what is true of its answer.
 
     ``task`` is ground, refer, choose, caption, ask or grounded (a choice, then the moment that proves it); ``kind``
     says more: one, repeated, part, absent; first, last, after, before, ... ``wording`` is canonical, training or
     held_out. ``events`` are the numbers of the events that the answer is about and ``moments`` theirs, in seconds;
     ``anchor`` is the event that a question about what comes before or after starts from.
-    ``query`` is the description in words, for grounding. ``span`` is the time asked about, ``options`` and ``letter``
-    belong to a choice, ``answer`` is what is said where that is no choice and no time: a caption, "two", "yes".
-    ``difficulty`` says what makes an absent event hard to deny: its motion, colour or shape alone is wrong, it is
-    still, ... ``similar``: another event has the same colour and shape.
+    ``query`` is the description in words, for grounding. ``span`` is the range that is referred to, ``options`` and
+    ``letter`` belong to a choice, ``answer`` is any other answer in words: a caption, "two", "yes".
+    ``difficulty`` says why an absent event is hard to tell: its motion, colour or shape alone is wrong, it is still,
+    ... ``similar``: another event has the same colour and shape.
     """
 
     task: str
@@ -66,14 +68,17 @@ class Question:
         return self.kind == "absent"
 
 
-def ask_all(scene: Scene, wording: str = TRAINING, draw: int = 0) -> list[Question]:
+def ask_all(scene: Scene, wording: str = TRAINING, draw: int = 0) -> list[WorldQuestion]:
     """Return questions of every task about ``scene``, about two dozen.
 
     ``wording`` is "training" (canonical and paraphrased), "canonical", or "held_out" (paraphrases that training never
     uses). Another ``draw`` words and chooses anew.
+
+    Raises:
+        DataError: there is no such wording.
     """
     if wording not in (CANONICAL, TRAINING, HELD_OUT):
-        raise ValueError(f"the wording is {wording!r}; it must be canonical, training or held_out")
+        raise DataError(f"unknown wording {wording!r}; choose canonical, training or held_out")
     asker = Asker(scene, np.random.default_rng([scene.seed, 2, draw]), wording)
     return [
         *_ground(asker),
@@ -91,30 +96,30 @@ def when(moments: Moments) -> str:
     return f"From {', '.join(f'<{start:.1f}> to <{end:.1f}>' for start, end in moments)}."
 
 
-def _ground_question(asker: Asker, kind: str, description: Description, difficulty: str = "") -> Question:
+def _ground_question(asker: Asker, kind: str, description: Description, difficulty: str = "") -> WorldQuestion:
     scene, manner = asker.scene, asker.manner()
     events = find(scene, description)
     words = phrase(description, asker.rng, manner) if manner != CANONICAL else phrase(description)
     # People either type a query of their own into the usual wording, or ask in their own way altogether.
     # A query without a motion has no paraphrase of its own: held out, only the asking can be new.
     own = asker.chance(0.6) or (manner == HELD_OUT and description.motion is None)
-    template = pick(w.GROUND, asker.rng, manner) if own else w.GROUND.canonical
-    looks = {scene.events[i].looks for i in events}
+    template = pick(TEMPLATES["ground"], asker.rng, manner) if own else TEMPLATES["ground"].canonical
+    appearances = {scene.events[i].appearance for i in events}
     moments = asker.moments(events)
-    return Question(
+    return WorldQuestion(
         "ground",
         kind,
         manner,
-        (Turn(say(template, words), True, when(moments) if moments else w.NOT_THERE),),
+        (Turn(capitalise(template.format(**words)), True, when(moments) if moments else NOT_THERE),),
         events=events,
         moments=moments,
         query=words["query"],
         difficulty=difficulty,
-        similar=any(event.looks in looks for i, event in enumerate(scene.events) if i not in events),
+        similar=any(event.appearance in appearances for i, event in enumerate(scene.events) if i not in events),
     )
 
 
-def _ground(asker: Asker) -> list[Question]:
+def _ground(asker: Asker) -> list[WorldQuestion]:
     """Ask for every event once, and for two by a part of their description that fits nothing else."""
     scene = asker.scene
     questions = []
@@ -124,7 +129,7 @@ def _ground(asker: Asker) -> list[Question]:
     parts = []
     for event in scene.events:
         colour, shape, motion = event.description
-        turn = w.SPINS if motion in ("clockwise", "anticlockwise") else motion
+        turn = SPINS if motion in ("clockwise", "anticlockwise") else motion
         for part in (
             Description(colour=colour),
             Description(shape=shape),
@@ -134,62 +139,65 @@ def _ground(asker: Asker) -> list[Question]:
             Description(colour, motion=motion),
             Description(shape=shape, motion=motion),
         ):
-            if len(find(scene, part)) == 1 and not (part.motion is None and seen_still(scene, part)):
+            if len(find(scene, part)) == 1 and not (part.motion is None and fits_still(scene, part)):
                 parts.append(part)
     mixed = asker.shuffled(list(dict.fromkeys(parts)))
-    looks, motions = [p for p in mixed if p.motion is None], [p for p in mixed if p.motion is not None]
-    return questions + [_ground_question(asker, "part", part) for part in looks[:1] + motions[:1]]
+    without = [part for part in mixed if part.motion is None]
+    moving = [part for part in mixed if part.motion is not None]
+    return questions + [_ground_question(asker, "part", part) for part in without[:1] + moving[:1]]
 
 
 def _missing_parts(scene: Scene) -> list[Description]:
     """Return the colours, shapes and motions that are nowhere in the scene, and some pairs of them."""
     single = [Description(colour=c) for c in COLOURS] + [Description(shape=s) for s in SHAPES]
-    single += [Description(motion=m) for m in (*MOTIONS, w.SPINS)]
+    single += [Description(motion=m) for m in (*MOTIONS, SPINS)]
     pairs = [Description(e.colour, f.shape) for e in scene.events for f in scene.events]
     pairs += [Description(e.colour, motion=f.motion) for e in scene.events for f in scene.events]
     pairs += [Description(shape=e.shape, motion=f.motion) for e in scene.events for f in scene.events]
     return [
         part
         for part in dict.fromkeys(pairs + single)
-        if not find(scene, part) and not (part.motion is None and seen_still(scene, part))
+        if not find(scene, part) and not (part.motion is None and fits_still(scene, part))
     ]
 
 
-def _absent(asker: Asker, count: int) -> list[Question]:
-    wanted = near_misses(asker.scene, asker.rng, count)
+def _absent(asker: Asker, count: int) -> list[WorldQuestion]:
+    misses = near_misses(asker.scene, asker.rng, count)
     parts = _missing_parts(asker.scene)
     if parts and asker.chance(0.6):
-        wanted = [*wanted[: count - 1], (parts[asker.below(len(parts))], "part")]
-    return [_ground_question(asker, "absent", description, difficulty) for description, difficulty in wanted]
+        misses = [*misses[: count - 1], (parts[asker.below(len(parts))], "part")]
+    return [_ground_question(asker, "absent", description, difficulty) for description, difficulty in misses]
 
 
-def _refer(asker: Asker) -> list[Question]:
+def _refer(asker: Asker) -> list[WorldQuestion]:
     """Ask what happens during up to three of the events."""
     questions = []
     for i in asker.shuffled(list(range(len(asker.scene.events))))[:3]:
         event, manner = asker.scene.events[i], asker.manner()
         words = caption(describe(event))
         slots = {"start": f"<{event.start:.1f}>", "end": f"<{event.end:.1f}>"}
-        turn = Turn(say(pick(w.REFER, asker.rng, manner), slots), False, sentence(words))
+        turn = Turn(asker.text("refer", manner, slots), False, sentence(words))
         questions.append(
-            Question("refer", "event", manner, (turn,), (i,), (event.moment,), span=event.moment, answer=words)
+            WorldQuestion("refer", "event", manner, (turn,), (i,), (event.moment,), span=event.moment, answer=words)
         )
     return questions
 
 
-def _caption(asker: Asker) -> list[Question]:
+def _caption(asker: Asker) -> list[WorldQuestion]:
     manner = asker.manner()
     events = asker.scene.events
     lines = [f"From <{e.start:.1f}> to <{e.end:.1f}>, {caption(describe(e))}" for e in events]
-    turn = Turn(pick(w.CAPTION, asker.rng, manner), True, "\n".join(lines))
-    return [Question("caption", "all", manner, (turn,), tuple(range(len(events))), tuple(e.moment for e in events))]
+    turn = Turn(asker.text("caption", manner), True, "\n".join(lines))
+    return [
+        WorldQuestion("caption", "all", manner, (turn,), tuple(range(len(events))), tuple(e.moment for e in events))
+    ]
 
 
-def _multiple_choice(asker: Asker, task: str, fact: Fact, manner: str) -> Question:
+def _multiple_choice(asker: Asker, task: str, fact: Fact, manner: str) -> WorldQuestion:
     options = asker.shuffled([fact.answer, *fact.wrong[: asker.wrong_options()]])
     letter = string.ascii_uppercase[options.index(fact.answer)]
     turn = Turn(prompts.choose(fact.text, options), False, prompts.option_answer(letter, fact.answer))
-    return Question(
+    return WorldQuestion(
         task,
         fact.kind,
         manner,
@@ -209,65 +217,59 @@ def _some(asker: Asker, facts: list[Fact], count: int) -> list[Fact]:
     return (asker.shuffled(first) + [fact for fact in mixed if fact not in first])[:count]
 
 
-def _choose(asker: Asker, count: int) -> list[Question]:
+def _choose(asker: Asker, count: int) -> list[WorldQuestion]:
     manner = asker.manner()
-    facts = event_facts(asker, manner) + look_facts(asker, manner) + presence_facts(asker, manner)
+    facts = event_facts(asker, manner) + attribute_facts(asker, manner) + presence_facts(asker, manner)
     return [
         _multiple_choice(asker, "choose", fact, manner) for fact in _some(asker, facts, count) if len(fact.wrong) >= 3
     ]
 
 
-def _grounded(asker: Asker, count: int) -> list[Question]:
+def _grounded(asker: Asker, count: int) -> list[WorldQuestion]:
     """Ask for a choice and then for the moment that proves it."""
     manner = asker.manner()
-    facts = event_facts(asker, manner) + look_facts(asker, manner) + presence_facts(asker, manner)
+    facts = event_facts(asker, manner) + attribute_facts(asker, manner) + presence_facts(asker, manner)
     proven = [fact for fact in facts if fact.events and len(fact.wrong) >= 3]
     questions = []
     for fact in _some(asker, proven, count):
         question = _multiple_choice(asker, "grounded", fact, manner)
-        evidence = Turn(pick(w.EVIDENCE, asker.rng, manner), True, when(question.moments))
+        evidence = Turn(asker.text("evidence", manner), True, when(question.moments))
         questions.append(replace(question, turns=(*question.turns, evidence)))
     return questions
 
 
-def _ask(asker: Asker) -> list[Question]:
-    """Ask freely: two facts, an order, two counts and a yes or no."""
-    scene, manner = asker.scene, asker.manner()
-    facts = _some(asker, event_facts(asker, manner), 2) + _some(asker, look_facts(asker, manner), 1)
-    questions = [
-        Question(
-            "ask",
-            fact.kind,
-            manner,
-            (Turn(fact.text, False, fact.reply or sentence(fact.answer)),),
-            fact.events,
-            asker.moments(fact.events),
-            anchor=fact.anchor,
-            answer=fact.answer,
-        )
-        for fact in facts
-    ]
+def _free_question(
+    asker: Asker, kind: str, manner: str, text: str, answer: str, events: tuple[int, ...]
+) -> WorldQuestion:
+    turns = (Turn(text, False, sentence(answer)),)
+    return WorldQuestion("ask", kind, manner, turns, events, asker.moments(events), answer=answer)
 
-    def add(kind: str, text: str, answer: str, events: tuple[int, ...]) -> None:
-        turns = (Turn(text, False, sentence(answer)),)
-        questions.append(Question("ask", kind, manner, turns, events, asker.moments(events), answer=answer))
 
+def _ask(asker: Asker) -> list[WorldQuestion]:
+    """Ask freely: three facts, an order, two counts and a yes or no."""
+    scene, rng, manner = asker.scene, asker.rng, asker.manner()
+    questions = []
+    for fact in _some(asker, event_facts(asker, manner), 2) + _some(asker, attribute_facts(asker, manner), 1):
+        question = _free_question(asker, fact.kind, manner, fact.text, fact.answer, fact.events)
+        turns = (Turn(fact.text, False, fact.reply or sentence(fact.answer)),)
+        questions.append(replace(question, turns=turns, anchor=fact.anchor))
     single = [i for i in range(len(scene.events)) if alone(scene, i)]
     if len(single) >= 2:
         first, second = asker.shuffled(single)[:2]
-        words = phrase(describe(scene.events[first]), asker.rng, manner)
-        other = phrase(describe(scene.events[second]), asker.rng, manner)
+        words = phrase(describe(scene.events[first]), rng, manner)
+        other = phrase(describe(scene.events[second]), rng, manner)
         words |= {f"other_{name}": text for name, text in other.items()}
-        text = say(pick(w.ORDER, asker.rng, manner), words)
-        add("order", text, "yes" if first < second else "no", (first, second))
-    misses = [description for description, _ in near_misses(scene, asker.rng, 2)]
-    there = asker.shuffled(list(dict.fromkeys(describe(e) for e in scene.events)))
-    repeated = [d for d in there if len(find(scene, d)) > 1]
-    counted = repeated[0] if repeated and asker.chance(0.8) else (misses[0] if asker.chance(0.35) else there[0])
-    text = say(pick(w.REPEATS, asker.rng, manner), phrase(counted, asker.rng, manner))
-    add("repeats", text, w.NUMBERS[len(find(scene, counted))], find(scene, counted))
-    add("events", pick(w.EVENTS, asker.rng, manner), w.NUMBERS[len(scene.events)], tuple(range(len(scene.events))))
-    asked = there[0] if asker.chance(0.5) else misses[-1]
-    text = say(pick(w.EXISTS, asker.rng, manner), phrase(asked, asker.rng, manner))
-    add("exists", text, "yes" if find(scene, asked) else "no", find(scene, asked))
+        text, answer = asker.text("order", manner, words), "yes" if first < second else "no"
+        questions.append(_free_question(asker, "order", manner, text, answer, (first, second)))
+    misses = [description for description, _ in near_misses(scene, rng, 2)]
+    present = asker.shuffled(list(dict.fromkeys(describe(event) for event in scene.events)))
+    repeated = [description for description in present if len(find(scene, description)) > 1]
+    counted = repeated[0] if repeated and asker.chance(0.8) else (misses[0] if asker.chance(0.35) else present[0])
+    text, events = asker.text_about("repeats", manner, counted), find(scene, counted)
+    questions.append(_free_question(asker, "repeats", manner, text, NUMBERS[len(events)], events))
+    text, events = asker.text("events", manner), tuple(range(len(scene.events)))
+    questions.append(_free_question(asker, "events", manner, text, NUMBERS[len(events)], events))
+    named = present[0] if asker.chance(0.5) else misses[-1]
+    text, events = asker.text_about("exists", manner, named), find(scene, named)
+    questions.append(_free_question(asker, "exists", manner, text, "yes" if events else "no", events))
     return questions

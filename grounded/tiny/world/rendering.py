@@ -31,7 +31,7 @@ _MARKS = {  # its place along the figure's upward axis and its radius, in radii 
     "triangle": (0.40, 0.19),
     "star": (0.38, 0.19),
     "ring": (0.76, 0.17),
-    "moon": (0.48, 0.0),  # a moon is lopsided enough
+    "moon": (0.48, 0.0),  # a moon has no symmetry to hide a turn
 }
 _EXTENT = 1.36  # half the side of a figure's window, in radii: shape and halo
 _HALO = 0.20  # width of the soft shadow about a figure, in radii
@@ -87,6 +87,11 @@ def encode(path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tup
 def frame_times(scene: Scene, fps: int) -> np.ndarray:
     """Return the presentation times of the frames of a file of ``fps`` frames per second, seconds float64."""
     return np.arange(round(scene.duration * fps)) / fps
+
+
+def sample_times(duration: float, frames: int) -> np.ndarray:
+    """Return the middles of ``frames`` equal parts of a video, in seconds: the instants that sampling a file takes."""
+    return (np.arange(frames) + 0.5) * duration / frames
 
 
 def _chunks(times: np.ndarray) -> Iterator[np.ndarray]:
@@ -147,11 +152,10 @@ def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
 
 
 def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
-    """Draw one figure into every frame (T, size, size, 3) in which it is to be seen, in place."""
+    """Draw one figure, in place, into every frame (T, size, size, 3) that shows it."""
     size = frames.shape[1]
     where = pose(figure, times)
-    shown = where["visible"] if figure.motion == "blinks" else where["present"]
-    index = np.flatnonzero(shown)
+    index = np.flatnonzero(where["visible"] if figure.motion == "blinks" else where["present"])
     if not len(index):
         return
     x, y, radius, angle = (where[name][index] for name in ("x", "y", "radius", "angle"))
@@ -211,7 +215,7 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return np.where((disc > 0) & (bite > 0), np.hypot(disc, bite), np.maximum(disc, bite))
     if shape == "star":
         return _star_distance(u, v)
-    raise ValueError(f"{shape!r} is not a shape of this world")
+    raise ValueError(f"unknown shape {shape!r}")
 
 
 def _star_distance(u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 COLOURS = ("red", "orange", "yellow", "green", "blue", "pink", "white")
 SHAPES = ("circle", "square", "triangle", "star", "ring", "moon")
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise", "grows", "shrinks", "blinks", "bounces")
-STILL = "still"  # what a figure does that does nothing
+STILL = "still"  # the motion of a figure that does nothing
 PATTERNS = ("clouds", "stripes", "tiles", "dots")
 BACKDROPS = (
     (52, 60, 74),
@@ -32,7 +32,7 @@ BACKDROPS = (
 
 TRAINING_SEEDS = range(0, 10_000_000)
 VALIDATION_SEEDS = range(10_000_000, 11_000_000)  # for choosing settings
-HELD_OUT_SEEDS = range(11_000_000, 12_000_000)  # for the published figures, never looked at before
+HELD_OUT_SEEDS = range(11_000_000, 12_000_000)  # for the published figures alone
 EXAMPLE_SEEDS = range(12_000_000, 13_000_000)  # for the videos in examples/
 
 SEGMENTS = 12  # speeds are drawn per twelfth of the video, so that one frame per segment cannot tell a direction
@@ -65,7 +65,7 @@ class Figure:
     height: float = 0.0
 
     @property
-    def looks(self) -> tuple[str, str]:
+    def appearance(self) -> tuple[str, str]:
         """Return colour and shape."""
         return self.colour, self.shape
 
@@ -172,7 +172,7 @@ def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
 
 
 def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, str, str]]:
-    """Return ``count`` descriptions in the order of time: some reuse another's looks, one may come twice or thrice."""
+    """Return ``count`` descriptions in the order of time: some share an appearance, one may come two or three times."""
     copies = 0
     if rng.random() < 0.4:
         copies = 2 if count >= 5 and rng.random() < 0.35 else 1
@@ -214,7 +214,7 @@ def _draw_spans(rng: np.random.Generator, descriptions: list[tuple[str, str, str
 def _draw_still(
     rng: np.random.Generator, descriptions: list[tuple[str, str, str]], duration: float
 ) -> list[tuple[str, str, float, float]]:
-    """Return colour, shape, start and end of up to two figures that do nothing; some look like one that moves."""
+    """Return colour, shape, start and end of up to two figures that do nothing; some look like a moving one."""
     still = []
     for _ in range((0, 0, 0, 1, 1, 1, 1, 2, 2, 2)[int(rng.integers(10))]):
         colour, shape = _pick(rng, COLOURS), _pick(rng, SHAPES)
@@ -237,15 +237,15 @@ def _place(
     duration: float,
     others: list[Figure],
 ) -> Figure:
-    """Return the figure of a description, where of eight tries it covers least of the figures seen at the same time."""
+    """Return a figure of the description, in the place of eight that covers least of the figures seen meanwhile."""
     together = [other for other in others if other.start < end and start < other.end]
     times = np.linspace(start, end, 25)[:-1] + (end - start) / 50
-    seen = [pose(other, times) for other in together]
+    other_poses = [pose(other, times) for other in together]
     best, least = None, math.inf
     for _ in range(8 if together else 1):
         figure = _draw_figure(rng, description, start, end, duration)
         here, cover = pose(figure, times), 0.0
-        for there in seen:
+        for there in other_poses:
             apart = np.hypot(here["x"] - there["x"], here["y"] - there["y"]) / (here["radius"] + there["radius"])
             cover += float(np.mean(np.clip(1.0 - apart, 0.0, 1.0) * there["present"]))
         cover = round(cover, 4)  # so that the last bit of a sine on some platform cannot change the choice

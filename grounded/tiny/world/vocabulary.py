@@ -20,7 +20,7 @@ from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
 from . import wordings
 from .scenes import COLOURS
-from .wordings import MotionWords, Wordings
+from .wordings import MotionWords
 
 UNKNOWN = "<unk>"
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>")
@@ -31,16 +31,15 @@ _TOKEN = re.compile(r"\w+|[^\w\s]|\n")
 
 
 def texts() -> Iterator[str]:
-    """Yield every piece of text that the world says, placeholders left out."""
-    for value in vars(wordings).values():
-        if isinstance(value, Wordings):
-            for template in (value.canonical, *value.training, *value.held_out):
-                yield re.sub(r"\{\w+\}", " ", template)
+    """Yield every text of the world, without placeholders."""
+    for templates in wordings.TEMPLATES.values():
+        for template in (templates.canonical, *templates.training, *templates.held_out):
+            yield re.sub(r"\{\w+\}", " ", template)
     for words in wordings.MOTION_WORDS.values():
         yield from _forms(words)
     yield from (noun for nouns in wordings.SHAPE_WORDS.values() for noun in nouns)
     yield from (*COLOURS, *wordings.THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
-    yield from dataclasses.astuple(wordings.SEEN)
+    yield from dataclasses.astuple(wordings.APPEARS)
     yield prompts.CHATS["phi3.5"].system
 
 

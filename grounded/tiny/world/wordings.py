@@ -1,24 +1,26 @@
-"""How people say things about the world: words for looks and motions, and the questions' wordings, as tables.
+"""How people say things about the world: words for shapes and motions, and templates for questions, as tables.
 
-Every table has the canonical wording first, then what training hears, then (``held_out``) wordings that are kept for
-measuring how well the model understands phrases it never heard. The held-out wordings put known words together anew:
-each of their words occurs in some training wording.
+Each table has the canonical wording first, then those of training, then (``held_out``) those that measure how well the
+model understands phrases that it never met. The held-out wordings combine known words: each of their words occurs in
+some training wording. The templates are in ``templates.toml``.
 
 Placeholders: ``{query}`` any description; ``{clause}`` "a red circle moves left"; ``{noun}`` "a red circle moving
-left"; ``{subject}``, ``{look}``, ``{third}``, ``{base}`` and ``{gerund}`` "a red circle", "red circle", "moves left",
+left"; ``{subject}``, ``{figure}``, ``{third}``, ``{base}`` and ``{gerund}`` "a red circle", "red circle", "moves left",
 "move left", "moving left"; ``{other_clause}`` and ``{other_noun}`` a second event; ``{start}`` and ``{end}`` times.
 """
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from ... import prompts
 
 
 @dataclass(frozen=True)
-class Wordings:
-    """One thing said in several ways."""
+class Templates:
+    """The wordings of one question or phrase."""
 
     canonical: str
     training: tuple[str, ...]
@@ -63,9 +65,9 @@ _GO = (
 _SPIN = ("spins/spin/spinning", "turns/turn/turning", "rotates/rotate/rotating")
 
 
-def _combined(verbs: tuple[str, ...], ways: tuple[str, ...]) -> MotionWords:
-    """Pair every verb with every way of going; a third of the pairs is held out, so that no word is unknown there."""
-    pairs = [(i + j, f"{verb} {way}") for i, verb in enumerate(verbs) for j, way in enumerate(ways)]
+def _combined(verbs: tuple[str, ...], directions: tuple[str, ...]) -> MotionWords:
+    """Pair every verb with every direction; a third of the pairs is held out, so that all its words are known."""
+    pairs = [(i + j, f"{verb} {way}") for i, verb in enumerate(verbs) for j, way in enumerate(directions)]
     training = _verbs(*(phrase for n, phrase in pairs if n % 3 != 2))
     return MotionWords(training[0], training[1:], _verbs(*(phrase for n, phrase in pairs if n % 3 == 2)))
 
@@ -103,10 +105,10 @@ MOTION_WORDS = {
         _verbs("bounces/bounce/bouncing up and down", "hops/hop/hopping on the ground", "jumps/jump/jumping"),
     ),
 }
-SEEN = Verb("appears", "appear", "")  # for a description without a motion
+APPEARS = Verb("appears", "appear", "")  # for a description without a motion
 MOTION_WORDS[SPINS] = _listed("spins/spin/spinning", _verbs("rotates/rotate/rotating"), ())
 
-SHAPE_WORDS = {  # canonical first; the others are said in paraphrases
+SHAPE_WORDS = {  # canonical first; the others occur in paraphrases
     "circle": ("circle", "disc"),
     "square": ("square", "box"),
     "triangle": ("triangle",),
@@ -116,153 +118,22 @@ SHAPE_WORDS = {  # canonical first; the others are said in paraphrases
 }
 THINGS = ("object", "thing")  # for a description without a shape
 
-CLAUSES = Wordings(
-    "{a} {look} {third}",
-    ("the {look} {third}", "{a} {look} that {third}", "{a} {look} is {gerund}", "there is {a} {look} that {third}"),
-    ("there is {a} {look} {gerund}", "you can see that {a} {look} {third}", "{a} {look} which is {gerund}"),
-)
-NOUNS = Wordings(
-    "{a} {look} {gerund}",
-    ("the {look} {gerund}", "{a} {look} that {third}", "{a} {look} which {third}", "the {look} that is {gerund}"),
-    ("{a} {look} that is {gerund}", "the {look} which is {gerund}", "the {look} that {third}"),
-)
-
-GROUND = Wordings(
-    prompts.ground("{query}"),
-    (
-        "When does {subject} {base}?",
-        "When does this happen: {query}?",
-        "Find the moment when {clause}.",
-        "Find {noun}.",
-        "Show me {noun}.",
-        "At what time does {subject} {base}?",
-        "Locate this event in the video: '{query}'.",
-        "Which part of the video shows {noun}?",
-        "When can you see {noun}?",
-        "When can I see {noun}?",
-        "From when to when does {subject} {base}?",
-        "Return the start and the end of the event '{query}'.",
-        "Please find {noun} in the video.",
-        "I am looking for {noun}. Where in the video is it?",
-        "Tell me when {clause}.",
-        "Can you tell me the time when {clause}?",
-        "What is the moment of the video in which {clause}?",
-        "{query}",
-    ),
-    (
-        "Please tell me when {clause}.",
-        "In which part of the video does {subject} {base}?",
-        "Can you find the moment when {clause}?",
-        "Where in the video can I see {noun}?",
-        "Please return the part of the video that shows {noun}.",
-        "From when to when can you see {noun}?",
-        "What is the start and the end of this event: {query}?",
-        "Locate {noun}.",
-        "I am looking for the moment when {clause}. Find it.",
-        "At what time can you see {noun} in the video?",
-    ),
-)
-REFER = Wordings(
-    prompts.refer("{start}", "{end}"),
-    (
-        "What happens from {start} to {end}?",
-        "Describe what happens between {start} and {end}.",
-        "What can you see from {start} to {end}?",
-        "Please describe the video from {start} to {end}.",
-        "Tell me what is happening between {start} and {end}.",
-    ),
-    (
-        "Please describe what is happening from {start} to {end}.",
-        "What can I see between {start} and {end}?",
-        "Describe the event from {start} to {end}.",
-    ),
-)
-CAPTION = Wordings(
-    prompts.CAPTION,
-    (
-        "Describe all events in the video with their start and end.",
-        "List every event of the video with its time.",
-        "Report what happens in the video and when.",
-    ),
-    (
-        "List what happens in the video with start and end timestamps.",
-        "Please describe every event in the video and report its start and end.",
-    ),
-)
-EVIDENCE = Wordings(
-    "Provide the timestamps that correspond to your answer.",
-    ("When can you see that in the video?", "Which part of the video shows your answer?"),
-    ("Which timestamps correspond to your answer?", "When does the video show that?"),
-)
-FIRST = Wordings(
-    "What happens first?",
-    ("Which event is the first in the video?", "What is the first event?", "What can you see first?"),
-    ("Which event happens first in the video?", "What happens first in the video?"),
-)
-LAST = Wordings(
-    "What happens last?",
-    ("Which event is the last in the video?", "What is the last event?", "What can you see last?"),
-    ("Which event happens last in the video?", "What happens last in the video?"),
-)
-AFTER = Wordings(
-    "What happens after {clause}?",
-    ("What is the next event after {clause}?", "Which event comes right after {noun}?", "{clause}: what happens next?"),
-    ("What comes right after {noun}?", "Which event is next after {clause}?"),
-)
-BEFORE = Wordings(
-    "What happens before {clause}?",
-    ("What is the event right before {clause}?", "Which event comes before {noun}?", "What can you see before {noun}?"),
-    ("What comes right before {noun}?", "Which event is right before {clause}?"),
-)
-ORDER = Wordings(
-    "Does {subject} {base} before {other_clause}?",
-    (
-        "Is it right that {clause} before {other_clause}?",
-        "Can you see {noun} before {other_noun}?",
-        "Is {noun} before {other_noun} in the video?",
-    ),
-    ("Can you see that {clause} before {other_clause}?", "Is it right that {noun} comes before {other_noun}?"),
-)
-REPEATS = Wordings(
-    "How many times does {subject} {base}?",
-    ("How often does {subject} {base}?", "How often can you see {noun}?", "Count how often {clause}."),
-    ("How many times can you see {noun}?", "Count how many times {clause}."),
-)
-EVENTS = Wordings(
-    "How many events are there in the video?",
-    ("How many events can you see?", "Count the events in the video.", "How many events happen in the video?"),
-    ("How many events are in the video?", "Count how many events happen."),
-)
-EXISTS = Wordings(
-    "Does {subject} {base} in the video?",
-    ("Can you see {noun}?", "Is there {noun} in the video?", "Is it right that {clause}?"),
-    ("Can you see {noun} in the video?", "Does the video show {noun}?"),
-)
-WHAT_MOTION = Wordings(
-    "What does the {look} do?",
-    ("How does the {look} move?", "What can you see the {look} do?"),
-    ("What does the {look} do in the video?",),
-)
-WHAT_COLOUR = Wordings(
-    "What colour is the {look} that {third}?",
-    ("Which colour is the {look} {gerund}?", "The {look} that {third} is of which colour?"),
-    ("Which colour is the {look} that {third}?",),
-)
-WHAT_SHAPE = Wordings(
-    "What shape is the {look} that {third}?",
-    ("Which shape is the {look} {gerund}?", "The {look} that {third} is of which shape?"),
-    ("Which shape is the {look} that {third}?",),
-)
-PRESENT = Wordings(
-    "Which of these happens in the video?",
-    ("Which of these events can you see?", "What happens in the video?"),
-    ("Which of these events happens in the video?",),
-)
-MISSING = Wordings(
-    "Which of these does not happen in the video?",
-    ("Which of these events is not in the video?", "What does not happen in the video?"),
-    ("Which of these events does not happen?",),
-)
-
 NOT_THERE = "Not in the video."
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def _read_templates() -> dict[str, Templates]:
+    canonical = {
+        "ground": prompts.ground("{query}"),
+        "refer": prompts.refer("{start}", "{end}"),
+        "caption": prompts.CAPTION,
+        "evidence": prompts.EVIDENCE,
+    }
+    tables = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
+    return {
+        name: Templates(table.get("canonical") or canonical[name], tuple(table["training"]), tuple(table["held_out"]))
+        for name, table in tables.items()
+    }
+
+
+TEMPLATES = _read_templates()

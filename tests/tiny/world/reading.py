@@ -32,9 +32,9 @@ def read(text: str) -> tuple[str | None, str | None, str | None]:
     return colour, shape, motion
 
 
-def fits(figure, said) -> bool:
-    """Say whether a figure is as said."""
-    colour, shape, motion = said
+def fits(figure, description) -> bool:
+    """Say whether a figure is as described."""
+    colour, shape, motion = description
     motions = {"spins": ("clockwise", "anticlockwise")}.get(motion, (motion,))
     return (
         colour in (None, figure.colour) and shape in (None, figure.shape) and (not motion or figure.motion in motions)

@@ -6,9 +6,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from grounded.tiny.world.rendering import render
+from grounded.tiny.world.rendering import render, sample_times
 from grounded.tiny.world.scenes import SEGMENTS, draw_scene
-from grounded.tiny.world.tracks import sample_times
 
 SIZE = 72
 SIGNS = {"left": -1, "right": 1, "up": -1, "down": 1, "anticlockwise": -1, "clockwise": 1, "shrinks": -1, "grows": 1}
@@ -48,8 +47,8 @@ def guesses(step: int) -> dict[str, list[bool]]:
                 continue
             alone = dataclasses.replace(scene, events=(event,), still=(), backdrop=flat)
             cue = next(name for name, motions in AXES.items() if event.motion in motions)
-            seen = times[(times >= event.start) & (times < event.end)]
-            value = measure(render(alone, seen, SIZE), bare)[cue]
+            during = times[(times >= event.start) & (times < event.end)]
+            value = measure(render(alone, during, SIZE), bare)[cue]
             period = {"turn": 1.0, "size": 0.7 * event.radius}.get(cue, 1.0 + 2.0 * event.radius)
             change = np.mod(value[step:] - value[:-step] + period / 2, period) - period / 2
             vote = np.nansum(np.sign(change))

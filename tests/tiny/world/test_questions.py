@@ -5,10 +5,11 @@ from collections import Counter
 
 import pytest
 
+from grounded.errors import DataError
 from grounded.tiny.world import wordings
 from grounded.tiny.world.questions import ask_all, when
 from grounded.tiny.world.scenes import draw_scene
-from grounded.tiny.world.wordings import Wordings
+from grounded.tiny.world.wordings import TEMPLATES
 
 from .reading import fits, matching, read
 
@@ -21,9 +22,9 @@ NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 
 
 def pick(task, kind=None, among=EVERY):
-    found = [(scene, q) for scene, q in among if q.task == task and kind in (None, q.kind)]
-    assert len(found) > 20, f"there are hardly any questions {task} {kind}"
-    return found
+    questions = [(scene, q) for scene, q in among if q.task == task and kind in (None, q.kind)]
+    assert len(questions) > 20, f"there are hardly any questions {task} {kind}"
+    return questions
 
 
 def times(text):
@@ -38,7 +39,7 @@ def right_option(q):
 def test_the_same_seed_and_draw_ask_the_same_and_another_draw_asks_anew():
     assert ask_all(SCENES[3]) == ask_all(SCENES[3])
     assert ask_all(SCENES[3]) != ask_all(SCENES[3], draw=1)
-    with pytest.raises(ValueError, match="canonical"):
+    with pytest.raises(DataError, match="canonical"):
         ask_all(SCENES[3], "free")
 
 
@@ -93,26 +94,26 @@ def test_absent_events_are_near_misses_of_every_sort():
     difficulties = Counter(q.difficulty for _, q in pick("ground", "absent"))
     assert set(difficulties) == {"motion", "colour", "shape", "still", "part", "far"}
     for scene, q in pick("ground", "absent"):
-        said = read(q.query)
+        description = read(q.query)
         if q.difficulty == "motion":
-            assert matching(scene, " ".join(said[:2]))
+            assert matching(scene, " ".join(description[:2]))
         if q.difficulty == "still":
-            assert any(fits(figure, (*said[:2], None)) for figure in scene.still)
+            assert any(fits(figure, (*description[:2], None)) for figure in scene.still)
     present = sum(1 for _, q in pick("ground") if not q.absent)
     assert 0.3 < difficulties.total() / (difficulties.total() + present) < 0.5
 
 
-def test_similar_marks_targets_whose_looks_another_event_shares():
+def test_similar_marks_targets_whose_appearance_another_event_shares():
     for scene, q in pick("ground", "one"):
         target = scene.events[q.events[0]]
-        others = [event for event in scene.events if event is not target and event.looks == target.looks]
+        others = [event for event in scene.events if event is not target and event.appearance == target.appearance]
         assert q.similar == bool(others)
 
 
 def test_a_referred_range_is_the_event_that_the_answer_tells():
     for scene, q in pick("refer"):
-        (asked,) = re.findall(r"<([\d.]+)> (?:to|and) <([\d.]+)>", q.turns[0].question)
-        told = [e for e in scene.events if fits(e, read(q.turns[0].answer)) and e.moment == tuple(map(float, asked))]
+        (span,) = re.findall(r"<([\d.]+)> (?:to|and) <([\d.]+)>", q.turns[0].question)
+        told = [e for e in scene.events if fits(e, read(q.turns[0].answer)) and e.moment == tuple(map(float, span))]
         assert len(told) == 1 and None not in read(q.answer)
         assert q.span == told[0].moment
 
@@ -180,13 +181,13 @@ def test_an_attribute_asked_for_is_that_of_the_one_event_meant(task, kind):
     place = ("colour", "shape", "motion").index(kind)
     for scene, q in pick(task, kind):
         question = q.turns[0].question.split("\n")[0].replace("can you see", "")
-        said = read(question)
-        assert said[place] is None
+        description = read(question)
+        assert description[place] is None
         (i,) = matching(scene, question)
         answer = q.answer if task == "ask" else right_option(q)
         assert read(answer)[place] == scene.events[i].description[place]
         if kind == "motion":
-            assert not any(fits(figure, said) for figure in scene.still)
+            assert not any(fits(figure, description) for figure in scene.still)
 
 
 def test_which_happens_and_which_does_not():
@@ -230,12 +231,8 @@ def test_times_are_inside_the_video_and_run_forward():
                 assert 0 <= start < end <= scene.duration
 
 
-def tables():
-    return {name: value for name, value in vars(wordings).items() if isinstance(value, Wordings)}
-
-
 def test_held_out_wordings_are_never_used_in_training():
-    for table in tables().values():
+    for table in TEMPLATES.values():
         assert table.held_out and not {table.canonical, *table.training} & set(table.held_out)
     for words in wordings.MOTION_WORDS.values():
         assert not {words.canonical, *words.training} & set(words.held_out)
@@ -250,8 +247,8 @@ def words_in(texts):
 
 def test_held_out_wordings_put_words_together_that_training_uses():
     verbs = wordings.MOTION_WORDS.values()
-    heard = words_in(text for table in tables().values() for text in (table.canonical, *table.training))
+    heard = words_in(text for table in TEMPLATES.values() for text in (table.canonical, *table.training))
     heard |= words_in(f"{v.third} {v.base} {v.gerund}" for words in verbs for v in (words.canonical, *words.training))
-    new = words_in(text for table in tables().values() for text in table.held_out)
+    new = words_in(text for table in TEMPLATES.values() for text in table.held_out)
     new |= words_in(f"{v.third} {v.base} {v.gerund}" for words in verbs for v in words.held_out)
     assert not new - heard

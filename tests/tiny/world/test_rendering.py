@@ -1,14 +1,12 @@
 """Drawing: figures are where the labels say, the same at every size, and in the file."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
 
-from grounded.tiny.world.rendering import RGB, frame_times, render, render_wide, write_video
-from grounded.tiny.world.scenes import COLOURS, SHAPES, Backdrop, Figure, Scene, draw_scene
-from grounded.tiny.world.tracks import STILL_MOTION, objects_at, patch_owners, sample_times
+from grounded.tiny.world.rendering import RGB, frame_times, render, render_wide, sample_times, write_video
+from grounded.tiny.world.scenes import COLOURS, SHAPES, Backdrop, Figure, Scene, draw_scene, pose
 
 FLAT = Backdrop("clouds", (50, 50, 50), 0.0, (0.0, 0.0), 1)
 
@@ -30,46 +28,29 @@ def test_a_figure_fills_its_radius_in_its_colour(shape, colour):
     assert nearest == colour
 
 
-def test_figures_are_drawn_where_the_tracks_say_and_only_then():
+def test_figures_are_drawn_where_their_poses_say_and_only_then():
     for seed in range(12):
         scene = draw_scene(seed)
         times = sample_times(scene.duration, 48)
-        tracks = objects_at(scene, times)
-        for n, figure in enumerate(scene.figures):
+        for figure in scene.figures:
+            where = pose(figure, times)
             alone = dataclasses.replace(scene, events=(figure,), still=())
             without = dataclasses.replace(scene, events=(), still=())
             drawn = np.abs(render(alone, times, 72).astype(int) - render(without, times, 72)).sum(-1) > 60
             for t in range(48):
                 rows, columns = np.nonzero(drawn[t])
-                if tracks.visible[t, n]:
-                    away = np.hypot((columns + 0.5) / 72 - tracks.x[t, n], (rows + 0.5) / 72 - tracks.y[t, n])
-                    assert away.max() < 1.25 * tracks.radius[t, n] + 1 / 72
-                    assert len(rows) > 0.1 * np.pi * (72 * tracks.radius[t, n]) ** 2
-                elif not tracks.present[t, n] or figure.motion == "blinks":
+                if where["visible"][t]:
+                    away = np.hypot((columns + 0.5) / 72 - where["x"][t], (rows + 0.5) / 72 - where["y"][t])
+                    assert away.max() < 1.25 * where["radius"][t] + 1 / 72
+                    assert len(rows) > 0.1 * np.pi * (72 * where["radius"][t]) ** 2
+                elif not where["present"][t] or figure.motion == "blinks":
                     assert len(rows) == 0
 
 
-def test_tracks_name_every_figure():
-    scene = next(s for s in map(draw_scene, range(50)) if len(s.still) == 2)
-    tracks = objects_at(scene, np.array([0.0, 1.0]))
-    assert tracks.event.tolist() == [-1, -1, *range(len(scene.events))]
-    assert [COLOURS[c] for c in tracks.colour] == [figure.colour for figure in scene.figures]
-    assert (tracks.motion[:2] == STILL_MOTION).all() and (tracks.motion[2:] < STILL_MOTION).all()
-    assert tracks.x.shape == tracks.visible.shape == (2, len(scene.figures))
-    empty = objects_at(dataclasses.replace(scene, events=(), still=()), np.array([0.0]))
-    assert empty.x.shape == (1, 0)
-
-
-def test_a_patch_belongs_to_the_front_figure():
+def test_the_figure_in_front_covers_the_others():
     behind = Figure("red", "circle", "still", 0.0, 10.0, x=0.5, y=0.5, radius=0.2)
     before = Figure("blue", "circle", "still", 0.0, 5.0, x=0.6, y=0.5, radius=0.2)
-    scene = still_scene(behind, before)
-    times = np.array([1.0, 6.0])
-    owners = patch_owners(objects_at(scene, times), 9)
-    assert owners[0, 4, 4] == 1 and owners[1, 4, 4] == 0
-    assert owners[0, 0, 0] == -1
-    assert owners[0, 4, 3] == 0  # only the circle behind reaches here
-    picture = render(scene, times, 90)
+    picture = render(still_scene(behind, before), np.array([1.0, 6.0]), 90)
     assert picture[0, 50, 45].argmax() == 2 and picture[1, 50, 45].argmax() == 0
 
 
@@ -128,11 +109,3 @@ def test_a_file_holds_the_drawn_frames(tmp_path):
     decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in frames]).astype(float)
     assert np.abs(decoded - expected).mean() < 4.0
     assert path.read_bytes().find(b"moov") < path.read_bytes().find(b"mdat")  # a browser can start at once
-
-
-def test_a_whole_video_is_drawn_for_training_in_a_few_hundredths_of_a_second():
-    scenes = [draw_scene(seed) for seed in range(10)]
-    start = time.process_time()
-    for scene in scenes:
-        render(scene, sample_times(scene.duration, 96), 64)
-    assert (time.process_time() - start) / 10 < 0.1  # 0.013 s on one core of the machine it was written on

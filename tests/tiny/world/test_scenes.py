@@ -47,19 +47,21 @@ def test_events_are_in_order_inside_the_video_and_on_the_frames_of_a_10_fps_file
                 assert time * 10 == pytest.approx(round(time * 10), abs=1e-9)
 
 
-def test_at_most_two_events_go_on_at_once_and_equal_looks_never_overlap():
+def test_at_most_two_events_go_on_at_once_and_equal_appearances_never_overlap():
     for scene in SCENES:
         for first, second in itertools.combinations(scene.events, 2):
             if second.start < first.end:
-                assert first.looks != second.looks
+                assert first.appearance != second.appearance
         for time in np.linspace(0, scene.duration, 100):
             assert sum(event.start <= time < event.end for event in scene.events) <= 2
 
 
-def test_overlaps_repeats_and_shared_looks_are_common():
+def test_overlaps_repeats_and_shared_appearances_are_common():
     overlaps = [b.start < a.end for s in SCENES for a, b in itertools.pairwise(s.events)]
     repeats = [len({e.description for e in s.events}) < len(s.events) for s in SCENES]
-    shared = [any(e.looks == f.looks and e.motion != f.motion for f in s.events) for s in SCENES for e in s.events]
+    shared = [
+        any(e.appearance == f.appearance and e.motion != f.motion for f in s.events) for s in SCENES for e in s.events
+    ]
     assert 0.12 < np.mean(overlaps) < 0.30
     assert 0.30 < np.mean(repeats) < 0.50
     assert 0.30 < np.mean(shared) < 0.60

@@ -4,7 +4,7 @@ import pytest
 
 from grounded.config import GROUNDING_TOKEN
 from grounded.prompts import CHATS, Turn, after_image, before_image
-from grounded.tiny.world.annotations import times_to_tokens
+from grounded.tiny.conversations import in_bins
 from grounded.tiny.world.questions import ask_all
 from grounded.tiny.world.scenes import draw_scene
 from grounded.tiny.world.vocabulary import MARKERS, UNKNOWN, build_tokenizer, vocabulary
@@ -21,8 +21,8 @@ def turns():
         for wording in ("canonical", "training", "held_out"):
             for question in ask_all(scene, wording):
                 for turn in question.turns:
-                    said = [times_to_tokens(text, scene.duration, BINS) for text in (turn.question, turn.answer)]
-                    texts.append(Turn(said[0], turn.grounding, said[1]))
+                    question, answer = (in_bins(text, scene.duration, BINS) for text in (turn.question, turn.answer))
+                    texts.append(Turn(question, turn.grounding, answer))
     return texts
 
 
@@ -96,8 +96,9 @@ def test_it_survives_being_saved(tmp_path):
 
 
 def test_it_works_as_a_transformers_tokenizer():
-    transformers = pytest.importorskip("transformers")
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=build_tokenizer(BINS), unk_token=UNKNOWN)
+    from transformers import PreTrainedTokenizerFast
+
+    fast = PreTrainedTokenizerFast(tokenizer_object=build_tokenizer(BINS), unk_token=UNKNOWN)
     ids = fast("From <5> to <9>.").input_ids
     assert ids == TOKENIZER.encode("From <5> to <9>.").ids
     assert fast.decode(ids, clean_up_tokenization_spaces=False) == "From <5> to <9>."

@@ -1,0 +1,86 @@
+"""A quick measure of how far training is: teacher-forced answers on cached features.
+
+The right answer is fed in and the likeliest next token compared with it, so a batch of videos costs one forward pass.
+For one moment, one letter or one sentence this is what greedy decoding gives, or very nearly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from ..models import VideoLLM
+from ..types import iou
+from .conversations import Conversation
+from .language import Features, hidden_states
+from .packing import Batch, pack
+
+LETTER = 3  # the place of the letter in "Answer: (B) ..."
+
+
+def answer_logits(
+    model: VideoLLM,
+    features: Features,
+    conversations: Sequence[Sequence[Conversation]],
+    before: Sequence[int],
+    chunk: int = 4,
+) -> Iterator[tuple[list[Conversation], Batch, torch.Tensor]]:
+    """Yield the conversations of ``chunk`` videos, their batch, and the logits (N, vocabulary) at its answer tokens."""
+    for start in range(0, len(conversations), chunk):
+        videos = slice(start, start + chunk)
+        batch = pack(model.config, before, conversations[videos])
+        visual = model.splice(features.image[videos].float(), features.video[videos].float())
+        hidden = hidden_states(model, visual, batch)
+        logits = model.language_model.lm_head(hidden[batch.rows, batch.columns])
+        yield [c for about in conversations[videos] for c in about], batch, logits
+
+
+@torch.inference_mode()
+def scores(
+    model: VideoLLM,
+    features: Features,
+    conversations: Sequence[Sequence[Conversation]],
+    before: Sequence[int],
+    first_time: int,
+) -> dict[str, float]:
+    """Return the mean score by task: mean IoU for moments, the share of exact answers for the rest.
+
+    ``first_time`` is the id of the temporal token ``<0>``.
+    """
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for about, batch, logits in answer_logits(model, features, conversations, before):
+        likeliest = logits.argmax(-1)
+        for number, conversation in enumerate(about):
+            tokens = batch.owner == number
+            answer, right, times = (x[tokens].numpy() for x in (likeliest, batch.targets, batch.times))
+            for name, value in _score(conversation, answer, right, times, first_time):
+                values[name].append(float(value))
+    return {name: float(np.mean(each)) for name, each in sorted(values.items())}
+
+
+def _score(
+    c: Conversation, answer: np.ndarray, right: np.ndarray, times: np.ndarray, first_time: int
+) -> Iterator[tuple[str, float]]:
+    """Yield the names and values of the scores of one answer's tokens; ``times`` are exact, in bins, NaN for words."""
+    timed = ~np.isnan(times)
+    if c.task == "ground" and c.kind == "absent":
+        yield "absent said absent", answer[0] == right[0]
+    elif not timed.any():
+        exact = answer[LETTER] == right[LETTER] if c.task == "choose" else (answer == right).all()
+        yield f"{c.task} right", exact
+        yield f"{c.task}/{c.kind}", exact
+    else:
+        spans, exact_spans = (answer[timed] - first_time).reshape(-1, 2), times[timed].reshape(-1, 2)
+        overlaps = [iou(a, b) for a, b in zip(spans, exact_spans, strict=True)]
+        yield f"{c.task} {c.kind} mIoU" if c.task == "ground" else f"{c.task} mIoU", float(np.mean(overlaps))
+        if c.task == "ground":
+            yield "present said present", answer[0] == right[0]
+            if c.kind == "one":
+                yield "ground one R1@0.7", float(np.mean([overlap >= 0.7 for overlap in overlaps]))
+        elif c.task == "grounded":
+            yield "grounded right and 0.5", answer[LETTER] == right[LETTER] and overlaps[0] >= 0.5
+        else:
+            yield "caption words", float(np.mean(answer[~timed] == right[~timed]))
