@@ -123,7 +123,7 @@ def _load(path: Path) -> Any:
     try:
         try:
             return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        except RuntimeError as error:  # files of torch before 1.6 are no zip archive and cannot be mapped
+        except RuntimeError as error:  # files of torch before 1.6 are not zip archives and cannot be mapped
             if "mmap" not in str(error):
                 raise
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -146,26 +146,11 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, torch.Tensor]:
 def config_from(tensors: Tensors, llm: Mapping[str, Any], base: ModelConfig) -> ModelConfig:
     """Return the config of the released tensors: shapes from the tensors, the LLM's numbers from its config.json."""
     image, video, checkpoint = tensors["image_tower"], tensors["video_tower"], tensors["checkpoint"]
+    embeddings = "vision_model.embeddings"
+    names_of_image = f"{embeddings}.patch_embedding.weight", f"{embeddings}.position_embedding.weight"
     try:
-        patch = image["vision_model.embeddings.patch_embedding.weight"]
-        image_tower = TowerConfig(
-            width=patch.shape[0],
-            depth=_blocks(image, "vision_model.encoder.layers.") - 1,
-            heads=base.image.heads,
-            mlp_width=image["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
-            image_size=patch.shape[-1]
-            * math.isqrt(image["vision_model.embeddings.position_embedding.weight"].shape[0] - 1),
-            patch_size=patch.shape[-1],
-        )
-        patch = video["patch_embed.proj.weight"]
-        video_tower = TowerConfig(
-            width=patch.shape[0],
-            depth=_blocks(video, "blocks.") - 1,
-            heads=base.video.heads,
-            mlp_width=video["blocks.0.mlp.fc1.weight"].shape[0],
-            image_size=patch.shape[-1] * math.isqrt(video["img_pos_embed"].shape[1] - 1),
-            patch_size=patch.shape[-1],
-        )
+        image_tower = _tower(image, *names_of_image, "vision_model.encoder.layers.", base.image.heads)
+        video_tower = _tower(video, "patch_embed.proj.weight", "img_pos_embed", "blocks.", base.video.heads)
         rows = checkpoint["language_model.base_model.model.model.embed_tokens.weight"].shape[0]
     except KeyError as error:
         raise WeightsError(f"the released files hold no tensor {error.args[0]!r}") from error
@@ -188,11 +173,18 @@ def _longrope(scaling: Mapping[str, Any]) -> dict[str, Any]:
     return renamed | {"rope_type": "longrope" if kind == "su" else kind}
 
 
-def _blocks(tensors: Mapping[str, torch.Tensor], prefix: str) -> int:
-    numbers = [int(name.removeprefix(prefix).split(".")[0]) for name in tensors if name.startswith(prefix)]
-    if not numbers:
-        raise KeyError(f"{prefix}0")
-    return 1 + max(numbers)
+def _tower(tensors: Mapping[str, torch.Tensor], patches: str, positions: str, blocks: str, heads: int) -> TowerConfig:
+    """Return what the shapes of a tower's tensors say; its last block is never used."""
+    width, patch_size = tensors[patches].shape[0], tensors[patches].shape[-1]
+    numbers = [int(name.removeprefix(blocks).split(".")[0]) for name in tensors if name.startswith(blocks)]
+    return TowerConfig(
+        width=width,
+        depth=max(numbers, default=0),
+        heads=heads,
+        mlp_width=tensors[f"{blocks}0.mlp.fc1.weight"].shape[0],
+        image_size=patch_size * math.isqrt(tensors[positions].shape[-2] - 1),
+        patch_size=patch_size,
+    )
 
 
 def plan(tensors: Tensors, config: ModelConfig, *, lora: bool = True) -> tuple[dict[str, names.Source], list[str]]:

@@ -9,11 +9,8 @@ ones take. Seconds differ between cards; what stands in brackets is a ratio with
 from __future__ import annotations
 
 import dataclasses
-import gc
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,11 +29,10 @@ from grounded.tiny.world.vocabulary import build_tokenizer
 from grounded.types import Clip, Question
 from grounded.weights import storage
 from grounded.weights.build import empty_model
-from tests import golden
-from tests.bench import load, steps
+from tests.bench import agreement, load, steps
+from tests.bench.machine import Machine
 
 ANSWER, CAPTIONS = 12, 256  # new tokens of an answer with one moment, and of dense captions
-MARGIN = 0.1  # of log-probability: where the best token leads by less, rounding to bfloat16 may choose another
 
 
 @dataclass(frozen=True)
@@ -69,44 +65,6 @@ class Figure:
     def __str__(self) -> str:
         shown = f"{self.value / 1e9:.2f} GB" if self.unit == "bytes" else f"{1000 * self.value:,.1f} ms"
         return shown if self.ratio is None else f"{shown} ({self.ratio:.2f})"
-
-
-class Machine:
-    """A device with its limits, which are measured: ``bandwidth`` in bytes a second, ``matmul`` in operations."""
-
-    def __init__(self, device: torch.device, dtype: torch.dtype = torch.bfloat16, runs: int = 3) -> None:
-        self.device, self.dtype, self.runs = device, dtype, runs
-        size = 8192 if device.type == "cuda" else 256
-        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        numbers = torch.ones(size * size * 8, device=device)
-        self.matmul = 2 * size**3 / self.seconds(lambda: a @ b)
-        self.bandwidth = numbers.nbytes / self.seconds(lambda: numbers.sum())
-
-    def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    def seconds(self, work: Callable[[], object]) -> float:
-        """Return the median of the seconds that ``work`` takes until the device is done, after one run unmeasured."""
-        times = []
-        for _ in range(1 + self.runs):
-            self.wait()
-            start = time.perf_counter()
-            work()
-            self.wait()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[1:])
-
-    def forget(self) -> None:
-        """Give back the memory of the model before, and count the peak anew."""
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(self.device)
-
-    def peak(self) -> int:
-        """Return the most bytes that were allocated on the device; of the whole process where that is the CPU."""
-        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else load.peak()
 
 
 def random_network(config: ModelConfig, setup: Setup, machine: Machine) -> VideoLLM:
@@ -231,36 +189,6 @@ def table(columns: dict[str, dict[str, Figure]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def agreement(data: golden.Golden, machine: Machine) -> tuple[int, int]:
-    """Compare greedy answers to the golden prompts in bfloat16 on the device with those in float32 on the CPU.
-
-    Returns:
-        The tokens that agree, and the tokens compared: each answer's up to the first place where float32 leads by less
-        than `MARGIN`, or where the two part.
-    """
-    exact = data.family
-    rounded = golden.family(weights.load(data.converted, str(machine.device), "bfloat16", "sdpa"))
-    visual_input = exact.visual_input(data.clip)
-    prefixes = [family.prefix(family.encode(visual_input)) for family in (exact, rounded)]
-    same = compared = 0
-    for prompt in data.prompts:
-        ids = prompt["input_ids"][prompt["input_ids"].index(-200) + 1 :]
-        vocabulary = range(exact.config.llm["vocab_size"])
-        until = decoding.Until(exact.end, 24)
-        (right,) = decoding.generate(exact.network, prefixes[0], [ids], until, vocabulary)
-        (ours,) = decoding.generate(rounded.network, prefixes[1], [ids], until)
-        best = right.kept.topk(2).values
-        tokens = [[*answer.ids, *[exact.end] * answer.finished] for answer in (right, ours)]
-        for margin, *pair in zip(best[:, 0] - best[:, 1], *tokens, strict=False):
-            if margin < MARGIN:
-                break
-            compared += 1
-            if pair[0] != pair[1]:
-                break
-            same += 1
-    return same, compared
-
-
 def small(config: ModelConfig) -> ModelConfig:
     """Return a model of the same parts at a size that a CPU runs in a second: what it prints proves nothing."""
     numbers = {"vocab_size": 1024, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
@@ -301,11 +229,7 @@ def main(
             load.write_converted(config, place)
         columns, sentences = bench(config, machine, folder=place)
         typer.echo("\n".join([f"\n{llm_name}", "", table(columns) if columns else "", *sentences]))
-    with tempfile.TemporaryDirectory() as scratch:
-        for llm_name in llm or RELEASED:
-            data = golden.Golden(golden.folder(Path(scratch)), llm_name, Path(scratch) / "converted")
-            same, compared = agreement(data, machine)
-            typer.echo(f"{llm_name}, golden set: {same} of {compared} tokens as float32 on the CPU writes them")
+    agreement.main(str(machine.device))
 
 
 if __name__ == "__main__":

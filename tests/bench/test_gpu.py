@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from grounded.command import program
 from grounded.config import RELEASED
-from tests.bench import gpu, load
+from tests.bench import agreement, gpu, load
+from tests.bench.machine import Machine
 from tests.golden import Golden
 
 ROWS = [
@@ -27,8 +28,8 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def machine() -> gpu.Machine:
-    return gpu.Machine(torch.device("cpu"), runs=1)
+def machine() -> Machine:
+    return Machine(torch.device("cpu"), runs=1)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_without_a_gpu_it_says_so_and_ends_well() -> None:
 
 @pytest.mark.usefixtures("few_tokens")
 @pytest.mark.parametrize("llm", RELEASED)
-def test_every_row_is_there_for_every_setup(llm: str, machine: gpu.Machine) -> None:
+def test_every_row_is_there_for_every_setup(llm: str, machine: Machine) -> None:
     columns, sentences = gpu.bench(gpu.small(RELEASED[llm]), machine)
     assert list(columns) == ["bfloat16, sdpa", "int8", "int4", "towers offloaded"]
     assert sentences == ["flash-attention is left out: it needs a CUDA GPU and the package flash-attn."]
@@ -62,7 +63,7 @@ def test_every_row_is_there_for_every_setup(llm: str, machine: gpu.Machine) -> N
 
 
 @pytest.mark.usefixtures("few_tokens")
-def test_with_a_folder_loading_is_timed_beside_reading_its_files(machine: gpu.Machine, tmp_path: Path) -> None:
+def test_with_a_folder_loading_is_timed_beside_reading_its_files(machine: Machine, tmp_path: Path) -> None:
     config = gpu.small(RELEASED["phi3.5"])
     load.write_converted(config, tmp_path)
     columns, _ = gpu.bench(config, machine, gpu.SETUPS[:1], tmp_path)
@@ -76,7 +77,7 @@ def test_the_operations_are_those_that_torch_counts() -> None:
 
     config = gpu.small(RELEASED["phi3.5"])
     setup = gpu.Setup("eager", attention="eager")  # torch does not count the other kind on a CPU
-    network = gpu.random_network(config, setup, gpu.Machine(torch.device("cpu"), torch.float32, runs=1))
+    network = gpu.random_network(config, setup, Machine(torch.device("cpu"), torch.float32, runs=1))
     image = torch.zeros(config.segments, 3, 56, 56)
     video = torch.zeros(config.frames, 3, 56, 56)
     encode, read = gpu.flops(config)
@@ -93,6 +94,6 @@ def test_the_operations_are_those_that_torch_counts() -> None:
     assert read == pytest.approx(counter.get_total_flops() - head - causal_half, rel=1e-3)  # the rope is in it
 
 
-def test_bfloat16_agrees_with_float32_where_margins_allow(golden: Golden, machine: gpu.Machine) -> None:
-    same, compared = gpu.agreement(golden, machine)
+def test_bfloat16_agrees_with_float32_where_margins_allow(golden: Golden) -> None:
+    same, compared = agreement.agreement(golden, "cpu")
     assert same == compared >= 3
