@@ -131,12 +131,28 @@ def convert(
         str, typer.Option("--from", help="The released files: a folder or a hub id.")
     ] = "WHB139426/Grounded-Video-LLM",
     dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
+    quantize: Annotated[
+        str, typer.Option(help="none, int8 or int4: store weights as they are used, to load fast.")
+    ] = "none",
+    device: Annotated[str, typer.Option(help="Where int4 weights are to run: auto, cuda, mps or cpu.")] = "auto",
+    image_heads: Annotated[int | None, typer.Option(min=1, help="Heads of the image tower, where not 16.")] = None,
+    video_heads: Annotated[int | None, typer.Option(min=1, help="Heads of the video tower, where not 16.")] = None,
 ) -> None:
     """Convert the released files into one folder that loads without a second copy in memory."""
     with progress(quiet=False) as show:
         from . import weights
 
-        weights.convert(source, llm, to, dtype, lambda done, total: show("writing", done / total))
+        weights.convert(
+            source,
+            llm,
+            to,
+            dtype,
+            lambda done, total: show("writing", done / total),
+            quantize=quantize,
+            device=device,
+            image_heads=image_heads,
+            video_heads=video_heads,
+        )
     typer.echo(f"{to} holds {llm}, ready for --model {to}")
 
 

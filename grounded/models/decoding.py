@@ -171,7 +171,7 @@ class _Batch:
         if rows > 1:  # the padding lies between the prefix and the shorter questions
             self.cache = BranchCache(prefix.cache)
         elif too_long:
-            self.cache, self.step = PrefixCache(), torch.cat([prefix.embeddings[None], self.step], dim=1)
+            self.cache, self.step = _continuation(model, prefix, self.step)
         start = self.cache.get_seq_length() + self.known
         positions = start + torch.arange(self.step.shape[1], device=device) - self.padding[:, None]
         self.positions = positions.clamp(min=start)
@@ -200,7 +200,7 @@ class _Batch:
 
     def _logits(self, number: int) -> torch.Tensor:
         """Return the logits float32 (rows, vocabulary) of step ``number``."""
-        logits = _last_logits(self.model, self.cache, self.step, self.positions, self.padding).float()
+        logits = _logits(self.model, self.cache, self.step, self.positions, self.padding)[:, -1].float()
         if number == 0:
             self.first_logits = logits.cpu()
         return logits
@@ -229,43 +229,38 @@ class _Batch:
         ]
 
 
-def _last_logits(
-    model: Network,
-    cache: Cache,
-    step: torch.Tensor,
-    positions: torch.Tensor | None = None,
-    padding: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Run the language model over embeddings (rows, L, hidden) after a cache; return the last logits (rows, V)."""
-    return _logits(model, cache, step, positions, padding, logits_to_keep=1)[:, -1]
-
-
 def _logits(
     model: Network,
     cache: Cache,
     step: torch.Tensor,
     positions: torch.Tensor | None = None,
     padding: torch.Tensor | None = None,
-    logits_to_keep: int = 0,
+    logits_to_keep: int = 1,
 ) -> torch.Tensor:
+    """Run the language model over embeddings (rows, L, hidden) after a cache; return the last logits (rows, ≤ L, V).
+
+    ``logits_to_keep`` says how many; 0 keeps all.
+    """
     llm = model.language_model
-    rest = {"position_ids": positions, "cache": cache, "use_cache": True, "logits_to_keep": logits_to_keep}
+    settings = {"position_ids": positions, "cache": cache, "use_cache": True, "logits_to_keep": logits_to_keep}
     if not isinstance(cache, BranchCache):
-        return llm(inputs_embeds=step, **rest).logits
+        return llm(inputs_embeds=step, **settings).logits
     rows, length = step.shape[:2]
-    none = torch.zeros(rows, dtype=torch.long, device=step.device)
-    own = cache.get_seq_length() - cache.prefix_length + length
-    mask = own_mask(none if padding is None else padding, length, own)
+    if padding is None:
+        padding = torch.zeros(rows, dtype=torch.long, device=step.device)
+    mask = own_mask(padding, length, cache.get_seq_length() - cache.prefix_length + length)
     with branching(llm):
-        return llm(inputs_embeds=step, attention_mask=mask, **rest).logits
+        return llm(inputs_embeds=step, attention_mask=mask, **settings).logits
 
 
-def _following(
-    model: Network, prefix: VideoPrefix, question: Sequence[int], more: int
+def _continuation(
+    model: Network, prefix: VideoPrefix, step: torch.Tensor, more: int = 0
 ) -> tuple[PrefixCache, torch.Tensor]:
-    """Return the cache to continue and the embeddings (1, L, hidden) to continue it with, ``more`` tokens to come."""
-    step = model.embed(torch.tensor([list(question)], device=model.device))
-    if prefix.length + len(question) + more <= longest_kept(model):
+    """Return the cache that embeddings (1, L, hidden) continue, ``more`` tokens to come, and what it has yet to read.
+
+    Past the switch of the rope that is everything, from a new cache on; see `longest_kept`.
+    """
+    if prefix.length + step.shape[1] + more <= longest_kept(model):
         return prefix.cache, step
     return PrefixCache(), torch.cat([prefix.embeddings[None], step], dim=1)
 
@@ -283,10 +278,11 @@ def score(
     tokens = torch.tensor([list(answer) + [0] * (longest - len(answer)) for answer in answers], device=device)
     real = torch.arange(longest, device=device) < torch.tensor([[len(answer)] for answer in answers], device=device)
     try:
-        cache, step = _following(model, prefix, question, longest)
-        logits = [_logits(model, cache, step, logits_to_keep=1).expand(len(answers), -1, -1)]
+        step = model.embed(torch.tensor([list(question)], device=device))
+        cache, step = _continuation(model, prefix, step, longest)
+        logits = [_logits(model, cache, step).expand(len(answers), -1, -1)]
         if longest > 1:
-            logits.append(_logits(model, BranchCache(cache), model.embed(tokens[:, :-1])))
+            logits.append(_logits(model, BranchCache(cache), model.embed(tokens[:, :-1]), logits_to_keep=0))
     finally:
         prefix.cache.rewind(prefix.length)
     log_probabilities = torch.cat(logits, dim=1).float().log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
@@ -329,13 +325,14 @@ def span_distribution(
     device = model.device
     ids = torch.tensor(list(temporal), device=device)
     try:
-        cache, step = _following(model, prefix, question, 1 + len(joiner))
-        first = _last_logits(model, cache, step)[0, ids]
+        step = model.embed(torch.tensor([list(question)], device=device))
+        cache, step = _continuation(model, prefix, step, 1 + len(joiner))
+        first = _logits(model, cache, step)[0, -1, ids]
         first[-1] = -torch.inf  # nothing can end after the last instant
         start = first.float().softmax(dim=0)
         starts = start.topk(min(beams, len(ids) - 1)).indices
         rows = torch.cat([ids[starts, None], torch.tensor([list(joiner)] * len(starts), device=device)], dim=1)
-        logits = _last_logits(model, BranchCache(cache), model.embed(rows))[:, ids]
+        logits = _logits(model, BranchCache(cache), model.embed(rows))[:, -1, ids]
     finally:
         prefix.cache.rewind(prefix.length)
     runs_back = torch.arange(len(ids), device=device)[None] <= starts[:, None]

@@ -7,6 +7,8 @@ block by block as they are used, which is right on every device and slower than 
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
@@ -100,12 +102,8 @@ def is_quantized(model: nn.Module) -> bool:
 
 def counts(model: nn.Module) -> Mapping[str, int]:
     """Return how many layers are stored in which way."""
-    found: dict[str, int] = {}
-    for module in model.modules():
-        if isinstance(module, QuantizedLinear):
-            name = "int8" if isinstance(module, Int8Linear) else "int4"
-            found[name] = found.get(name, 0) + 1
-    return found
+    layers = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
+    return Counter("int8" if isinstance(layer, Int8Linear) else "int4" for layer in layers)
 
 
 def quantize(
@@ -115,16 +113,56 @@ def quantize(
 
     It is made for the device that ``weight`` is on. Where `GROUP` does not divide the inputs, int4 becomes int8.
     """
-    if kind == "int8" or weight.shape[1] % GROUP:
+    layer = _layer_class(weight, kind, weight.device, dtype)
+    if layer is Int8Linear:
         parts = [_to_int8(block, dtype) for block in weight.split(_BLOCK)]
         numbers, scale = (torch.cat(part) for part in zip(*parts, strict=True))
         return Int8Linear(numbers.to(home), scale.to(home), bias)
     groups = [_to_int4(block, dtype) for block in weight.split(_BLOCK)]
     numbers, scale = torch.cat([n for n, _ in groups]), torch.cat([s for _, s in groups], dim=1)
-    if _has_int4_kernel(weight.device, dtype) and _fits_int4_kernel(weight):
+    if layer is PackedInt4Linear:
         return PackedInt4Linear(_pack(numbers).to(home), scale.to(home), bias)
     high, low = numbers.chunk(2, dim=1)
     return Int4Linear((high << 4 | low).to(home), scale.to(home), bias)
+
+
+def replace_linears(model: VideoLLM, kind: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Put the layers that `quantize` would make for ``device`` in place of `linears`, without values."""
+    for name, linear in linears(model).items():
+        rows, columns = linear.weight.shape
+        layer = _layer_class(linear.weight, kind, device, dtype)
+        scale: tuple[int, ...] = (rows,) if layer is Int8Linear else (columns // GROUP, rows, 2)
+        if layer is PackedInt4Linear and device.type == "cuda":
+            numbers = torch.empty(rows // 8, columns // 128, 32, 4, dtype=torch.int32, device="meta")
+        elif layer is Int8Linear:
+            numbers = torch.empty(rows, columns, dtype=torch.int8, device="meta")
+        else:
+            numbers = torch.empty(rows, columns // 2, dtype=torch.uint8, device="meta")
+        model.set_submodule(name, layer(numbers, torch.empty(scale, dtype=dtype, device="meta"), linear.bias))
+
+
+def _layer_class(
+    weight: torch.Tensor, kind: str, device: torch.device, dtype: torch.dtype
+) -> type[Int8Linear] | type[Int4Linear] | type[PackedInt4Linear]:
+    """Return how a weight (out, in) is stored for a device."""
+    rows, columns = weight.shape
+    if kind == "int8" or columns % GROUP:
+        return Int8Linear
+    has_kernel = _has_int4_kernel(device, dtype) and _fits_int4_kernel(rows, columns, device)
+    return PackedInt4Linear if has_kernel else Int4Linear
+
+
+@cache
+def int4_layout(device: torch.device, dtype: torch.dtype) -> str:
+    """Return a name for the order that int4 weights have on a device: its kernel's, or "plain" where it has none.
+
+    Processors of one type differ in it, so the name says what the kernel's own packing makes of known numbers.
+    """
+    if not _has_int4_kernel(device, dtype):
+        return "plain"
+    numbers = (torch.arange(256 * 256).pow(2) // 97 % 16).to(torch.uint8).view(256, 256)
+    packed = _pack(numbers.to(device)).cpu().contiguous().view(torch.uint8)
+    return f"{device.type}-{hashlib.sha256(packed.numpy().tobytes()).hexdigest()[:12]}"
 
 
 def _to_int8(weight: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,10 +181,9 @@ def _to_int4(weight: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, to
     return numbers, torch.cat([scale, zero], dim=-1).transpose(0, 1).contiguous()
 
 
-def _fits_int4_kernel(weight: torch.Tensor) -> bool:
+def _fits_int4_kernel(rows: int, columns: int, device: torch.device) -> bool:
     """Say whether the kernels take a shape; they read 16 rows of outputs at a time, on CUDA 128 inputs."""
-    rows, columns = weight.shape
-    return rows % 16 == 0 and (weight.device.type == "cpu" or columns % 128 == 0)
+    return rows % 16 == 0 and (device.type == "cpu" or columns % 128 == 0)
 
 
 def _pack(numbers: torch.Tensor) -> torch.Tensor:

@@ -75,14 +75,13 @@ def convert_untrained(
         | {f"language_model.base_model.model.{name}": tensor for name, tensor in language_model.items()}
     }
     config = conversion.config_from(tensors, conversion.read_json(numbers), base)
-    made, _ = conversion.plan(tensors, config)
+    sources, _ = conversion.plan(tensors, config, lora=False)
     conversion.check_vocabulary(tokenizer, config)
 
     def shard_of(wanted: list[str]) -> dict[str, torch.Tensor]:
-        return {name: conversion.make(tensors, made[name], name, config).to(dtype).contiguous() for name in wanted}
+        return {name: conversion.make(tensors, sources[name], name, config).to(dtype).contiguous() for name in wanted}
 
-    shapes = empty_model(config).state_dict()
-    storage.write(target, config, tokenizer, shapes, shard_of, dtype)
+    storage.write(target, config, tokenizer, empty_model(config).to(dtype).state_dict(), shard_of)
     return target
 
 

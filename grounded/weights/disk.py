@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 from huggingface_hub import constants
 
 from ..config import RELEASED
-from ..errors import WeightsError
+from ..errors import FileError, WeightsError
+from ..files import make_folder
 from . import names
-from .build import empty_model
+from .build import stored_tensors
 
 SPACE_BYTES = 50_000_000_000  # of a Space, lost at each restart; source: huggingface.co/docs/hub/spaces-storage
 # Where ZeroGPU writes its own copy of the weights; source: spaces 0.51.3, config.py.
@@ -42,7 +44,32 @@ class DiskNeed:
 
     def __str__(self) -> str:
         parts = {"to fetch": self.download, "to convert into": self.converted, "for ZeroGPU's copy": self.packed}
-        return " + ".join(f"{size / 1e9:.1f} GB {what}" for what, size in parts.items() if size)
+        return " + ".join(f"{readable(size)} {what}" for what, size in parts.items() if size)
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes for people: "10.8 GB", "64 kB".
+
+    >>> readable(10_800_000_000), readable(64_000)
+    ('10.8 GB', '64 kB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder where it is missing, and see that files can be written in it.
+
+    Raises:
+        FileError: they cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=make_folder(folder)):
+            pass
+    except OSError as error:
+        raise FileError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def on_zero_gpu() -> bool:
@@ -51,18 +78,22 @@ def on_zero_gpu() -> bool:
 
 
 def disk_needed(
-    name: str, download: int | None = None, *, dtype: torch.dtype = torch.bfloat16, pack: bool | None = None
+    name: str,
+    download: int | None = None,
+    *,
+    dtype: torch.dtype = torch.bfloat16,
+    quantize: str = "none",
+    pack: bool | None = None,
 ) -> DiskNeed:
     """Return what a released model takes from the hub on.
 
     Args:
         name: "phi3.5" or "llama3".
         download: bytes of the released files; by default as many as their numbers take in bfloat16.
-        dtype: the precision that it is converted to.
+        dtype, quantize: the precision that it is converted to, and how its linear layers are stored.
         pack: whether ZeroGPU copies the weights; by default, whether this is ZeroGPU.
     """
-    numbers = sum(tensor.numel() for tensor in empty_model(RELEASED[name]).state_dict().values())
-    converted = numbers * dtype.itemsize
+    converted = sum(tensor.nbytes for tensor in stored_tensors(RELEASED[name], dtype, quantize).values())
     if download is None:
         download = names.LAYOUTS[name].numbers * torch.bfloat16.itemsize
     return DiskNeed(download, converted, converted if (on_zero_gpu() if pack is None else pack) else 0)
@@ -86,7 +117,7 @@ def check(what: str, need: DiskNeed, folder: Path, fetched: int = 0, written: in
         if not _short(after, need.least):
             return True
     raise WeightsError(
-        f"{what} takes {need.total / 1e9:.1f} GB of disk ({need}), but {short}; "
+        f"{what} takes {readable(need.total)} of disk ({need}), but {short}; "
         + (
             "a converted model is fetched alone: `python -m grounded upload` puts one on the hub from another "
             "machine, and --model OWNER/NAME loads it"
@@ -98,13 +129,13 @@ def check(what: str, need: DiskNeed, folder: Path, fetched: int = 0, written: in
 
 def _short(places: dict[Path, int], total: int) -> str:
     """Say which disk cannot take the bytes of all places on it, or that a Space's cannot take them all; or nothing."""
-    wanted: dict[int, int] = defaultdict(int)
+    sums: dict[int, int] = defaultdict(int)
     for path, size in places.items():
-        wanted[_device(path)] += size
+        sums[_device(path)] += size
     for path, size in places.items():
         free = shutil.disk_usage(_existing(path)).free
-        if size > 0 and wanted[_device(path)] > free:
-            return f"{_existing(path)} has {free / 1e9:.1f} GB free"
+        if size > 0 and sums[_device(path)] > free:
+            return f"{_existing(path)} has {readable(free)} free"
     if "SPACE_ID" in os.environ and total > SPACE_BYTES:
         return f"a Space has {SPACE_BYTES / 1e9:.0f} GB"
     return ""

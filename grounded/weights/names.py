@@ -1,4 +1,4 @@
-"""One table of names: where each tensor of the released files goes in `VideoLLM`, and which are never used.
+"""Names: the released files, and one table that says where each of our tensors has its place in them, and back.
 
 Source: the released layout of hub repository WHB139426/Grounded-Video-LLM.
 """
@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..errors import WeightsError
+
 HUB_ID = "WHB139426/Grounded-Video-LLM"
 LORA_RANK = 128
 LORA_ALPHA = 256
 
 
 @dataclass(frozen=True)
-class Layout:
+class ReleasedFiles:
     """The released files of one language model, as paths inside the repository; ``numbers`` is how many they hold."""
 
     checkpoint: str
@@ -28,19 +30,21 @@ class Layout:
     numbers: int
 
     @property
-    def tensor_files(self) -> tuple[str, str, str, str]:
-        return self.image_tower, self.video_tower, self.newlines, self.checkpoint
+    def tensor_files(self) -> dict[str, str]:
+        """The files that hold tensors, by their role: "image_tower", "video_tower", "newlines" and "checkpoint"."""
+        roles = ("image_tower", "video_tower", "newlines", "checkpoint")
+        return {role: getattr(self, role) for role in roles}
 
     @property
     def files(self) -> tuple[str, ...]:
-        return (*self.tensor_files, self.llm_config, self.tokenizer, self.tokenizer_config)
+        return (*self.tensor_files.values(), self.llm_config, self.tokenizer, self.tokenizer_config)
 
 
 _CHECKPOINT = "ckpt/sft_llava_next_video_{}_mix_sft_multi_modal_projector_video_projecter_language_model.pth"
 _VIDEO_TOWER = "internvideo/vision-encoder-InternVideo2-stage2_1b-224p-f4.pt"
 
 LAYOUTS = {
-    "phi3.5": Layout(
+    "phi3.5": ReleasedFiles(
         checkpoint=_CHECKPOINT.format("phi3.5"),
         image_tower="Phi-3.5-vision-instruct-seperated/vision_model.pth",
         video_tower=_VIDEO_TOWER,
@@ -50,7 +54,7 @@ LAYOUTS = {
         tokenizer_config="Phi-3.5-mini-instruct/tokenizer_config.json",
         numbers=303_507_456 + 1_049_117_056 + 8_192 + 4_060_088_942,
     ),
-    "llama3": Layout(
+    "llama3": ReleasedFiles(
         checkpoint=_CHECKPOINT.format("llama3"),
         image_tower="llama3-llava-next-8b-seperated/vision_model.pth",
         video_tower=_VIDEO_TOWER,
@@ -62,93 +66,82 @@ LAYOUTS = {
     ),
 }
 
-# (role of the file, pattern of a released name, our name). Tried in order; the first that matches decides.
-_RENAMED: tuple[tuple[str, str, str], ...] = (
-    ("image_tower", r"vision_model\.(.+)", r"image_tower.\1"),
-    ("video_tower", r"((?:cls_token|pos_embed|patch_embed|blocks).*)", r"video_tower.\1"),
-    ("newlines", r"sub_GN", "image_projector.row_separator"),
-    ("newlines", r"glb_GN|image_newline", "image_projector.newline"),
-    # The first layer of the image projector is linear_0 for Phi-3.5 and linear_1 for LLaMA-3: see `_image_layers`.
-    ("checkpoint", r"multi_modal_projector\.first\.(.+)", r"image_projector.linear_in.\1"),
-    ("checkpoint", r"multi_modal_projector\.second\.(.+)", r"image_projector.linear_out.\1"),
-    ("checkpoint", r"video_projecter\.up_proj\.(.+)", r"video_projector.linear_in.\1"),
-    ("checkpoint", r"video_projecter\.down_proj\.(.+)", r"video_projector.linear_out.\1"),
-    ("checkpoint", r"language_model\.base_model\.model\.(.+)", r"language_model.\1"),
-)
+# Our names -> the role of the released file, and the name in it. A name that ends in a dot stands for all below it.
+_PLACES = {
+    "image_tower.": ("image_tower", "vision_model."),
+    "video_tower.": ("video_tower", ""),
+    "image_projector.row_separator": ("newlines", "sub_GN"),
+    "image_projector.newline": ("newlines", "glb_GN"),
+    "image_projector.linear_in.": ("checkpoint", "multi_modal_projector.linear_0."),
+    "image_projector.linear_out.": ("checkpoint", "multi_modal_projector.linear_1."),
+    "video_projector.linear_in.": ("checkpoint", "video_projecter.up_proj."),
+    "video_projector.linear_out.": ("checkpoint", "video_projecter.down_proj."),
+    "language_model.": ("checkpoint", "language_model.base_model.model."),
+}
+# What differs in a model with LLaVA-NeXT's image projector, whose `image_join` is "pool".
+_POOL_PLACES = {
+    "image_projector.newline": ("newlines", "image_newline"),
+    "image_projector.linear_in.": ("checkpoint", "multi_modal_projector.linear_1."),
+    "image_projector.linear_out.": ("checkpoint", "multi_modal_projector.linear_2."),
+}
 
-# Tensors that no answer depends on: features are taken one block before the end of either tower.
-_UNUSED: tuple[tuple[str, str], ...] = (
-    ("image_tower", r"vision_model\.post_layernorm\..+"),
-    ("image_tower", r"vision_model\.embeddings\.position_ids"),  # a buffer that older transformers saved
-    ("image_tower", r"vision_model\.encoder\.layers\.{image_depth}\..+"),
-    ("video_tower", r"(?:clip_projector|clip_decoder|final_clip_decoder)\..+"),
-    ("video_tower", r"img_pos_embed|clip_pos_embed|clip_img_pos_embed"),
-    ("video_tower", r"blocks\.{video_depth}\..+"),
-    ("checkpoint", r"language_model\..+\.rotary_emb\.inv_freq"),  # computed from the config
-)
+# Tensors that no answer depends on, by role: features are taken one block before the end of either tower.
+_UNUSED = {
+    "image_tower": (
+        r"vision_model\.post_layernorm\..+",
+        r"vision_model\.embeddings\.position_ids",  # a buffer that older transformers saved
+        r"vision_model\.encoder\.layers\.{depth}\..+",
+    ),
+    "video_tower": (
+        r"(?:clip_projector|clip_decoder|final_clip_decoder)\..+",
+        r"img_pos_embed|clip_pos_embed|clip_img_pos_embed",
+        r"blocks\.{depth}\..+",
+    ),
+    "checkpoint": (r"language_model\..+\.rotary_emb\.inv_freq",),  # computed from the config
+}
 
-_LORA = re.compile(r"(.+)\.lora_([AB])\.default\.weight")
+# The layers that the released checkpoints adapt, under our names.
+_ADAPTED = re.compile(r"language_model\..+\.(?:qkv_proj|[qkvo]_proj|gate_up_proj|gate_proj|up_proj|down_proj)\.weight")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one of our tensors is made: the released tensor, and the LoRA pair that is added to it."""
+class Source:
+    """What one of our tensors is made from: a tensor of a released file, and the LoRA pair (A, B) added to it."""
 
     role: str
     name: str
-    lora_a: str | None = None
-    lora_b: str | None = None
+    lora: tuple[str, str] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name, *(self.lora or ()))
 
 
-def _image_layers(names: Iterable[str]) -> dict[str, str]:
-    """Return {released layer: "first" | "second"} of the image projector, by the number in its name."""
-    layers = sorted({match[1] for name in names if (match := re.match(r"multi_modal_projector\.(linear_\d)\.", name))})
-    return dict(zip(layers, ("first", "second"), strict=False))
+def source(ours: str, image_join: str, *, lora: bool = True) -> Source:
+    """Return the released place of one of our tensors; without ``lora``, that of a model which was never adapted.
 
-
-def recipes(
-    names: Mapping[str, Iterable[str]], image_depth: int, video_depth: int
-) -> tuple[dict[str, Recipe], list[str], list[str]]:
-    """Sort the released tensors.
-
-    Args:
-        names: for each role ("image_tower", "video_tower", "newlines", "checkpoint") the names in its file; those of
-            the checkpoint begin with their part, as in ``language_model.base_model.model.lm_head.bias``.
-        image_depth: blocks of the image tower that are built; the file holds one more.
-        video_depth: blocks of the video tower that are built; the file holds one more.
-
-    Returns:
-        A recipe for each of our names, the released names known to be unused, and those nobody knows. The last two
-        carry their role in front, as in ``video_tower: clip_decoder.0.head.bias``.
+    Raises:
+        WeightsError: the released layout has no place for it.
     """
-    made: dict[str, Recipe] = {}
-    unused, unknown = [], []
-    for role, released in names.items():
-        released = set(released)
-        layers = _image_layers(released)
-        patterns = [p.format(image_depth=image_depth, video_depth=video_depth) for r, p in _UNUSED if r == role]
-        for name in sorted(released):
-            if any(re.fullmatch(pattern, name) for pattern in patterns):
-                unused.append(f"{role}: {name}")
-                continue
-            if (pair := _LORA.fullmatch(name)) and f"{pair[1]}.weight" in released:
-                continue  # belongs to the recipe of its base weight
-            plain = name
-            for layer, place in layers.items():
-                plain = plain.replace(f"multi_modal_projector.{layer}.", f"multi_modal_projector.{place}.")
-            ours = next(
-                (
-                    re.sub(pattern, new, plain)
-                    for r, pattern, new in _RENAMED
-                    if r == role and re.fullmatch(pattern, plain)
-                ),
-                None,
-            )
-            if ours is None:
-                unknown.append(f"{role}: {name}")
-                continue
-            stem = name.removesuffix(".weight")
-            a, b = (f"{stem}.lora_{side}.default.weight" for side in "AB")
-            has_lora = a in released and b in released
-            made[ours] = Recipe(role, name, a if has_lora else None, b if has_lora else None)
-    return made, unused, unknown
+    places = _PLACES | (_POOL_PLACES if image_join == "pool" else {})
+    for start, (role, released) in places.items():
+        if ours == start or (start.endswith(".") and ours.startswith(start)):
+            name = released + ours.removeprefix(start)
+            adapted = lora and _ADAPTED.fullmatch(ours)
+            return Source(role, name, lora_pair(name) if adapted else None)
+    raise WeightsError(f"{ours} has no place in the released layout")
+
+
+def lora_pair(weight: str) -> tuple[str, str]:
+    """Return the names of the LoRA pair (A, B) of an adapted weight."""
+    layer = weight.removesuffix(".weight")
+    return f"{layer}.lora_A.default.weight", f"{layer}.lora_B.default.weight"
+
+
+def is_unused(role: str, name: str, depths: Mapping[str, int]) -> bool:
+    """Say whether no answer depends on a released tensor.
+
+    ``depths`` are the blocks that are built of "image_tower" and "video_tower"; their files hold one more.
+    """
+    patterns: Iterable[str] = _UNUSED.get(role, ())
+    return any(re.fullmatch(pattern.replace("{depth}", str(depths.get(role))), name) for pattern in patterns)

@@ -61,12 +61,12 @@ def upload(folder: Path, hub_id: str, private: bool = False) -> str:
     What is there already is not sent again.
 
     Raises:
-        WeightsError: the folder is no whole converted model, ``hub_id`` is not owner/name, or the hub refuses.
+        WeightsError: the folder is not a whole converted model, ``hub_id`` is not owner/name, or the hub refuses.
     """
     if not storage.is_whole(folder):
-        raise WeightsError(f"{folder} is no whole converted model; `python -m grounded convert` writes one")
+        raise WeightsError(f"{folder} is not a whole converted model; `python -m grounded convert` writes one")
     if hub_id.count("/") != 1:
-        raise WeightsError(f"{hub_id!r} is no place on the hub; it must be OWNER/NAME")
+        raise WeightsError(f"{hub_id!r} cannot be a place on the hub; it must be OWNER/NAME")
     api = HfApi()
     with hub.sentences(hub_id):
         url = api.create_repo(hub_id, private=private, exist_ok=True)

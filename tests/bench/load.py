@@ -4,8 +4,8 @@ Writes random bfloat16 tensors with the names and shapes of the released files (
 loads them in fresh processes, and prints peak resident memory as a ratio to the bytes on disk. Needs the manifests of
 the full-size files: $GROUNDED_GOLDEN or ../shared/golden.
 
-`python -m tests.bench.load quantized --llm phi3.5 --folder DIR` writes a converted folder of random weights, without
-manifests, and loads it with full, int8 and int4 weights; `--layers 2` is quicker.
+`python -m tests.bench.load quantized --llm phi3.5 --folder DIR` writes converted folders of random weights, without
+manifests, and loads them with full, int8 and int4 weights, made anew and stored; `--layers 2` is quicker.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import typer
 
 from grounded import weights
 from grounded.config import RELEASED, ModelConfig
-from grounded.models.quantized import KINDS
+from grounded.models.quantized import KINDS, int4_layout
 from grounded.tiny.world.vocabulary import build_tokenizer
 from grounded.weights import storage
-from grounded.weights.build import empty_model
+from grounded.weights.build import stored_tensors
 from grounded.weights.names import LAYOUTS
 from tests import golden
 
@@ -46,7 +46,7 @@ def write_released(root: Path, llm: str, target: Path) -> None:
             for name, shape in tree["tensors"].items()
         }
 
-    for name in layout.tensor_files:
+    for name in layout.tensor_files.values():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(tensors(files[name]), path)
@@ -117,19 +117,33 @@ def with_layers(config: ModelConfig, layers: int) -> ModelConfig:
     )
 
 
-def write_converted(config: ModelConfig, target: Path) -> None:
-    """Write a converted folder with random numbers; all tensors are pieces of the same."""
-    shapes = empty_model(config).state_dict()
+def write_converted(config: ModelConfig, target: Path, kind: str = "none") -> None:
+    """Write a converted folder with random numbers in bfloat16, int8 or int4; all tensors are pieces of the same."""
+    shapes = stored_tensors(config, torch.bfloat16, kind)
     numbers = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
 
-    def shard_of(names: list[str]) -> dict[str, torch.Tensor]:
+    def tensors_of_shard(names: list[str]) -> dict[str, torch.Tensor]:
         return {
-            name: numbers.repeat(shape.numel() // len(numbers) + 1)[: shape.numel()].view(shape.shape).clone()
+            name: numbers.view(shape.dtype)
+            .repeat(shape.nbytes // numbers.nbytes + 1)[: shape.numel()]
+            .view(shape.shape)
             for name in names
             for shape in [shapes[name]]
         }
 
-    storage.write(target, config, build_tokenizer(config.bins), shapes, shard_of, torch.bfloat16)
+    layout = int4_layout(torch.device("cpu"), torch.bfloat16) if kind == "int4" else ""
+    quantization = storage.Quantization(kind, layout)
+    storage.write(target, config, build_tokenizer(config.bins), shapes, tensors_of_shard, quantization=quantization)
+
+
+def reading(folder: Path) -> float:
+    """Return the seconds that reading the shards of a folder takes."""
+    start = time.perf_counter()
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
+    return time.perf_counter() - start
 
 
 @app.command()
@@ -138,25 +152,32 @@ def quantized(
     llm: str = "phi3.5",
     layers: Annotated[int, typer.Option(help="Layers of each part, of full width; 0 is all.")] = 0,
 ) -> None:
-    converted = folder / f"random-{llm}-{layers or 'all'}"
-    if not storage.is_converted(converted):
-        write_converted(with_layers(RELEASED[llm], layers), converted)
-    full = size(converted, "*.safetensors")
-    for kind in KINDS:
-        used, seconds, lines = measured("load-only", str(converted), "--quantize", kind)
-        stored = float(lines[0])
+    config, full = with_layers(RELEASED[llm], layers), folder / f"random-{llm}-{layers or 'all'}"
+    ways = [("none", full), *((kind, place) for kind in KINDS[1:] for place in (full, folder / f"{full.name}-{kind}"))]
+    for kind, place in ways:
+        if not storage.is_whole(place):
+            write_converted(config, place, kind)
+        used, _, lines = measured("load-only", str(place), "--quantize", kind)
+        stored, seconds, read = (float(line) for line in lines[:3])
+        on_disk = size(full, "*.safetensors")
         typer.echo(
-            f"{kind}: weights {stored / 1e9:5.2f} GB, {stored / full:.2f} x bfloat16; "
-            f"loading: peak {used / 1e9:5.2f} GB, {used / full:.2f} x, {seconds:.0f} s"
+            f"{kind}{' stored' if place != full else ''}: weights {stored / 1e9:5.2f} GB, "
+            f"{stored / on_disk:.2f} x bfloat16; loading: peak {used / 1e9:5.2f} GB, {used / on_disk:.2f} x, "
+            f"{seconds:.2f} s, {seconds / read:.1f} x reading the files"
         )
 
 
 @app.command()
 def load_only(converted: str, quantize: str = "none") -> None:
+    read = reading(Path(converted))
+    start = time.perf_counter()
     loaded = weights.load(converted, device="cpu", dtype="bfloat16", quantize=quantize)
     for parameter in loaded.model.parameters():  # mapped pages count only once they are read
         parameter.flatten().view(torch.uint8).amax()
+    seconds = time.perf_counter() - start
     typer.echo(sum(parameter.nbytes for parameter in loaded.model.parameters()))
+    typer.echo(seconds)
+    typer.echo(read)
     typer.echo(peak())
 
 

@@ -148,7 +148,7 @@ def test_the_tiny_model_sees_and_says_nearly_what_it_does_with_full_weights(
 
 
 def test_an_unknown_way_is_one_sentence() -> None:
-    with pytest.raises(ConfigError, match="quantize is 'int3'; choose none, int8, int4"):
+    with pytest.raises(ConfigError, match="unknown quantize 'int3'; choose none, int8, int4"):
         weights.load("tiny", device="cpu", quantize="int3")
 
 

@@ -102,6 +102,6 @@ def test_an_unfinished_folder_is_refused(api: FakeApi, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(TINY, tmp_path / "converted"))
     shard = next(folder.glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match="is no whole converted model"):
+    with pytest.raises(WeightsError, match="is not a whole converted model"):
         weights.upload(folder, "owner/name")
     assert api.private is None

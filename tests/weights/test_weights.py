@@ -33,8 +33,7 @@ def _manifest(root: Path, llm: str) -> dict[str, dict[str, torch.Tensor]]:
             return {name: torch.empty(shape, device="meta") for name, shape in tree["tensors"].items()}
         return {key: tensors(value) for key, value in tree.items() if isinstance(value, dict)}
 
-    roles = ("image_tower", "video_tower", "newlines", "checkpoint")
-    return {role: conversion._flat(tensors(files[getattr(layout, role)])) for role in roles}
+    return {role: conversion._flat(tensors(files[name])) for role, name in layout.tensor_files.items()}
 
 
 @pytest.mark.parametrize("llm", LLMS)
@@ -43,13 +42,13 @@ def test_the_name_table_fills_the_full_size_model_exactly(golden_root: Path, llm
     config = conversion.config_from(released, RELEASED[llm].llm, RELEASED[llm])
     assert config == dataclasses.replace(RELEASED[llm], llm=config.llm)  # our record has the published shapes
     assert config.llm["vocab_size"] == RELEASED[llm].llm["vocab_size"]
-    made, unused = conversion.plan(released, config)
-    assert made.keys() == empty_model(config).state_dict().keys()
-    used = {(r.role, name) for r in made.values() for name in (r.name, r.lora_a, r.lora_b) if name}
+    sources, unused = conversion.plan(released, config)
+    assert sources.keys() == empty_model(config).state_dict().keys()
+    used = {(source.role, name) for source in sources.values() for name in source.names}
     assert len(used) + len(unused) == sum(map(len, released.values()))  # every file tensor is used or listed
     numbers = sum(tensor.numel() for tensors in released.values() for tensor in tensors.values())
     assert numbers == names.LAYOUTS[llm].numbers
-    merged = [recipe for recipe in made.values() if recipe.lora_a]
+    merged = [source for source in sources.values() if source.lora]
     assert len(merged) == {"phi3.5": 4, "llama3": 7}[llm] * config.llm["num_hidden_layers"]
 
 
@@ -68,11 +67,13 @@ def test_full_size_parameters_are_as_many_as_published(golden_root: Path, llm: s
     assert used <= stored <= used + 2 * model.video_tower.pos_embed.numel() + 10_000_000
 
 
+def _released(golden: Golden) -> dict[str, dict[str, torch.Tensor]]:
+    files = names.LAYOUTS[golden.llm].tensor_files
+    return conversion.open_tensors({role: golden.released / name for role, name in files.items()})
+
+
 def test_every_problem_is_listed_with_its_name(golden: Golden) -> None:
-    layout = names.LAYOUTS[golden.llm]
-    files = {role: golden.released / getattr(layout, role) for role in ("image_tower", "video_tower", "newlines")}
-    files["checkpoint"] = golden.released / layout.checkpoint
-    released = conversion.open_tensors(files)
+    released = _released(golden)
     released["video_tower"]["stowaway.weight"] = torch.zeros(1)
     del released["checkpoint"]["video_projecter.up_proj.bias"]
     released["image_tower"]["vision_model.pre_layrnorm.weight"] = torch.zeros(3)
@@ -80,10 +81,65 @@ def test_every_problem_is_listed_with_its_name(golden: Golden) -> None:
         conversion.plan(released, golden.loaded.config)
     for line in (
         "unknown: video_tower: stowaway.weight",
-        "missing: video_projector.linear_in.bias",
-        "shape: vision_model.pre_layrnorm.weight is (3,)",
+        "missing: checkpoint: video_projecter.up_proj.bias",
+        "shape: image_tower: vision_model.pre_layrnorm.weight is (3,)",
     ):
         assert line in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["a missing B", "no LoRA at all", "a misshapen A", "a pair nobody adapts"])
+def test_a_checkpoint_whose_lora_is_broken_is_refused_by_name(golden: Golden, damage: str) -> None:
+    """Without its LoRA a checkpoint holds the language model as it was before training."""
+    released = _released(golden)
+    checkpoint = released["checkpoint"]
+    pairs = sorted(name for name in checkpoint if ".lora_" in name)
+    a, b = pairs[0], pairs[1]
+    assert a.endswith("lora_A.default.weight") and b.endswith("lora_B.default.weight")
+    if damage == "a missing B":
+        del checkpoint[b]
+        lines = [f"missing: checkpoint: {b}"]
+    elif damage == "no LoRA at all":
+        for name in pairs:
+            del checkpoint[name]
+        lines = [f"missing: checkpoint: {name}" for name in pairs]
+    elif damage == "a misshapen A":
+        place = tuple(checkpoint[a].shape)
+        checkpoint[a] = checkpoint[a][:-1]
+        lines = [f"shape: checkpoint: {a} is ({place[0] - 1}, {place[1]}), its place takes {place}"]
+    else:
+        stray = "language_model.base_model.model.lm_head.lora_A.default.weight"
+        checkpoint[stray] = torch.zeros(1, 1)
+        lines = [f"unknown: checkpoint: {stray}"]
+    with pytest.raises(WeightsError) as caught:
+        conversion.plan(released, golden.loaded.config)
+    assert sorted(str(caught.value).splitlines()[1:]) == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda released: released["image_tower"].clear(), "hold no tensor 'vision_model.embeddings.patch_embedding"),
+        (
+            lambda released: released["image_tower"].update(
+                {"vision_model.embeddings.patch_embedding.weight": torch.zeros(())}
+            ),
+            "shapes that make no model",
+        ),
+    ],
+)
+def test_towers_that_tell_no_shape_are_refused(golden: Golden, damage: Any, sentence: str) -> None:
+    released = _released(golden)
+    damage(released)
+    with pytest.raises(WeightsError, match=sentence):
+        conversion.config_from(released, golden.base.llm, golden.base)
+
+
+def test_head_counts_are_taken_where_the_message_asks_for_them(golden: Golden, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"cannot be shared out among 7 heads.*\(--image-heads, --video-heads\)"):
+        weights.convert(golden.released, golden.llm, tmp_path, video_heads=7)
+    heads = {"image_heads": golden.base.image.heads, "video_heads": golden.base.video.heads}
+    weights.convert(golden.released, golden.llm, tmp_path, "float32", **heads)
+    assert storage.read_config(tmp_path) == golden.loaded.config
 
 
 def test_lora_is_merged_in_float32(golden: Golden) -> None:
@@ -128,7 +184,7 @@ def test_a_pickle_that_would_run_code_is_refused(golden: Golden, tmp_path: Path)
 def test_missing_released_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="lacks .*vision_model.pth.*tokenizer.json"):
         weights.convert(tmp_path, "phi3.5", tmp_path / "out")
-    with pytest.raises(WeightsError, match="'gpt' is no released language model"):
+    with pytest.raises(WeightsError, match="unknown language model 'gpt'; choose phi3.5 or llama3"):
         weights.convert(tmp_path, "gpt", tmp_path / "out")
 
 
@@ -220,8 +276,12 @@ def test_damaged_folders_are_refused_with_what_is_wrong(golden: Golden, tmp_path
     shard.unlink()
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.load(folder, device="cpu")
+    for index in ('{"weight_map": 5}', "[]", "no JSON"):
+        (folder / storage.INDEX).write_text(index)
+        with pytest.raises(WeightsError, match="cannot be read as the index of a model"):
+            weights.load(folder, device="cpu")
     (folder / storage.INDEX).unlink()
-    with pytest.raises(WeightsError, match="is no converted model"):
+    with pytest.raises(WeightsError, match="is not a converted model"):
         weights.load(folder, device="cpu")
 
 
@@ -240,14 +300,14 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(WeightsError, match="0.0 GB free, but the weights need"):
+    with pytest.raises(WeightsError, match=r"has 1 kB free, but the weights take \d+\.\d MB"):
         conversion.convert_files(golden.released, golden.llm, tmp_path / "out", torch.float32, golden.base)
     assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("name", ["nonsense", "./nowhere", "a/b/c", "~/nothing"])
 def test_unknown_names_say_what_could_be_named(name: str) -> None:
-    with pytest.raises(WeightsError, match="is no model: pass one of auto, tiny, phi3.5, llama3"):
+    with pytest.raises(WeightsError, match="unknown model .*; choose auto, tiny, phi3.5, llama3"):
         weights.load(name, device="cpu")
 
 

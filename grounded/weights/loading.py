@@ -1,0 +1,68 @@
+"""Load a model: its weights from wherever they are, on a device, in a precision, with an attention."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from ..config import ModelConfig
+from ..models import VideoLLM, quantized
+from . import storage
+from .choices import check_quantize, pick_attention, pick_device, pick_dtype
+from .finding import find
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model ready to run, and the tokenizer it was trained with."""
+
+    model: VideoLLM
+    tokenizer: Tokenizer
+    config: ModelConfig
+
+
+def load(
+    name: str | Path = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    quantize: str = "none",
+    offload: bool = False,
+) -> Loaded:
+    """Load a model.
+
+    Args:
+        name: "tiny" (in the package), "phi3.5" or "llama3" (fetched and converted at first use), a converted folder, a
+            hub id of one, or "auto": phi3.5 on a CUDA device, tiny elsewhere.
+        device: "auto", "cuda", "cuda:1", "mps", "cpu".
+        dtype: "auto", "bfloat16", "float16", "float32".
+        attention: "auto", "eager", "sdpa", "flash_attention_2".
+        quantize: "none", "int8", "int4": how the weights of the linear layers in both towers and the language model are
+            stored. Embeddings, lm_head, norms, biases and projectors keep the dtype, and so does all arithmetic. In
+            int4, a layer whose inputs cannot be cut into groups of 32 is stored as int8. A folder that was converted
+            with `quantize` holds such weights and needs no setting.
+        offload: keep the towers in main memory, and on the device only while a video is encoded.
+
+    Raises:
+        WeightsError: the weights cannot be found, fetched or read.
+        ConfigError: a setting has an unknown value, or the device is not there.
+    """
+    place = pick_device(device)
+    check_quantize(quantize)
+    pick_dtype(dtype, place)  # refuses an unknown one before anything is fetched
+    implementation = pick_attention(attention, place)
+    folder = find(str(name), place)
+    precision = pick_dtype(dtype, place, storage.quantization(folder).kind if quantize == "none" else quantize)
+    config = storage.read_config(folder)
+    tokenizer = storage.read_tokenizer(folder)
+    log.info("loading %s from %s on %s, %s, %s", config.name, folder, place, precision, implementation)
+    offload = offload and place.type != "cpu"
+    model = storage.read_model(folder, config, implementation, place, precision, quantize, offload)
+    for kind, count in quantized.counts(model).items():
+        log.info("%d layers are stored in %s", count, kind)
+    return Loaded(model, tokenizer, config)
