@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from ..models import VideoLLM
-from .conversations import Conversation
+from .conversations import TrainingConversation
 from .language import Features
 from .teacher_forced import answer_logits
 
@@ -23,7 +23,7 @@ FALSE_ABSENT = 0.02  # the share of present events that may be called absent
 def absent_margins(
     model: VideoLLM,
     features: Features,
-    conversations: Sequence[Sequence[Conversation]],
+    conversations: Sequence[Sequence[TrainingConversation]],
     before: Sequence[int],
     absent_token: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:

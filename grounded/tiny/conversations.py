@@ -40,7 +40,7 @@ class AttentionTarget:
 
 
 @dataclass(frozen=True, eq=False)
-class Conversation:
+class TrainingConversation:
     """What follows the visual tokens: ``ids`` int16 (N,).
 
     ``weights`` float32 (N,) is the weight of the loss for predicting each token, 0 outside answers; ``times`` float32
@@ -70,7 +70,7 @@ class Encoder:
 
     def encode(
         self, question: WorldQuestion, duration: float, captions: Sequence[str], moments: Sequence[tuple[float, float]]
-    ) -> Conversation:
+    ) -> TrainingConversation:
         """Return the conversation of a question about a video with the given events; times in seconds."""
         scale = self.bins / duration
         spans = tuple((start * scale, end * scale) for start, end in moments)
@@ -92,7 +92,7 @@ class Encoder:
             targets += _answer_targets(question, turn, begin, answer_times, spans)
             end = len(prompts.after_image(self.chat, question.turns[: number + 1]))
         targets += self._word_targets(ids, weights, captions, spans)
-        return Conversation(
+        return TrainingConversation(
             question.task,
             question.kind,
             np.array(ids, np.int16),
@@ -194,7 +194,7 @@ def _answer_targets(
     return targets
 
 
-def conversations_about(seed: int, encoder: Encoder, draw: int) -> list[Conversation]:
+def conversations_about(seed: int, encoder: Encoder, draw: int) -> list[TrainingConversation]:
     """Return the conversations about the video of a seed; another ``draw`` asks other questions in other words."""
     scene = draw_scene(seed)
     captions = [caption(describe(event)) for event in scene.events]
@@ -202,7 +202,7 @@ def conversations_about(seed: int, encoder: Encoder, draw: int) -> list[Conversa
     return [encoder.encode(q, scene.duration, captions, moments) for q in ask_all(scene, draw=draw)]
 
 
-def negative_conversations(seed: int, encoder: Encoder, draw: int) -> list[Conversation]:
+def negative_conversations(seed: int, encoder: Encoder, draw: int) -> list[TrainingConversation]:
     """Return the grounding questions about the video of a seed, asked about one that shows nothing of the world."""
     scene = draw_scene(seed)
     negatives = [

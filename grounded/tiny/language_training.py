@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..config import ModelConfig
 from ..models import VideoLLM
-from .conversations import EVENT, Conversation
+from .conversations import EVENT, TrainingConversation
 from .language import Features, LanguageTask
 from .loop import Losses
 from .losses import total
@@ -29,23 +29,23 @@ class Share:
     (V, visual tokens, words), which words each visual token shows (see `words_shown`)."""
 
     features: Features
-    conversations: list[list[Conversation]]
+    conversations: list[list[TrainingConversation]]
     words: np.ndarray
 
 
-def task_drawn(conversation: Conversation) -> str:
+def task_drawn(conversation: TrainingConversation) -> str:
     """Return the task as `Phase.tasks` names it."""
     return "absent" if conversation.kind == "absent" else conversation.task
 
 
-def videos_for(phase: Phase, conversations: Sequence[Sequence[Conversation]]) -> np.ndarray:
+def videos_for(phase: Phase, conversations: Sequence[Sequence[TrainingConversation]]) -> np.ndarray:
     """Return the numbers of the videos that have conversations for a phase."""
     return np.flatnonzero([any(phase.tasks.get(task_drawn(c)) for c in about) for about in conversations])
 
 
 def draw_group(
-    conversations: Sequence[Conversation], phase: Phase, count: int, rng: np.random.Generator
-) -> list[Conversation]:
+    conversations: Sequence[TrainingConversation], phase: Phase, count: int, rng: np.random.Generator
+) -> list[TrainingConversation]:
     """Draw conversations about one video, each task as often as the phase says however many conversations it has."""
     names = [task_drawn(c) for c in conversations]
     sizes = Counter(names)

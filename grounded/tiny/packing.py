@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..config import ModelConfig
-from .conversations import EDGE, OPTION, AttentionTarget, Conversation, Spans
+from .conversations import EDGE, OPTION, AttentionTarget, Spans, TrainingConversation
 
 PIECE = 64  # tokens: shorter pieces compute fewer masked keys, but are more calls
 MOST_TARGETS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
@@ -85,7 +85,7 @@ def visual_tokens_of(config: ModelConfig, spans: Spans, kind: str) -> np.ndarray
     return np.concatenate([image, video, newline], axis=1).ravel()
 
 
-def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[Conversation]]) -> Batch:
+def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[TrainingConversation]]) -> Batch:
     """Pack each group, the conversations about one video, into a row; ``before`` is the text before the video."""
     visual = config.visual_tokens
     start = len(before) + visual

@@ -30,7 +30,7 @@ from ..prompts import token_id
 from ..weights import load, storage
 from . import language, teacher_forced, towers
 from .calibration import absent_margins, calibrate_absent
-from .conversations import Conversation, Encoder, conversations_about, negative_conversations
+from .conversations import Encoder, TrainingConversation, conversations_about, negative_conversations
 from .features import encode_videos
 from .language import Features, LanguageTask
 from .language_training import LanguageTraining, Share, words_shown
@@ -183,7 +183,7 @@ def _pickle(value: Any, path: Path) -> None:
         unfinished.write_bytes(pickle.dumps(value))
 
 
-def read_validation(work: Path) -> tuple[Features, list[list[Conversation]]]:
+def read_validation(work: Path) -> tuple[Features, list[list[TrainingConversation]]]:
     """Return the features of the validation videos and the conversations about each."""
     return pickle.loads((work / "validation.pkl").read_bytes())
 

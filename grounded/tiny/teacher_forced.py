@@ -14,7 +14,7 @@ import torch
 
 from ..models import VideoLLM
 from ..types import iou
-from .conversations import Conversation
+from .conversations import TrainingConversation
 from .language import Features, hidden_states
 from .packing import Batch, pack
 
@@ -24,10 +24,10 @@ LETTER = 3  # the place of the letter in "Answer: (B) ..."
 def answer_logits(
     model: VideoLLM,
     features: Features,
-    conversations: Sequence[Sequence[Conversation]],
+    conversations: Sequence[Sequence[TrainingConversation]],
     before: Sequence[int],
     chunk: int = 4,
-) -> Iterator[tuple[list[Conversation], Batch, torch.Tensor]]:
+) -> Iterator[tuple[list[TrainingConversation], Batch, torch.Tensor]]:
     """Yield the conversations of ``chunk`` videos, their batch, and the logits (N, vocabulary) at its answer tokens."""
     for start in range(0, len(conversations), chunk):
         videos = slice(start, start + chunk)
@@ -42,7 +42,7 @@ def answer_logits(
 def scores(
     model: VideoLLM,
     features: Features,
-    conversations: Sequence[Sequence[Conversation]],
+    conversations: Sequence[Sequence[TrainingConversation]],
     before: Sequence[int],
     first_time: int,
 ) -> dict[str, float]:
@@ -62,7 +62,7 @@ def scores(
 
 
 def _score(
-    c: Conversation, answer: np.ndarray, right: np.ndarray, times: np.ndarray, first_time: int
+    c: TrainingConversation, answer: np.ndarray, right: np.ndarray, times: np.ndarray, first_time: int
 ) -> Iterator[tuple[str, float]]:
     """Yield the names and values of the scores of one answer's tokens; ``times`` are exact, in bins, NaN for words."""
     timed = ~np.isnan(times)

@@ -245,7 +245,7 @@ def _shape(tensor: torch.Tensor, name: str, config: ModelConfig) -> tuple[int, .
 _VECTORS = ("image_projector.newline", "image_projector.row_separator")  # stored with axes of length 1 in front
 
 
-def make(tensors: Tensors, source: names.Source, name: str, config: ModelConfig) -> torch.Tensor:
+def make(tensors: Tensors, source: names.ReleasedTensor, name: str, config: ModelConfig) -> torch.Tensor:
     """Make one of our tensors from the released ones, in float32 where it is computed."""
     released = tensors[source.role]
     tensor = released[source.name]

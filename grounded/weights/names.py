@@ -1,6 +1,6 @@
 """Names: the released files, and one table that says where each of our tensors has its place in them, and back.
 
-Source: the released layout of hub repository WHB139426/Grounded-Video-LLM.
+ReleasedTensor: the released layout of hub repository WHB139426/Grounded-Video-LLM.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _ADAPTED = re.compile(r"language_model\..+\.(?:qkv_proj|[qkvo]_proj|gate_up_proj
 
 
 @dataclass(frozen=True)
-class Source:
+class ReleasedTensor:
     """What one of our tensors is made from: a tensor of a released file, and the LoRA pair (A, B) added to it."""
 
     role: str
@@ -117,7 +117,7 @@ class Source:
         return (self.name, *(self.lora or ()))
 
 
-def source(ours: str, image_join: str, *, lora: bool = True) -> Source:
+def source(ours: str, image_join: str, *, lora: bool = True) -> ReleasedTensor:
     """Return the released place of one of our tensors; without ``lora``, that of a model which was never adapted.
 
     Raises:
@@ -128,7 +128,7 @@ def source(ours: str, image_join: str, *, lora: bool = True) -> Source:
         if ours == start or (start.endswith(".") and ours.startswith(start)):
             name = released + ours.removeprefix(start)
             adapted = lora and _ADAPTED.fullmatch(ours)
-            return Source(role, name, lora_pair(name) if adapted else None)
+            return ReleasedTensor(role, name, lora_pair(name) if adapted else None)
     raise WeightsError(f"{ours} has no place in the released layout")
 
 

@@ -35,7 +35,7 @@ from grounded.confidence import iou
 from grounded.engine.grounder import load
 from grounded.prompts import Turn
 from grounded.tiny import run
-from grounded.tiny.conversations import Conversation, Encoder
+from grounded.tiny.conversations import Encoder, TrainingConversation
 from grounded.tiny.evaluate import HIT_IOU, answer_all, held_out
 from grounded.tiny.language_training import LanguageTraining, Share
 from grounded.tiny.loop import train as training_loop
@@ -67,7 +67,7 @@ def make_items(seeds: range, folder: Path) -> list[GroundedQuestion]:
     return kept
 
 
-def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[Conversation]:
+def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[TrainingConversation]:
     """Return items about one video as the model learns them: the open question and the choice, each with its moment."""
     scene = draw_scene(int(items[0].video.removeprefix("world_")))
     captions = [caption(describe(event)) for event in scene.events]
