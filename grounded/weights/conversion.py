@@ -187,7 +187,9 @@ def _tower(tensors: Mapping[str, torch.Tensor], patches: str, positions: str, bl
     )
 
 
-def plan(tensors: Tensors, config: ModelConfig, *, lora: bool = True) -> tuple[dict[str, names.Source], list[str]]:
+def plan(
+    tensors: Tensors, config: ModelConfig, *, lora: bool = True
+) -> tuple[dict[str, names.ReleasedTensor], list[str]]:
     """Return the source of every tensor of the model, and the released tensors known to be unused.
 
     Without ``lora`` the checkpoint is one that was never adapted.
@@ -223,7 +225,7 @@ def plan(tensors: Tensors, config: ModelConfig, *, lora: bool = True) -> tuple[d
     return sources, unused
 
 
-def _rank(tensors: Tensors, sources: Iterable[names.Source]) -> int:
+def _rank(tensors: Tensors, sources: Iterable[names.ReleasedTensor]) -> int:
     """Return the rank of the LoRA pairs: that of most of them, so that a misshapen one is found by its name."""
     ranks = Counter(
         tensors[source.role][source.lora[0]].shape[:1]

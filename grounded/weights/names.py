@@ -1,6 +1,6 @@
 """Names: the released files, and one table that says where each of our tensors has its place in them, and back.
 
-ReleasedTensor: the released layout of hub repository WHB139426/Grounded-Video-LLM.
+Source: the released layout of hub repository WHB139426/Grounded-Video-LLM.
 """
 
 from __future__ import annotations
