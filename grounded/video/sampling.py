@@ -19,6 +19,7 @@ from .process import RecountError, decoding
 
 FRAMES = 96  # as the released models see a video
 DECODERS = ("pyav", "decord")
+SAMPLINGS = ("even", "middle")
 CLOCK = 1e-6  # seconds; times closer than this are the same
 
 
@@ -59,25 +60,30 @@ def sample(
     path: str | os.PathLike[str],
     frames: int = FRAMES,
     *,
+    sampling: str = "even",
     decoder: str = "pyav",
     limits: Limits = LIMITS,
     start: float | None = None,
     end: float | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Clip:
-    """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds; see `choose`.
+    """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds.
+
+    Which frames, ``sampling`` says: see `choose`.
 
     ``on_progress`` is called with the fraction of the frames that are there; what it raises ends the decoding.
 
     Returns:
         A clip whose times, indices and duration are the whole video's, also of a window. Frames that are there twice
-        (the last one of a short video) are decoded once.
+        (in a video of fewer frames than asked for) are decoded once.
 
     Raises:
         VideoError: the file is missing, not a video, damaged, beyond a limit, or not for decord, if that was asked for.
         TimeError: the window is empty, reversed, or not inside the video.
-        ConfigError: an unknown decoder, or no frames asked for.
+        ConfigError: an unknown decoder or sampling, or no frames asked for.
     """
+    if sampling not in SAMPLINGS:
+        raise ConfigError(f"unknown sampling {sampling!r}; there are {' and '.join(SAMPLINGS)}")
     if decoder not in DECODERS:
         raise ConfigError(f"unknown decoder {decoder!r}; there are {' and '.join(DECODERS)}")
     if frames < 1:
@@ -89,10 +95,10 @@ def sample(
     deadline = time.monotonic() + limits.seconds
     window = (start, end)
     try:
-        return _sample(name, size, request, frames, window, limits, limits.seconds, on_progress)
+        return _sample(name, size, request, frames, sampling, window, limits, limits.seconds, on_progress)
     except RecountError:
         left = max(0.0, deadline - time.monotonic())
-        return _sample(name, size, request | {"recount": True}, frames, window, limits, left, on_progress)
+        return _sample(name, size, request | {"recount": True}, frames, sampling, window, limits, left, on_progress)
 
 
 def middle_indices(total: int, count: int) -> np.ndarray:
@@ -109,19 +115,23 @@ def middle_indices(total: int, count: int) -> np.ndarray:
     return np.pad(middles, (0, count - len(middles)), mode="edge")
 
 
-def choose(times: np.ndarray, variable: bool, count: int, start: float, end: float) -> np.ndarray:
-    """Return the numbers, int64 (count,), of the frames to look at between ``start`` and ``end``.
+def choose(
+    times: np.ndarray, variable: bool, count: int, start: float, end: float, sampling: str = "even"
+) -> np.ndarray:
+    """Return the numbers, int64 (count,), of the frames that stand for the time from ``start`` to ``end``.
 
-    ``times`` are those of all frames, in seconds, rising from 0. At a constant rate they are the `middle_indices` of
-    the frames shown in the window. At a variable rate they are the frames on show at the middles of ``count`` equal
-    spans of time, so that a long still picture is seen as often as it lasts.
+    ``times`` are those of all frames, in seconds, rising from 0. Models read a frame's place as its time, so "even"
+    takes the frames on show at the middles of ``count`` equal spans of time: a long still picture comes as often as
+    its length asks for, and every frame of a short video several times. Where the rate is constant and there are
+    enough frames, counting them is the same within a frame, and they are the `middle_indices`, as in the released code.
+    "middle" is the released code in all cases: it counts frames at any rate, and fills up with the last one.
     """
-    if variable:
-        instants = start + (end - start) * (np.arange(count) + 0.5) / count
-        return np.searchsorted(times, instants + CLOCK, side="right") - 1
     first = np.searchsorted(times, start + CLOCK, side="right") - 1
-    last = np.searchsorted(times, end - CLOCK, side="left")
-    return first + middle_indices(max(1, int(last - first)), count)
+    total = max(1, int(np.searchsorted(times, end - CLOCK, side="left") - first))
+    if sampling == "middle" or (not variable and total >= count):
+        return first + middle_indices(total, count)
+    instants = start + (end - start) * (np.arange(count) + 0.5) / count
+    return np.searchsorted(times, instants + CLOCK, side="right") - 1
 
 
 def timing(times: np.ndarray, last: float, rate: float) -> tuple[float, float, bool]:
@@ -145,6 +155,7 @@ def _sample(
     size: int,
     request: dict[str, Any],
     count: int,
+    sampling: str,
     window: tuple[float | None, float | None],
     limits: Limits,
     seconds: float,
@@ -154,7 +165,7 @@ def _sample(
         table, times = decoder.table()
         info = _describe(name, size, table, times, limits)
         start, end = _window(*window, info.duration)
-        indices = choose(times, info.variable_rate, count, start, end)
+        indices = choose(times, info.variable_rate, count, start, end, sampling)
         wanted, places = np.unique(indices, return_index=True)
         width, height = table["size"]
         pixels = np.empty((count, height, width, 3), np.uint8)

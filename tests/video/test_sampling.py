@@ -37,12 +37,19 @@ def test_the_middle_frames_are_those_of_the_released_code(golden_root: Path) -> 
         assert middle_indices(total, count).tolist() == expected
 
 
-def test_a_short_video_repeats_its_last_frame(odd: Callable[[str], Path]) -> None:
+def test_a_short_video_shows_each_frame_for_as_long_as_it_lasts(odd: Callable[[str], Path]) -> None:
     clip = sample(odd("h264.mp4"))
     assert len(clip.frames) == len(clip.times) == 96
+    assert clip.indices.tolist() == [int(50 * (place + 0.5) / 96) for place in range(96)]
+    assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist()
+    np.testing.assert_allclose(clip.times, clip.indices / 25, atol=1e-3)
+
+
+def test_the_sampling_of_the_released_code_fills_up_with_the_last_frame(odd: Callable[[str], Path]) -> None:
+    clip = sample(odd("h264.mp4"), sampling="middle")
     assert clip.indices.tolist() == [*range(50), *[49] * 46]
     assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist()
-    assert clip.times[-1] == pytest.approx(49 / 25)
+    assert sample(odd("variable.mp4"), 30, sampling="middle").indices.tolist() == list(range(0, 60, 2))
 
 
 @pytest.mark.parametrize("name", ["times.mp4", "times.mkv", "times.mov", "times.webm"])
@@ -69,6 +76,7 @@ def test_a_window_is_looked_at_in_the_time_of_the_whole_video(odd: Callable[[str
     assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist() == list(range(25, 35))
     np.testing.assert_allclose(clip.times, np.arange(25, 35) / 25)
     assert clip.duration == 2.0
+    assert sample(odd("h264.mp4"), 4, start=1.0, end=1.08).indices.tolist() == [25, 25, 26, 26]
     assert sample(odd("h264.mp4"), 2, start=1.99).indices.tolist() == [49, 49]
 
 
@@ -90,6 +98,8 @@ def test_a_window_outside_the_video_is_refused(start: float, end: float | None, 
 def test_unknown_settings_are_refused(odd: Callable[[str], Path]) -> None:
     with pytest.raises(ConfigError, match="'opencv'"):
         sample(odd("h264.mp4"), decoder="opencv")
+    with pytest.raises(ConfigError, match="'odd'; there are even and middle"):
+        sample(odd("h264.mp4"), sampling="odd")
     with pytest.raises(ConfigError, match="0 frames"):
         sample(odd("h264.mp4"), 0)
 
