@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at, and when they are shown."""
+"""Which frames stand for a video, and when they are shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,9 @@ class Limits:
 
     ``seconds`` is the wall time of one call; ``memory_bytes`` the address space of the decoding process (macOS does
     not enforce it); ``max_duration`` is in seconds, ``max_bytes`` the size of the file, ``max_pixels`` that of its
-    frames. Frames larger than ``frame_pixels`` are read, but made smaller by a whole factor, averaging, as soon as
-    they are decoded: 96 frames of 1080p are 600 MB.
+    frames, ``max_work`` what is decoded in one call, in pixels of H.264 (`decoding.budget` says what others count
+    for). Frames larger than ``frame_pixels`` are read, but made smaller by a whole factor, averaging, as soon as they
+    are decoded: 96 frames of 1080p are 600 MB.
     """
 
     seconds: float = 300.0
@@ -38,6 +38,7 @@ class Limits:
     max_duration: float = 12 * 3600.0
     max_bytes: int = 32 << 30
     max_pixels: int = 1 << 26  # 8K has half as many
+    max_work: float = 400e9  # 96 frames of 1080p, each ten seconds after its keyframe, are half of a tenth
     frame_pixels: int = 1920 * 1088
 
 
@@ -47,13 +48,17 @@ LIMITS = Limits()
 def probe(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> VideoInfo:
     """Return what a video file is: its packets are counted, one frame is decoded.
 
+    Its ``note`` says why `sample` will refuse the file, where that is known beforehand.
+
     Raises:
         VideoError: the file is missing, not a video, damaged, or beyond a limit.
     """
     name, size = _check(path, limits)
     with decoding(name, _request(path, limits), limits.seconds) as decoder:
         table, times = decoder.table()
-    return _describe(name, size, table, times, limits)
+        info = _describe(name, size, table, times, limits)
+        indices = choose(times, info.variable_rate, FRAMES, 0.0, info.duration)
+        return replace(info, note=decoder.check(indices))
 
 
 def sample(
@@ -89,16 +94,20 @@ def sample(
     if frames < 1:
         raise ConfigError(f"{frames} frames were asked for; at least 1 is needed")
     name, size = _check(path, limits)
-    if decoder == "decord" and find_spec("decord") is None:
-        raise VideoError(f"{name} cannot be read with decord, which is not installed: use the decoder 'pyav'")
-    request = _request(path, limits) | {"decoder": decoder}
-    deadline = time.monotonic() + limits.seconds
-    window = (start, end)
-    try:
-        return _sample(name, size, request, frames, sampling, window, limits, limits.seconds, on_progress)
-    except RecountError:
-        left = max(0.0, deadline - time.monotonic())
-        return _sample(name, size, request | {"recount": True}, frames, sampling, window, limits, left, on_progress)
+    request, deadline = _request(path, limits) | {"decoder": decoder}, time.monotonic() + limits.seconds
+    for recount in (False, True):
+        try:
+            with decoding(name, request | {"recount": recount}, max(0.0, deadline - time.monotonic())) as child:
+                table, times = child.table()
+                info = _describe(name, size, table, times, limits)
+                indices = choose(
+                    times, info.variable_rate, frames, *_window(start, end, info.duration), sampling=sampling
+                )
+                pixels = child.frames(indices, on_progress).transpose(0, 3, 1, 2)
+                return Clip(frames=pixels, times=times[indices], duration=info.duration, indices=indices)
+        except RecountError:
+            continue
+    raise VideoError(f"{name} does not decode to the frames that it promises")
 
 
 def middle_indices(total: int, count: int) -> np.ndarray:
@@ -150,33 +159,6 @@ def timing(times: np.ndarray, last: float, rate: float) -> tuple[float, float, b
     return span, total / span, variable
 
 
-def _sample(
-    name: str,
-    size: int,
-    request: dict[str, Any],
-    count: int,
-    sampling: str,
-    window: tuple[float | None, float | None],
-    limits: Limits,
-    seconds: float,
-    on_progress: Callable[[float], None] | None,
-) -> Clip:
-    with decoding(name, request, seconds) as decoder:
-        table, times = decoder.table()
-        info = _describe(name, size, table, times, limits)
-        start, end = _window(*window, info.duration)
-        indices = choose(times, info.variable_rate, count, start, end, sampling)
-        wanted, places = np.unique(indices, return_index=True)
-        width, height = table["size"]
-        pixels = np.empty((count, height, width, 3), np.uint8)
-        for done, _ in enumerate(decoder.frames(wanted.tolist(), [pixels[place] for place in places]), 1):
-            if on_progress:
-                on_progress(done / len(wanted))
-    for place in np.setdiff1d(np.arange(count), places):
-        pixels[place] = pixels[place - 1]  # indices rise, so the same frame is just before
-    return Clip(frames=pixels.transpose(0, 3, 1, 2), times=times[indices], duration=info.duration, indices=indices)
-
-
 def _window(start: float | None, end: float | None, duration: float) -> tuple[float, float]:
     start = 0.0 if start is None else float(start)
     end = duration if end is None else float(end)
@@ -185,22 +167,27 @@ def _window(start: float | None, end: float | None, duration: float) -> tuple[fl
     return start, end
 
 
+def printable_name(path: str | os.PathLike[str]) -> str:
+    """Return a file's name, fit for a sentence."""
+    return "".join(c if c.isprintable() else "?" for c in Path(path).name or str(path))
+
+
 def _check(path: str | os.PathLike[str], limits: Limits) -> tuple[str, int]:
-    """Return the file's name, fit for a sentence, and its size in bytes."""
-    name = "".join(c if c.isprintable() else "?" for c in Path(path).name or str(path))
+    """Return the file's name and its size in bytes."""
+    name = printable_name(path)
     try:
-        found = os.stat(path)
+        facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         raise VideoError(f"{name} does not exist") from None
     except (OSError, ValueError) as error:
         raise VideoError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(facts.st_mode):
         raise VideoError(f"{name} is not a file")
-    if not found.st_size:
+    if not facts.st_size:
         raise VideoError(f"{name} is empty: it has no bytes")
-    if found.st_size > limits.max_bytes:
-        raise VideoError(f"{name} is too large: {_giga(found.st_size)}; at most {_giga(limits.max_bytes)} are read")
-    return name, found.st_size
+    if facts.st_size > limits.max_bytes:
+        raise VideoError(f"{name} is too large: {_giga(facts.st_size)}; at most {_giga(limits.max_bytes)} are read")
+    return name, facts.st_size
 
 
 def _giga(size: int) -> str:
@@ -219,8 +206,8 @@ def _describe(name: str, size: int, table: dict[str, Any], times: np.ndarray, li
         container=table["container"],
         codec=table["codec"],
         pixel_format=table["pixel_format"],
-        width=table["shown"][0],
-        height=table["shown"][1],
+        width=table["upright"][0],
+        height=table["upright"][1],
         rotation=table["rotation"],
         fps=fps,
         frames=len(times),

@@ -12,7 +12,7 @@ import pytest
 
 from grounded.errors import VideoError
 from grounded.video import Limits, middle_indices, probe, sample
-from grounded.video.decoding import video_file as film
+from grounded.video.decoding import protocol, video_file
 from tests.video import files
 
 
@@ -70,7 +70,7 @@ def test_large_frames_are_made_smaller_while_they_are_decoded(odd: Callable[[str
 
 
 def test_a_video_that_lost_its_first_keyframe_does_not_silently_begin_later(odd: Callable[[str], Path]) -> None:
-    with film.VideoFile(str(odd("h264.mp4"))) as opened:
+    with video_file.VideoFile(str(odd("h264.mp4"))) as opened:
         later = SimpleNamespace(pts=int(1 / opened.stream.time_base))
-        with pytest.raises(film.Refusal, match="its first keyframe cannot be decoded"):
-            film.read_packets(opened, later)
+        with pytest.raises(protocol.Refusal, match="its first keyframe cannot be decoded"):
+            video_file.read_packets(opened, later)
