@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +14,16 @@ from grounded.errors import ConfigError, TimeError
 from grounded.video import middle_indices, probe, sample, sampling
 from tests.video import files
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "video"
 
-
-def test_the_golden_videos_give_the_golden_frames() -> None:
-    if not GOLDEN.is_dir():
-        pytest.skip("the golden videos are not beside this repository")
-    golden = np.load(GOLDEN / "frames_uint8.npz")
-    for decoder, module in (("pyav", "av"), ("decord", "decord")):
-        if importlib.util.find_spec(module):
-            clip = sample(GOLDEN / "public.mp4", decoder=decoder)
-            np.testing.assert_array_equal(clip.indices, golden["frame_indices"])
-            np.testing.assert_array_equal(clip.frames.transpose(0, 2, 3, 1), golden["frames"])
-            assert clip.duration == 24.0
-    assert probe(GOLDEN / "short.mp4").duration == 5.0
+@pytest.mark.parametrize("decoder", sampling.DECODERS)
+def test_the_golden_videos_give_the_golden_frames(decoder: str, golden_root: Path) -> None:
+    pytest.importorskip({"pyav": "av"}.get(decoder, decoder))
+    facts = json.loads((golden_root / "phi3.5" / "goldens" / "goldens.json").read_text(encoding="utf-8"))
+    for video in (facts["video"], facts["short_video"]):
+        path = golden_root / "video" / video["file"]
+        clip = sample(path, sampling="middle", decoder=decoder)
+        assert hashlib.sha256(np.ascontiguousarray(clip.frames)).hexdigest() == video["frames_uint8"]["sha256"]
+        assert clip.duration == probe(path).duration == pytest.approx(video["duration"], abs=1e-6)
 
 
 def test_the_middle_frames_are_those_of_the_released_code(golden_root: Path) -> None:
