@@ -210,7 +210,8 @@ def _video_facts(path: Path) -> dict[str, Any]:
 
     from .video import probe
 
-    return {"file": path.name} | dataclasses.asdict(probe(path))
+    facts = {"file": path.name} | dataclasses.asdict(probe(path))
+    return facts if facts["note"] else {name: value for name, value in facts.items() if name != "note"}
 
 
 def _model_facts(folder: Path) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class VideoInfo:
 
     ``width`` and ``height`` are in pixels as shown, that is after ``rotation`` (degrees clockwise: 0, 90, 180 or 270).
     ``duration`` is in seconds, from the first shown frame to the end of the last. ``fps`` is the average rate.
-    ``frames`` is exact where the container says or the packets were counted. ``size`` is in bytes.
+    ``frames`` is exact where the container says or the packets were counted. ``size`` is in bytes. ``note`` says why
+    its frames will not be decoded, where that is known; else it is empty.
     """
 
     container: str
@@ -39,6 +40,7 @@ class VideoInfo:
     duration: float
     variable_rate: bool
     size: int
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,12 +93,22 @@ class Golden:
         return self.root / "video" / self.facts["video"]["file"]
 
     @cached_property
+    def short_clip(self) -> Clip:
+        """The video of few frames, sampled as the authors did."""
+        path = self.root / "video" / self.facts["short_video"]["file"]
+        return video.sample(path, self.facts["config"].get("frames", 96), sampling="middle")
+
+    @cached_property
     def streams(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The normalised image and video stream."""
-        seen = pixels.streams(self.clip, self.loaded.config)
+        return self.normalised(self.clip)
+
+    def normalised(self, clip: Clip) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the normalised image and video stream of a clip."""
+        streams = pixels.streams(clip, self.loaded.config)
         return (
-            pixels.normalise(seen.image, pixels.IMAGE_STATISTICS, "cpu", torch.float32),
-            pixels.normalise(seen.video, pixels.VIDEO_STATISTICS, "cpu", torch.float32),
+            pixels.normalise(streams.image, pixels.IMAGE_STATISTICS, "cpu", torch.float32),
+            pixels.normalise(streams.video, pixels.VIDEO_STATISTICS, "cpu", torch.float32),
         )
 
     @cached_property

@@ -19,7 +19,7 @@ from ..files import make_folder, written_whole
 log = logging.getLogger(__name__)
 
 _FILES = "watched-*"  # nothing else in the folder is ever touched
-_FORMAT = "2"  # to be raised when the same frames give other visual tokens
+_FORMAT = "3"  # to be raised when the same file gives other visual tokens
 
 
 class VideoTokens(NamedTuple):

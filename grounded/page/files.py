@@ -14,8 +14,8 @@ from .. import export, video
 from ..types import Answer
 from ..video import transcode
 
-LIMITS = video.Limits(seconds=120.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
-CLIP_LIMITS = video.Limits(seconds=90.0, max_duration=2 * 3600.0, max_bytes=1 << 30)
+LIMITS = video.Limits(seconds=90.0, max_duration=2 * 3600.0, max_bytes=1 << 30, max_pixels=36_000_000, max_work=40e9)
+CLIP_LIMITS = LIMITS
 KEPT_SECONDS = 3600.0
 FORMS = tuple(export.FORMATS)
 

@@ -1,4 +1,4 @@
-"""The parent's side of the decoding process: start it, talk to it, and leave nothing of it behind."""
+"""The parent's side of the decoding processes: start them, talk to them, and leave nothing of them behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
@@ -24,7 +24,7 @@ COMMAND = (
     sys.executable,
     "-P",
     "-c",
-    "import sys; sys.path.insert(0, sys.argv[1]); from decoding.child import main; main()",
+    "import importlib, sys; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).main()",
     str(Path(__file__).parent),
 )
 # Every thread's arena and every BLAS thread reserves address space, which the memory limit counts.
@@ -36,6 +36,56 @@ class RecountError(Exception):
     """The packets of the file promise frames that do not come out of the decoder."""
 
 
+@contextmanager
+def started(module: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ``module`` of `decoding` on the file called ``name``; when the block is left, nothing of it remains."""
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, f"decoding.{module}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | ENVIRONMENT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise VideoError(f"{name} cannot be decoded: no process can be started ({error.strerror})") from None
+    try:
+        yield process
+    finally:
+        kill(process)
+        for pipe in (process.stdin, process.stdout):
+            with suppress(BrokenPipeError):
+                cast(BinaryIO, pipe).close()
+        process.wait()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process that `started` gave, and whatever it has started."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS gives the second when all of them have ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def decoding(name: str, request: dict[str, Any], seconds: float) -> Iterator[Decoder]:
+    """Start a decoding process for ``request``; ``seconds`` are those that are left of the limit in the request.
+
+    Raises:
+        VideoError: the file cannot be read, its decoder crashes, or it takes too long.
+    """
+    with started("child", name) as process:
+        decoder = Decoder(process, name, request["seconds"])
+        timer = threading.Timer(seconds, decoder.expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            decoder.tell(request | {"seconds": seconds})
+            yield decoder
+        finally:
+            timer.cancel()
+            timer.join()  # it must not kill the process by its number once that may be another's
+
+
 class Decoder:
     """A decoding process that was asked about the file called ``name``."""
 
@@ -43,41 +93,53 @@ class Decoder:
         self.process, self.name, self.seconds = process, name, seconds
         self.orders = cast(BinaryIO, process.stdin)
         self.answers = cast(io.BufferedReader, process.stdout)
-        self.expired = False
+        self.size, self.expired = (0, 0), False
 
     def expire(self) -> None:
         """End the process because its time is up."""
         self.expired = True
-        self.kill()
-
-    def kill(self) -> None:
-        """End the process and whatever it has started."""
-        with suppress(ProcessLookupError, PermissionError):  # macOS gives the second when all of them have ended
-            os.killpg(self.process.pid, signal.SIGKILL)
+        kill(self.process)
 
     def table(self) -> tuple[dict[str, Any], np.ndarray]:
         """Return what the file is, and the times of its frames, float64 seconds (N,)."""
         try:
             table = json.loads(self._body(self._message(TABLE)))
             times = np.frombuffer(self._body(self._message(TIMES)), np.float64)
+            self.size = table["size"]
         except ValueError:
             raise self._nonsense() from None
         if not len(times):
             raise self._nonsense()
         return table, times
 
-    def frames(self, wanted: Sequence[int], pixels: Sequence[np.ndarray]) -> Iterator[int]:
-        """Have frames decoded into ``pixels``, contiguous uint8 (H, W, 3); yield the places as they are filled."""
-        self.tell(list(wanted))
-        missing = set(range(len(wanted)))
+    def check(self, indices: np.ndarray) -> str:
+        """Return why the frames of these numbers will not be decoded, as a sentence; empty if they will."""
+        self.tell({"indices": np.unique(indices).tolist(), "decode": False})
+        try:
+            self._message(DONE)
+        except VideoError as error:
+            return str(error)
+        return ""
+
+    def frames(self, indices: np.ndarray, on_progress: Callable[[float], None] | None) -> np.ndarray:
+        """Return the frames of these rising numbers (T,), uint8 (T, H, W, 3); one that comes twice is decoded once."""
+        numbers, places = np.unique(indices, return_index=True)
+        self.tell({"indices": numbers.tolist(), "decode": True})
+        width, height = self.size
+        frames = np.empty((len(indices), height, width, 3), np.uint8)
+        missing = set(range(len(numbers)))
         while missing:
             place, length = self._header()
-            if place not in missing or length != pixels[place].nbytes:
+            if place not in missing or length != frames[0].nbytes:
                 raise self._nonsense()
-            self._fill(pixels[place].data.cast("B"))
+            self._fill(frames[places[place]].data.cast("B"))
             missing.remove(place)
-            yield place
+            if on_progress:
+                on_progress(1 - len(missing) / len(numbers))
         self._message(DONE)
+        for place in np.setdiff1d(np.arange(len(indices)), places):
+            frames[place] = frames[place - 1]
+        return frames
 
     def tell(self, order: Any) -> None:
         """Send one line of JSON."""
@@ -85,18 +147,16 @@ class Decoder:
             self.orders.write(json.dumps(order).encode() + b"\n")
             self.orders.flush()
         except BrokenPipeError:
-            self._died()
+            self._raise_death()
 
     def _message(self, kind: int) -> int:
-        found, length = self._header()
-        if found != kind:
+        actual, length = self._header()
+        if actual != kind:
             raise self._nonsense()
         return length
 
     def _header(self) -> tuple[int, int]:
-        header = bytearray(HEADER.size)
-        self._fill(memoryview(header))
-        kind, length = HEADER.unpack(header)
+        kind, length = HEADER.unpack(self._body(HEADER.size))
         if length > MAX_MESSAGE:
             raise self._nonsense()
         if kind == RECOUNT:
@@ -112,55 +172,17 @@ class Decoder:
 
     def _fill(self, view: memoryview) -> None:
         if self.answers.readinto(view) != len(view):
-            self._died()
+            self._raise_death()
 
     def _nonsense(self) -> VideoError:
         return VideoError(f"{self.name} makes the decoder break its protocol")
 
-    def _died(self) -> NoReturn:
+    def _raise_death(self) -> NoReturn:
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=1)  # its last words are said; let it end by itself to learn how
-        self.kill()
+            self.process.wait(timeout=1)  # its pipe has ended; let it end by itself to learn how
+        kill(self.process)
         code = self.process.wait()
         if self.expired or code == -signal.SIGALRM:
             raise VideoError(f"{self.name} takes too long to decode: the limit is {self.seconds:.0f} s")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise VideoError(f"{self.name} makes the decoder crash ({how})")
-
-
-@contextmanager
-def decoding(name: str, request: dict[str, Any], seconds: float) -> Iterator[Decoder]:
-    """Start a decoding process for ``request``; when the block is left, in whatever way, nothing of it remains.
-
-    ``seconds`` are those that are left of the limit in the request.
-
-    Raises:
-        VideoError: the file cannot be read, its decoder crashes, or it takes too long.
-    """
-    try:
-        process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | ENVIRONMENT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise VideoError(f"{name} cannot be decoded: no process can be started ({error.strerror})") from None
-    decoder = Decoder(process, name, request["seconds"])
-    timer = threading.Timer(seconds, decoder.expire)
-    timer.daemon = True
-    try:
-        timer.start()
-        decoder.tell(request | {"seconds": seconds})
-        yield decoder
-    finally:
-        decoder.kill()
-        timer.cancel()
-        if timer.is_alive():
-            timer.join()  # it must not kill the process by its number once that may be another's
-        with suppress(BrokenPipeError):
-            decoder.orders.close()
-        decoder.answers.close()
-        process.wait()

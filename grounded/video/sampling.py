@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at, and when they are shown."""
+"""Which frames stand for a video, and when they are shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from .process import RecountError, decoding
 
 FRAMES = 96  # as the released models see a video
 DECODERS = ("pyav", "decord")
+SAMPLINGS = ("even", "middle")
 CLOCK = 1e-6  # seconds; times closer than this are the same
 
 
@@ -28,8 +28,9 @@ class Limits:
 
     ``seconds`` is the wall time of one call; ``memory_bytes`` the address space of the decoding process (macOS does
     not enforce it); ``max_duration`` is in seconds, ``max_bytes`` the size of the file, ``max_pixels`` that of its
-    frames. Frames larger than ``frame_pixels`` are read, but made smaller by a whole factor, averaging, as soon as
-    they are decoded: 96 frames of 1080p are 600 MB.
+    frames, ``max_work`` what is decoded in one call, in pixels of H.264 (`decoding.budget` says what others count
+    for). Frames larger than ``frame_pixels`` are read, but made smaller by a whole factor, averaging, as soon as they
+    are decoded: 96 frames of 1080p are 600 MB.
     """
 
     seconds: float = 300.0
@@ -37,6 +38,7 @@ class Limits:
     max_duration: float = 12 * 3600.0
     max_bytes: int = 32 << 30
     max_pixels: int = 1 << 26  # 8K has half as many
+    max_work: float = 400e9  # 96 frames of 1080p, each ten seconds after its keyframe, are half of a tenth
     frame_pixels: int = 1920 * 1088
 
 
@@ -46,53 +48,66 @@ LIMITS = Limits()
 def probe(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> VideoInfo:
     """Return what a video file is: its packets are counted, one frame is decoded.
 
+    Its ``note`` says why `sample` will refuse the file, where that is known beforehand.
+
     Raises:
         VideoError: the file is missing, not a video, damaged, or beyond a limit.
     """
     name, size = _check(path, limits)
     with decoding(name, _request(path, limits), limits.seconds) as decoder:
         table, times = decoder.table()
-    return _describe(name, size, table, times, limits)
+        info = _describe(name, size, table, times, limits)
+        indices = choose(times, info.variable_rate, FRAMES, 0.0, info.duration)
+        return replace(info, note=decoder.check(indices))
 
 
 def sample(
     path: str | os.PathLike[str],
     frames: int = FRAMES,
     *,
+    sampling: str = "even",
     decoder: str = "pyav",
     limits: Limits = LIMITS,
     start: float | None = None,
     end: float | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Clip:
-    """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds; see `choose`.
+    """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds.
+
+    Which frames, ``sampling`` says: see `choose`.
 
     ``on_progress`` is called with the fraction of the frames that are there; what it raises ends the decoding.
 
     Returns:
         A clip whose times, indices and duration are the whole video's, also of a window. Frames that are there twice
-        (the last one of a short video) are decoded once.
+        (in a video of fewer frames than asked for) are decoded once.
 
     Raises:
         VideoError: the file is missing, not a video, damaged, beyond a limit, or not for decord, if that was asked for.
         TimeError: the window is empty, reversed, or not inside the video.
-        ConfigError: an unknown decoder, or no frames asked for.
+        ConfigError: an unknown decoder or sampling, or no frames asked for.
     """
+    if sampling not in SAMPLINGS:
+        raise ConfigError(f"unknown sampling {sampling!r}; there are {' and '.join(SAMPLINGS)}")
     if decoder not in DECODERS:
         raise ConfigError(f"unknown decoder {decoder!r}; there are {' and '.join(DECODERS)}")
     if frames < 1:
         raise ConfigError(f"{frames} frames were asked for; at least 1 is needed")
     name, size = _check(path, limits)
-    if decoder == "decord" and find_spec("decord") is None:
-        raise VideoError(f"{name} cannot be read with decord, which is not installed: use the decoder 'pyav'")
-    request = _request(path, limits) | {"decoder": decoder}
-    deadline = time.monotonic() + limits.seconds
-    window = (start, end)
-    try:
-        return _sample(name, size, request, frames, window, limits, limits.seconds, on_progress)
-    except RecountError:
-        left = max(0.0, deadline - time.monotonic())
-        return _sample(name, size, request | {"recount": True}, frames, window, limits, left, on_progress)
+    request, deadline = _request(path, limits) | {"decoder": decoder}, time.monotonic() + limits.seconds
+    for recount in (False, True):
+        try:
+            with decoding(name, request | {"recount": recount}, max(0.0, deadline - time.monotonic())) as child:
+                table, times = child.table()
+                info = _describe(name, size, table, times, limits)
+                indices = choose(
+                    times, info.variable_rate, frames, *_window(start, end, info.duration), sampling=sampling
+                )
+                pixels = child.frames(indices, on_progress).transpose(0, 3, 1, 2)
+                return Clip(frames=pixels, times=times[indices], duration=info.duration, indices=indices)
+        except RecountError:
+            continue
+    raise VideoError(f"{name} does not decode to the frames that it promises")
 
 
 def middle_indices(total: int, count: int) -> np.ndarray:
@@ -109,19 +124,23 @@ def middle_indices(total: int, count: int) -> np.ndarray:
     return np.pad(middles, (0, count - len(middles)), mode="edge")
 
 
-def choose(times: np.ndarray, variable: bool, count: int, start: float, end: float) -> np.ndarray:
-    """Return the numbers, int64 (count,), of the frames to look at between ``start`` and ``end``.
+def choose(
+    times: np.ndarray, variable: bool, count: int, start: float, end: float, sampling: str = "even"
+) -> np.ndarray:
+    """Return the numbers, int64 (count,), of the frames that stand for the time from ``start`` to ``end``.
 
-    ``times`` are those of all frames, in seconds, rising from 0. At a constant rate they are the `middle_indices` of
-    the frames shown in the window. At a variable rate they are the frames on show at the middles of ``count`` equal
-    spans of time, so that a long still picture is seen as often as it lasts.
+    ``times`` are those of all frames, in seconds, rising from 0. Models read a frame's place as its time, so "even"
+    takes the frames on show at the middles of ``count`` equal spans of time: a long still picture comes as often as
+    its length asks for, and every frame of a short video several times. Where the rate is constant and there are
+    enough frames, counting them is the same within a frame, and they are the `middle_indices`, as in the released code.
+    "middle" is the released code in all cases: it counts frames at any rate, and fills up with the last one.
     """
-    if variable:
-        instants = start + (end - start) * (np.arange(count) + 0.5) / count
-        return np.searchsorted(times, instants + CLOCK, side="right") - 1
     first = np.searchsorted(times, start + CLOCK, side="right") - 1
-    last = np.searchsorted(times, end - CLOCK, side="left")
-    return first + middle_indices(max(1, int(last - first)), count)
+    total = max(1, int(np.searchsorted(times, end - CLOCK, side="left") - first))
+    if sampling == "middle" or (not variable and total >= count):
+        return first + middle_indices(total, count)
+    instants = start + (end - start) * (np.arange(count) + 0.5) / count
+    return np.searchsorted(times, instants + CLOCK, side="right") - 1
 
 
 def timing(times: np.ndarray, last: float, rate: float) -> tuple[float, float, bool]:
@@ -140,32 +159,6 @@ def timing(times: np.ndarray, last: float, rate: float) -> tuple[float, float, b
     return span, total / span, variable
 
 
-def _sample(
-    name: str,
-    size: int,
-    request: dict[str, Any],
-    count: int,
-    window: tuple[float | None, float | None],
-    limits: Limits,
-    seconds: float,
-    on_progress: Callable[[float], None] | None,
-) -> Clip:
-    with decoding(name, request, seconds) as decoder:
-        table, times = decoder.table()
-        info = _describe(name, size, table, times, limits)
-        start, end = _window(*window, info.duration)
-        indices = choose(times, info.variable_rate, count, start, end)
-        wanted, places = np.unique(indices, return_index=True)
-        width, height = table["size"]
-        pixels = np.empty((count, height, width, 3), np.uint8)
-        for done, _ in enumerate(decoder.frames(wanted.tolist(), [pixels[place] for place in places]), 1):
-            if on_progress:
-                on_progress(done / len(wanted))
-    for place in np.setdiff1d(np.arange(count), places):
-        pixels[place] = pixels[place - 1]  # indices rise, so the same frame is just before
-    return Clip(frames=pixels.transpose(0, 3, 1, 2), times=times[indices], duration=info.duration, indices=indices)
-
-
 def _window(start: float | None, end: float | None, duration: float) -> tuple[float, float]:
     start = 0.0 if start is None else float(start)
     end = duration if end is None else float(end)
@@ -174,22 +167,27 @@ def _window(start: float | None, end: float | None, duration: float) -> tuple[fl
     return start, end
 
 
+def printable_name(path: str | os.PathLike[str]) -> str:
+    """Return a file's name, fit for a sentence."""
+    return "".join(c if c.isprintable() else "?" for c in Path(path).name or str(path))
+
+
 def _check(path: str | os.PathLike[str], limits: Limits) -> tuple[str, int]:
-    """Return the file's name, fit for a sentence, and its size in bytes."""
-    name = "".join(c if c.isprintable() else "?" for c in Path(path).name or str(path))
+    """Return the file's name and its size in bytes."""
+    name = printable_name(path)
     try:
-        found = os.stat(path)
+        facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         raise VideoError(f"{name} does not exist") from None
     except (OSError, ValueError) as error:
         raise VideoError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(facts.st_mode):
         raise VideoError(f"{name} is not a file")
-    if not found.st_size:
+    if not facts.st_size:
         raise VideoError(f"{name} is empty: it has no bytes")
-    if found.st_size > limits.max_bytes:
-        raise VideoError(f"{name} is too large: {_giga(found.st_size)}; at most {_giga(limits.max_bytes)} are read")
-    return name, found.st_size
+    if facts.st_size > limits.max_bytes:
+        raise VideoError(f"{name} is too large: {_giga(facts.st_size)}; at most {_giga(limits.max_bytes)} are read")
+    return name, facts.st_size
 
 
 def _giga(size: int) -> str:
@@ -208,8 +206,8 @@ def _describe(name: str, size: int, table: dict[str, Any], times: np.ndarray, li
         container=table["container"],
         codec=table["codec"],
         pixel_format=table["pixel_format"],
-        width=table["shown"][0],
-        height=table["shown"][1],
+        width=table["upright"][0],
+        height=table["upright"][1],
         rotation=table["rotation"],
         fps=fps,
         frames=len(times),

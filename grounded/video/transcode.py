@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 from ..errors import TimeError, VideoError
 from ..types import VideoInfo
-from .process import ENVIRONMENT
-from .sampling import LIMITS, Limits, probe
+from .process import started
+from .sampling import LIMITS, Limits, printable_name, probe
 
-COMMAND = (
-    sys.executable,
-    "-P",
-    "-c",
-    "import sys; sys.path.insert(0, sys.argv[1]); from decoding.clipper import main; main()",
-    str(Path(__file__).parent),
-)
 PREVIEW_PIXELS = 854 * 480
 CLIP_PIXELS = 1920 * 1088
 # What browsers decode inside which containers; 10 bits and 4:4:4 they mostly do not.
@@ -82,24 +71,13 @@ def _write(
         "frame_pixels": pixels,
         "sound": sound,
     }
-    name = Path(path).name
-    process = subprocess.Popen(
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | ENVIRONMENT,
-        start_new_session=True,
-    )
-    try:
-        said = process.communicate(json.dumps(request).encode(), timeout=limits.seconds)[0].decode(errors="replace")
-    except subprocess.TimeoutExpired:
-        raise VideoError(f"{name} takes too long to convert: the limit is {limits.seconds:.0f} s") from None
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    if said:
-        raise VideoError(f"{name} {said}")
-    if process.returncode:
-        raise VideoError(f"{name} makes the converter crash (exit code {process.returncode})")
+    name = printable_name(path)
+    with started("clipper", name) as process:
+        try:
+            reason, _ = process.communicate(json.dumps(request).encode(), timeout=limits.seconds)
+        except subprocess.TimeoutExpired:
+            raise VideoError(f"{name} takes too long to convert: the limit is {limits.seconds:.0f} s") from None
+        if reason:
+            raise VideoError(f"{name} {reason.decode(errors='replace')}")
+        if process.returncode:
+            raise VideoError(f"{name} makes the converter crash (exit code {process.returncode})")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,29 +18,54 @@ from tests.golden import Golden, levels
 FEATURES = {"atol": 1e-3, "rtol": 0.0}
 
 
+def _sha256(frames: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
+
+
 def test_frames_are_those_that_the_authors_sampled(golden: Golden) -> None:
     assert golden.clip.indices.tolist() == golden.tensors["frame_indices"].tolist()
-    assert golden.clip.duration == pytest.approx(golden.facts["video"]["duration"], abs=1e-6)
-    short = golden.facts["short_video"]
-    clip = video.sample(golden.root / "video" / short["file"], 96)
-    assert clip.indices.tolist() == short["frame_indices"]
-    assert clip.duration == pytest.approx(short["duration"], abs=1e-6)
+    for facts, clip in ((golden.facts["video"], golden.clip), (golden.facts["short_video"], golden.short_clip)):
+        assert clip.indices.tolist() == facts.get("frame_indices", clip.indices.tolist())
+        assert clip.duration == pytest.approx(facts["duration"], abs=1e-6)
+        assert list(clip.frames.shape) == facts["frames_uint8"]["shape"]
+        assert _sha256(clip.frames) == facts["frames_uint8"]["sha256"]
+    ends = golden.short_clip.frames[[0, 49]].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(ends, golden.tensors["short_frames_f0_f49"])
 
 
 def test_pixels_are_within_one_grey_level(golden: Golden) -> None:
     image, video_stream = golden.streams
-    wanted = golden.tensors
+    short_image, short_video = golden.normalised(golden.short_clip)
+    theirs = golden.tensors
     pairs = [
-        (video_stream[0] - wanted["temporal_f0_full"], pixels.VIDEO_STATISTICS),
-        (video_stream[[0, 47, 95]][..., ::4, ::4] - wanted["temporal_slice_f0_47_95_s4"], pixels.VIDEO_STATISTICS),
-        (image[[0, 5, 11]][..., ::6, ::6] - wanted["spatial_slice_f0_5_11_s6"], pixels.IMAGE_STATISTICS),
+        (video_stream[0] - theirs["temporal_f0_full"], pixels.VIDEO_STATISTICS),
+        (video_stream[[0, 47, 95]][..., ::4, ::4] - theirs["temporal_slice_f0_47_95_s4"], pixels.VIDEO_STATISTICS),
+        (image[[0, 5, 11]][..., ::6, ::6] - theirs["spatial_slice_f0_5_11_s6"], pixels.IMAGE_STATISTICS),
+        (short_video[[0, 49]][..., ::4, ::4] - theirs["short_temporal_f0_49_s4"], pixels.VIDEO_STATISTICS),
+        (short_image[[0, 11]][..., ::6, ::6] - theirs["short_spatial_f0_11_s6"], pixels.IMAGE_STATISTICS),
     ]
     for difference, statistics in pairs:
         off = levels(difference, statistics)
         assert off.max() < 1.01
         assert off.mean() < 0.01
-    torch.testing.assert_close(video_stream.mean(dim=(1, 2, 3)), wanted["temporal_frame_mean"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(image.std(dim=(1, 2, 3)), wanted["spatial_frame_std"], atol=1e-4, rtol=0)
+    for stream, name in ((video_stream, "temporal"), (image, "spatial")):
+        for statistic in ("mean", "std"):
+            ours = getattr(stream, statistic)(dim=(1, 2, 3))
+            torch.testing.assert_close(ours, theirs[f"{name}_frame_{statistic}"], atol=1e-4, rtol=0)
+
+
+def test_all_pixels_taken_together_are_the_authors(golden: Golden) -> None:
+    short = golden.facts["short_video"]
+    expected = (golden.facts["spatial_pixel_values"], golden.facts["temporal_pixel_values"])
+    for streams, facts in (
+        (golden.streams, expected),
+        (golden.normalised(golden.short_clip), (short["spatial"], short["temporal"])),
+    ):
+        for ours, theirs in zip(streams, facts, strict=True):
+            assert list(ours.shape) == theirs["shape"]
+            assert float(ours.double().mean()) == pytest.approx(theirs["mean"], abs=1e-4)
+            assert float(ours.double().std()) == pytest.approx(theirs["std"], abs=1e-4)
+            assert float(ours.double().abs().sum()) == pytest.approx(theirs["abs_sum"], rel=1e-4)
 
 
 def test_positions_are_stretched_from_four_frames_to_eight(golden: Golden) -> None:
@@ -77,11 +104,16 @@ def test_visual_tokens_are_the_authors(golden: Golden) -> None:
     torch.testing.assert_close(golden.visual, golden.tensors["video_features"][0], **FEATURES)
 
 
+def _is_inside(golden: Golden, text: str) -> bool:
+    """Tell whether all times lie in the video; where they do not, we refuse to ask: see test_prompts."""
+    return all(int(number) <= golden.loaded.config.bins for number in re.findall(r"<(\d+)>", text))
+
+
 def _turn(golden: Golden, prompt: dict) -> Turn:
     """Word a golden prompt as our grounder would from what its user typed."""
     family = golden.family
     text = family.safe(next(iter(prompt["inputs"].values())))
-    if prompt["mode"] == "referring" and "875" not in prompt["prompt"]:  # 70 s of 24 s: we refuse, see test_prompts
+    if prompt["mode"] == "referring" and _is_inside(golden, prompt["prompt"]):
         text = time_tokens.write_times(text, golden.facts["video"]["duration"])
     elif prompt["mode"] == "referring":
         text = prompt["prompt"].split(prompts.IMAGE)[1].removesuffix(family.chat.open_answer).strip()
@@ -168,5 +200,14 @@ def test_tokenizer_is_the_authors(golden: Golden) -> None:
 
 def test_times_in_questions_agree_with_the_authors_where_theirs_are_right(golden: Golden) -> None:
     for case in golden.facts["referring_conversion"]:
-        if re.search(r"<(\d+)>", case["out"]) and "." not in case["query"] and "875" not in case["out"]:
+        if re.search(r"<(\d+)>", case["out"]) and "." not in case["query"] and _is_inside(golden, case["out"]):
             assert time_tokens.write_times(case["query"], golden.facts["video"]["duration"]) == case["out"]
+
+
+def test_times_in_answers_agree_with_the_authors_where_they_exist(golden: Golden) -> None:
+    for case in golden.facts["parse_time_interval"]:
+        numbers = [int(number) for number in re.findall(r"<(\d+)>", case["text"])]
+        theirs = [float(seconds) for seconds in re.findall(r"([\d.]+) seconds", case["out"])]
+        expected = [s for s, k in zip(theirs, numbers, strict=True) if k <= golden.loaded.config.bins]
+        ours = time_tokens.read_times(case["text"], case["duration"])
+        assert [float(s) for s in re.findall(r"([\d.]+) s\b", ours)] == pytest.approx(expected, abs=5e-3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 WIDTH, HEIGHT, SIDE = 64, 48, 16  # twelve squares: a white one, ten bits, a black one
 BITS = 10
@@ -286,4 +289,97 @@ ODD: dict[str, Odd] = {
     "picture.mp4": Odd(
         _changed("f.png", bytes, "-frames:v", "1", "-c:v", "png"), encoder="png", error="is not a video"
     ),
+}
+
+
+# Small files that are much work, and files that hide or list very much. All sizes are in pixels.
+
+
+def edit_list(path: Path, factor: int, frames: int = 200) -> None:
+    """Make an mp4 whose edit list begins ``factor`` times as late as FFmpeg wrote."""
+    encode(path, *H264, "-bf", "2", "-g", "10", frames=frames)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 16  # a version, a count, a duration, and then the time in the media
+    data[place : place + 4] = (int.from_bytes(data[place : place + 4], "big") * factor).to_bytes(4, "big")
+    path.write_bytes(data)
+
+
+def programs(path: Path, count: int) -> None:
+    """Make a transport stream that lists ``count`` programs before it shows its only one."""
+
+    def packets(pid: int, section: bytes) -> bytes:
+        data, start, packets = b"\0" + section + _crc(section), 0x4000, b""
+        while data:
+            head = b"G" + (start | pid).to_bytes(2, "big") + bytes([0x10 | len(packets) // 188 & 15])
+            packets, data, start = packets + head + data[:184].ljust(184, b"\xff"), data[184:], 0
+        return packets
+
+    def section(table: int, number: int, body: bytes, place: int = 0, last: int = 0) -> bytes:
+        head = bytes([table]) + (0xB000 | len(body) + 9).to_bytes(2, "big") + number.to_bytes(2, "big")
+        return head + bytes([0xC1, place, last]) + body
+
+    def pair(one: int, other: int) -> bytes:
+        return one.to_bytes(2, "big") + other.to_bytes(2, "big")
+
+    encode(path, *H264)
+    groups = [range(first, min(first + 250, count + 1)) for first in range(1, count + 1, 250)]
+    lists = [b"".join(pair(number, 0xE020 + number) for number in group) for group in groups]
+    head = b"".join(packets(0, section(0, 1, body, place, len(lists) - 1)) for place, body in enumerate(lists))
+    for number in range(1, count + 1):
+        stream = b"\x1b" + pair(0xE100 if number == 1 else 0xF500 + number % 0xA00, 0xF000)
+        head += packets(0x20 + number, section(2, number, pair(0xE100, 0xF000) + stream))
+    path.write_bytes(head + path.read_bytes() + head)
+
+
+def _crc(data: bytes) -> bytes:
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
+    return value.to_bytes(4, "big")
+
+
+def gif(path: Path, side: int, frames: int) -> None:
+    """Make a GIF of equal frames."""
+    Image.new("P", (side, side)).save(path, "gif")
+    data = path.read_bytes()
+    begin = data.index(b",\0\0\0\0")  # the only picture, up to the end of the file
+    picture = b"!\xf9\4\0\x0a\0\0\0" + data[begin:-1]  # a tenth of a second long
+    path.write_bytes(b"GIF89a" + data[6:begin] + picture * frames + data[-1:])
+
+
+def apng(path: Path, side: int, frames: int) -> None:
+    """Make an APNG of equal frames."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    picture = zlib.compress(bytes((side + 1) * side))
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    data += chunk(b"acTL", struct.pack(">II", frames, 0))
+    for frame in range(frames):
+        number = max(0, 2 * frame - 1)
+        data += chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, side, side, 0, 0, 1, 10, 0, 0))
+        data += chunk(b"fdAT", struct.pack(">I", number + 1) + picture) if frame else chunk(b"IDAT", picture)
+    path.write_bytes(data + chunk(b"IEND", b""))
+
+
+def intra(path: Path, frames: int = 96) -> None:
+    """Make a video of 4K frames of 16 bits, each by itself."""
+    once = path.with_name(f"once-{path.name}")
+    ffmpeg(
+        "-f", "lavfi", "-i", "color=gray:size=3840x2160", "-frames:v", "1", "-c:v", "ffv1", "-pix_fmt", "gbrp16le", once
+    )
+    ffmpeg("-stream_loop", str(frames - 1), "-i", once, "-c", "copy", path)
+
+
+HARD: dict[str, tuple[Callable[[Path], None], str]] = {  # and why a page refuses them
+    "edit-list-far-away.mp4": (lambda path: edit_list(path, 2000), "shows no frames: its edit list hides all of them"),
+    "5000-programs.ts": (lambda path: programs(path, 5000), "lists too many programs: at most 500 are read"),
+    "huge.gif": (lambda path: gif(path, 8000, 20), "is too large: frames of 8000x8000"),
+    "huge.apng": (lambda path: apng(path, 8000, 20), "is too large: frames of 8000x8000"),
+    "large.gif": (lambda path: gif(path, 5900, 200), "takes too long to decode: it is as much work as .* billion"),
+    "large.apng": (lambda path: apng(path, 5900, 200), "takes too long to decode: it is as much work as .* billion"),
+    "intra-16-bit.mkv": (intra, "takes too long to decode: it is as much work as .* billion"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 
 from grounded.errors import VideoError
-from grounded.video import sample, sampling
-from grounded.video.decoding import frames
-from grounded.video.decoding import video_file as film
+from grounded.video import process, sample, sampling
+from grounded.video.decoding import frames, video_file
+from tests.video.test_process import patched
 
 SAME = (
     "h264.mp4 h264.avi open-groups.mp4 h265.mp4 vp9.webm 444.mp4 interlaced.mp4 alpha.mov rotated-90.mp4 "
@@ -48,8 +49,8 @@ def test_decord_is_not_believed_where_it_sees_other_frames(name: str, odd: Calla
 
 
 def test_a_missing_decord_is_said_to_be_missing(odd: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "find_spec", lambda name: None)
-    with pytest.raises(VideoError, match="decord, which is not installed"):
+    monkeypatch.setattr(process, "COMMAND", patched("sys.modules['decord'] = None"))
+    with pytest.raises(VideoError, match="decord, which does not load"):
         sample(odd("h264.mp4"), decoder="decord")
 
 
@@ -60,24 +61,25 @@ def test_seeking_finds_the_frames_that_reading_on_finds(
     monkeypatch.setattr(frames, "SEEK_BYTES", -1)
     path = str(odd(name))
     packets = _packets(path)
-    with film.VideoFile(path) as whole:
-        expected = {frame.pts: _pixels(frame) for found in whole.decode_all() for frame in found or ()}
-    total = len(packets.shown)
-    for wanted in ([total - 1], [0, total // 2], [total // 3, total - 2], list(range(1, total, 7)), list(range(total))):
-        found = dict(frames.decode_wanted(path, 2, packets, np.array(wanted)))
-        for place, pts in enumerate(packets.pts[packets.shown[wanted]].tolist()):
-            np.testing.assert_array_equal(_pixels(found[place]), expected[pts])
+    with video_file.VideoFile(path) as whole:
+        expected = {frame.pts: _pixels(frame) for group in whole.decode_all() for frame in group or ()}
+    total = len(packets.display)
+    for indices in ([total - 1], [0, total // 2], [total // 3, total - 2], [*range(1, total, 7)], [*range(total)]):
+        reopen = partial(video_file.VideoFile, path, None, 2)
+        decoded = dict(frames.decode_indexed(reopen, packets, np.array(indices)))
+        for place, pts in enumerate(packets.pts[packets.display[indices]].tolist()):
+            np.testing.assert_array_equal(_pixels(decoded[place]), expected[pts])
 
 
-def test_only_what_the_wanted_frames_need_is_decoded(odd: Callable[[str], Path]) -> None:
+def test_only_what_the_frames_need_is_decoded(odd: Callable[[str], Path]) -> None:
     runs = list(frames.runs(_packets(str(odd("h264.mp4"))), np.array([3, 5, 42])))  # a keyframe every ten frames
     assert [first for first, _ in runs] == [0, 40]
     assert all(last - first < 10 for first, last in runs)
 
 
-def _packets(path: str) -> film.Packets:
-    with film.VideoFile(path) as opened:
-        packets = film.read_packets(opened, film.first_frame(path))
+def _packets(path: str) -> video_file.Packets:
+    with video_file.VideoFile(path) as opened:
+        packets = video_file.read_packets(opened, video_file.first_frame(path))
     assert packets is not None
     return packets
 

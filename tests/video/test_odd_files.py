@@ -12,7 +12,7 @@ import pytest
 
 from grounded.errors import VideoError
 from grounded.video import Limits, middle_indices, probe, sample
-from grounded.video.decoding import video_file as film
+from grounded.video.decoding import protocol, video_file
 from tests.video import files
 
 
@@ -33,7 +33,8 @@ def test_an_odd_file_gives_its_frames_or_a_sentence(name: str, odd: Callable[[st
         return
     assert info.duration == pytest.approx(expected.duration, abs=2e-3)
     assert info.fps == pytest.approx(expected.frames / expected.duration, rel=1e-3)
-    np.testing.assert_array_equal(clip.indices, middle_indices(expected.frames, 24))
+    if expected.frames >= 24:
+        np.testing.assert_array_equal(clip.indices, middle_indices(expected.frames, 24))
     np.testing.assert_allclose(clip.times, clip.indices * expected.duration / expected.frames, atol=1e-3)
     if expected.legible:
         numbers = [files.read(frame) for frame in clip.frames]
@@ -69,7 +70,7 @@ def test_large_frames_are_made_smaller_while_they_are_decoded(odd: Callable[[str
 
 
 def test_a_video_that_lost_its_first_keyframe_does_not_silently_begin_later(odd: Callable[[str], Path]) -> None:
-    with film.VideoFile(str(odd("h264.mp4"))) as opened:
+    with video_file.VideoFile(str(odd("h264.mp4"))) as opened:
         later = SimpleNamespace(pts=int(1 / opened.stream.time_base))
-        with pytest.raises(film.Refusal, match="its first keyframe cannot be decoded"):
-            film.read_packets(opened, later)
+        with pytest.raises(protocol.Refusal, match="its first keyframe cannot be decoded"):
+            video_file.read_packets(opened, later)

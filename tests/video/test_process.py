@@ -20,13 +20,14 @@ from grounded.errors import VideoError
 from grounded.video import Limits, process, sample
 
 REPOSITORY = Path(__file__).parents[2]
-DECODE = "import decoding.film, os, signal, subprocess, time; decoding.film.VideoFile.decode = lambda self, packet: {}"
+IMPORT = "import os, signal, subprocess, time; from decoding.video_file import VideoFile"
+DECODE = IMPORT + "; VideoFile.decode = lambda self, packet: {}"
 SLEEP = DECODE.format("time.sleep(600)")
 
 
 def patched(patch: str) -> tuple[str, ...]:
     """Return a command for a decoding process in which ``patch`` runs first."""
-    start = process.COMMAND[3].replace("from decoding", f"{patch}; from decoding")
+    start = process.COMMAND[3].replace("importlib.import_module", f"{patch}; importlib.import_module")
     return (*process.COMMAND[:3], start, *process.COMMAND[4:])
 
 
@@ -64,7 +65,7 @@ def test_a_decoder_that_misbehaves_ends_as_a_sentence(
     monkeypatch.setattr(process, "COMMAND", patched(DECODE.format(deed)))
     with pytest.raises(VideoError, match=f"^h264.mp4 {sentence}"):
         sample(path, limits=Limits(seconds=3.0 if "too long" in sentence else 60.0, memory_bytes=700 << 20))
-    assert not [found for found in psutil.process_iter(["cmdline"]) if found.info["cmdline"] == ["sleep", "599"]]
+    assert not [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "599"]]
 
 
 def test_a_process_that_talks_nonsense_is_not_believed(
@@ -80,9 +81,11 @@ def test_a_process_that_talks_nonsense_is_not_believed(
 
 def test_what_a_library_prints_does_no_harm(odd: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = odd("h264.mp4")
-    talk = "lambda self, packet, decode=decoding.film.VideoFile.decode: os.write(1, b'!') and decode(self, packet)"
+    talk = (
+        "lambda self, packet, decode=decoding.video_file.VideoFile.decode: os.write(1, b'!') and decode(self, packet)"
+    )
     monkeypatch.setattr(
-        process, "COMMAND", patched(f"import os, decoding.film; decoding.film.VideoFile.decode = {talk}")
+        process, "COMMAND", patched(f"import os, decoding.video_file; decoding.video_file.VideoFile.decode = {talk}")
     )
     assert len(sample(path, 4).frames) == 4
 
@@ -144,5 +147,6 @@ def test_it_works_in_a_forked_daemonic_worker(odd: Callable[[str], Path]) -> Non
 
 
 def test_the_decoding_process_knows_nothing_of_torch_or_grounded() -> None:
-    start = process.COMMAND[3].replace("main()", "assert not {'torch', 'grounded'} & sys.modules.keys()")
-    subprocess.run([*process.COMMAND[:3], start, *process.COMMAND[4:]], check=True, timeout=60)
+    start = process.COMMAND[3].replace(".main()", "; assert not {'torch', 'grounded'} & sys.modules.keys()")
+    for module in ("decoding.child", "decoding.clipper"):
+        subprocess.run([*process.COMMAND[:3], start, *process.COMMAND[4:], module], check=True, timeout=60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +14,16 @@ from grounded.errors import ConfigError, TimeError
 from grounded.video import middle_indices, probe, sample, sampling
 from tests.video import files
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "video"
 
-
-def test_the_golden_videos_give_the_golden_frames() -> None:
-    if not GOLDEN.is_dir():
-        pytest.skip("the golden videos are not beside this repository")
-    golden = np.load(GOLDEN / "frames_uint8.npz")
-    for decoder, module in (("pyav", "av"), ("decord", "decord")):
-        if importlib.util.find_spec(module):
-            clip = sample(GOLDEN / "public.mp4", decoder=decoder)
-            np.testing.assert_array_equal(clip.indices, golden["frame_indices"])
-            np.testing.assert_array_equal(clip.frames.transpose(0, 2, 3, 1), golden["frames"])
-            assert clip.duration == 24.0
-    assert probe(GOLDEN / "short.mp4").duration == 5.0
+@pytest.mark.parametrize("decoder", sampling.DECODERS)
+def test_the_golden_videos_give_the_golden_frames(decoder: str, golden_root: Path) -> None:
+    pytest.importorskip({"pyav": "av"}.get(decoder, decoder))
+    facts = json.loads((golden_root / "phi3.5" / "goldens" / "goldens.json").read_text(encoding="utf-8"))
+    for video in (facts["video"], facts["short_video"]):
+        path = golden_root / "video" / video["file"]
+        clip = sample(path, sampling="middle", decoder=decoder)
+        assert hashlib.sha256(np.ascontiguousarray(clip.frames)).hexdigest() == video["frames_uint8"]["sha256"]
+        assert clip.duration == probe(path).duration == pytest.approx(video["duration"], abs=1e-6)
 
 
 def test_the_middle_frames_are_those_of_the_released_code(golden_root: Path) -> None:
@@ -37,12 +33,19 @@ def test_the_middle_frames_are_those_of_the_released_code(golden_root: Path) -> 
         assert middle_indices(total, count).tolist() == expected
 
 
-def test_a_short_video_repeats_its_last_frame(odd: Callable[[str], Path]) -> None:
+def test_a_short_video_shows_each_frame_for_as_long_as_it_lasts(odd: Callable[[str], Path]) -> None:
     clip = sample(odd("h264.mp4"))
     assert len(clip.frames) == len(clip.times) == 96
+    assert clip.indices.tolist() == [int(50 * (place + 0.5) / 96) for place in range(96)]
+    assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist()
+    np.testing.assert_allclose(clip.times, clip.indices / 25, atol=1e-3)
+
+
+def test_the_sampling_of_the_released_code_fills_up_with_the_last_frame(odd: Callable[[str], Path]) -> None:
+    clip = sample(odd("h264.mp4"), sampling="middle")
     assert clip.indices.tolist() == [*range(50), *[49] * 46]
     assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist()
-    assert clip.times[-1] == pytest.approx(49 / 25)
+    assert sample(odd("variable.mp4"), 30, sampling="middle").indices.tolist() == list(range(0, 60, 2))
 
 
 @pytest.mark.parametrize("name", ["times.mp4", "times.mkv", "times.mov", "times.webm"])
@@ -69,6 +72,7 @@ def test_a_window_is_looked_at_in_the_time_of_the_whole_video(odd: Callable[[str
     assert [files.read(frame) for frame in clip.frames] == clip.indices.tolist() == list(range(25, 35))
     np.testing.assert_allclose(clip.times, np.arange(25, 35) / 25)
     assert clip.duration == 2.0
+    assert sample(odd("h264.mp4"), 4, start=1.0, end=1.08).indices.tolist() == [25, 25, 26, 26]
     assert sample(odd("h264.mp4"), 2, start=1.99).indices.tolist() == [49, 49]
 
 
@@ -90,6 +94,8 @@ def test_a_window_outside_the_video_is_refused(start: float, end: float | None, 
 def test_unknown_settings_are_refused(odd: Callable[[str], Path]) -> None:
     with pytest.raises(ConfigError, match="'opencv'"):
         sample(odd("h264.mp4"), decoder="opencv")
+    with pytest.raises(ConfigError, match="'odd'; there are even and middle"):
+        sample(odd("h264.mp4"), sampling="odd")
     with pytest.raises(ConfigError, match="0 frames"):
         sample(odd("h264.mp4"), 0)
 

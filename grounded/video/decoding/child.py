@@ -10,15 +10,17 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from . import by_decord
+from .budget import Budget, check_programs
 from .frame_converter import FrameConverter
-from .frames import Recount, decode_counting, decode_wanted
-from .protocol import DONE, ERROR, HEADER, RECOUNT, TABLE, TIMES
-from .video_file import Refusal, VideoFile, count_frames, first_frame, read_packets
+from .frames import Recount, decode_counting, decode_indexed, work
+from .protocol import DONE, ERROR, HEADER, RECOUNT, TABLE, TIMES, Refusal
+from .video_file import VideoFile, count_frames, first_frame, read_packets
 
 MAX_THREADS = 8
 THREAD_PIXELS = 1 << 27  # frame threads each hold frames: two for 67 megapixels, four for 8K, all for 4K
@@ -26,39 +28,41 @@ THREAD_PIXELS = 1 << 27  # frame threads each hold frames: two for 67 megapixels
 
 def serve(request: dict[str, Any], orders: queue.Queue[Any], out: BinaryIO) -> None:
     """Answer one request: the table, and, once they are asked for, the frames."""
-    path = request["path"]
-    with VideoFile(path) as film:
-        width, height = film.context.width, film.context.height
-        if width * height > request["max_pixels"]:
-            most = request["max_pixels"] / 1e6
-            raise Refusal(f"is too large: frames of {width}x{height}; at most {most:.3g} megapixels are read")
-        threads = max(1, min(cpus(), MAX_THREADS, THREAD_PIXELS // max(1, width * height)))
-        first = first_frame(path)
-        packets = None if request["recount"] else read_packets(film, first)
-        times, last = count_frames(path, threads) if packets is None else packets.timing()
+    path, budget = request["path"], Budget.of(request)
+    check_programs(path)
+    with VideoFile(path, budget) as file:
+        first = first_frame(path, budget)
+        budget.check_size(first.width, first.height)
+        threads = max(1, min(cpus(), MAX_THREADS, THREAD_PIXELS // (first.width * first.height)))
+        packets = None if request["recount"] else read_packets(file, first)
+        times, last = packets.timing() if packets else count_frames(path, budget, threads)
         converter = FrameConverter(first, request["frame_pixels"])
-        container = film.container.format.name
+        container = file.container.format.name
         table = {
             "container": container,
-            "codec": film.context.codec.canonical_name,
+            "codec": file.context.codec.canonical_name,
             "pixel_format": first.format.name,
-            "shown": converter.shown,
+            "upright": converter.upright,
             "size": converter.size,
             "rotation": converter.turn * 90,
-            "rate": float(film.stream.average_rate or 0),
+            "rate": float(file.stream.average_rate or 0),
             "last": last,
         }
-    send(out, TABLE, json.dumps(table).encode())
-    send(out, TIMES, times.astype(np.float64).tobytes())
-    wanted = np.array(orders.get(), np.int64)
-    if request["decoder"] == "decord":
-        frames = by_decord.decode(path, threads, container, packets, len(times), converter, wanted)
-    elif packets is None:
-        frames = decode_counting(path, threads, wanted)
-    else:
-        frames = decode_wanted(path, threads, packets, wanted)
-    for place, frame in frames:
-        send(out, place, converter.paint(frame).data)
+        send(out, TABLE, json.dumps(table).encode())
+        send(out, TIMES, times.astype(np.float64).tobytes())
+        order = orders.get()
+        indices = np.array(order["indices"], np.int64)
+        budget.check(work(file, packets, len(times), indices))
+    if order["decode"]:
+        reopen = partial(VideoFile, path, budget, threads)
+        if request["decoder"] == "decord":
+            frames = by_decord.decode(path, threads, container, packets, len(times), converter, indices)
+        elif packets:
+            frames = decode_indexed(reopen, packets, indices)
+        else:
+            frames = decode_counting(reopen, indices)
+        for place, frame in frames:
+            send(out, place, converter.convert(frame).data)
     send(out, DONE)
 
 

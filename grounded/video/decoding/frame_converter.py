@@ -22,15 +22,15 @@ class FrameConverter:
 
     def __init__(self, first: Any, frame_pixels: int) -> None:
         self.turn, self.mirror = orientation(first)
-        self.shown = self._upright((first.width, first.height))
+        self.upright = self._upright((first.width, first.height))
         factor = max(1, math.ceil(math.sqrt(first.width * first.height / frame_pixels)))
-        self.size = max(1, self.shown[0] // factor), max(1, self.shown[1] // factor)
+        self.size = max(1, self.upright[0] // factor), max(1, self.upright[1] // factor)
         self.kind: tuple[Any, ...] = ()
 
     def _upright(self, size: tuple[int, int]) -> tuple[int, int]:
         return size[::-1] if self.turn % 2 else size
 
-    def paint(self, frame: Any) -> np.ndarray:
+    def convert(self, frame: Any) -> np.ndarray:
         """Return uint8 RGB (H, W, 3), contiguous; ``size`` is (W, H)."""
         kind = frame.width, frame.height, frame.format.name
         if kind != self.kind:  # a stream may change on the way

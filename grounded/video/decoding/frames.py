@@ -1,8 +1,8 @@
-"""From numbers of wanted frames to decoded frames, decoding no more than it takes."""
+"""From numbers of frames to decoded frames, decoding no more than it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
-from .video_file import Packets, Refusal, VideoFile
+from .budget import CONVERSION
+from .protocol import Refusal
+from .video_file import Packets, VideoFile
 
 SEEK_BYTES = 4 << 20  # up to about here, reading on is quicker than seeking
 
@@ -22,19 +24,19 @@ class Recount(Exception):
 class Reader:
     """Reads packets by number, in rising order: onwards, or by seeking where that reads less."""
 
-    def __init__(self, path: str, threads: int, packets: Packets) -> None:
-        self.path, self.threads, self.table = path, threads, packets
+    def __init__(self, open_file: Callable[[], VideoFile], packets: Packets) -> None:
+        self.open_file, self.table = open_file, packets
         self.order = np.argsort(packets.pts, kind="stable")
         # A seek's landing place is known by its timestamp, where no two packets share one.
         self.can_seek = bool(np.all(np.diff(packets.pts[self.order]) > 0))
         self._open()
 
     def _open(self) -> None:
-        self.film = VideoFile(self.path, self.threads)
-        self.next, self.source = 0, self.film.packets()
+        self.file = self.open_file()
+        self.next, self.source = 0, self.file.packets()
 
     def close(self) -> None:
-        self.film.close()
+        self.file.close()
 
     def read(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         """Yield the packets ``first`` … ``last`` with their numbers."""
@@ -60,10 +62,10 @@ class Reader:
 
     def _seek(self, target: int) -> None:
         """Move to a packet not far before ``target``; start the file again where the container's index misleads."""
-        early = int(self.table.pts[target] - 1 / self.film.stream.time_base)  # a second: some seek by decoding time
+        early = int(self.table.pts[target] - 1 / self.file.stream.time_base)  # a second: some seek by decoding time
         try:
-            self.film.container.seek(early, stream=self.film.stream)
-            source = self.film.packets()
+            self.file.container.seek(early, stream=self.file.stream)
+            source = self.file.packets()
             landed = next(source, None)
         except av.FFmpegError:
             landed = None
@@ -76,15 +78,15 @@ class Reader:
         self._forgo_seeking()
 
 
-def runs(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of packets (first, last) that must be decoded to see the wanted frames, and no more.
+def runs(packets: Packets, indices: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of packets (first, last) that must be decoded to get these frames, and no more.
 
     A frame is decoded from the last keyframe that precedes it both in the file and on the screen: frames between a
     keyframe of an open group of pictures and what is shown before it need the group before.
     """
     keys = np.flatnonzero(packets.key)
     stretches = []
-    for target in packets.shown[wanted]:
+    for target in packets.display[indices]:
         place = np.searchsorted(keys, target, side="right") - 1
         while place >= 0 and packets.pts[keys[place]] > packets.pts[target]:
             place -= 1
@@ -99,16 +101,27 @@ def runs(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
     yield first, last
 
 
-def decode_wanted(path: str, threads: int, packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:
-    """Decode what is needed to see the wanted frames; yield their places in ``wanted``, and the frames.
+def work(file: VideoFile, packets: Packets | None, total: int, indices: np.ndarray) -> float:
+    """Return how much work it will be to decode and convert these frames of ``total``."""
+    conversion = len(indices) * file.context.width * file.context.height * CONVERSION
+    if packets is None:  # as before, when they were counted
+        return conversion + file.budget.spent * (int(indices[-1]) + 1) / total
+    offset = packets.offset
+    return conversion + sum(file.work(b + 1 - a, int(offset[b + 1] - offset[a])) for a, b in runs(packets, indices))
+
+
+def decode_indexed(
+    open_file: Callable[[], VideoFile], packets: Packets, indices: np.ndarray
+) -> Iterator[tuple[int, Any]]:
+    """Decode what is needed to get these frames; yield their places in ``indices``, and the frames.
 
     Raises:
-        Recount: a wanted frame does not come out.
+        Recount: one of them does not come out.
     """
-    numbers = packets.shown[wanted]
+    numbers = packets.display[indices]
     places = {int(pts): place for place, pts in enumerate(packets.pts[numbers])}
-    with closing(Reader(path, threads, packets)) as reader:
-        for first, last in runs(packets, wanted):
+    with closing(Reader(open_file, packets)) as reader:
+        for first, last in runs(packets, indices):
             targets = {int(number) for number in numbers if first <= number <= last}
             for attempt in (reader.read, reader.read_without_seeking):
                 for frame in decode_run(reader, attempt(first, last), targets):
@@ -123,20 +136,20 @@ def decode_wanted(path: str, threads: int, packets: Packets, wanted: np.ndarray)
 def decode_run(reader: Reader, source: Iterator[tuple[int, Any]], targets: set[int]) -> Iterator[Any]:
     """Decode a stretch of packets by themselves; yield the frames, the ones of the packets ``targets`` among them."""
     for number, packet in source:
-        context = reader.film.context
-        if context.name == "h264":  # frames that no other frame refers to need no decoding, unless wanted
+        context = reader.file.context
+        if context.name == "h264":  # frames that no other frame refers to need no decoding, unless asked for
             context.skip_frame = "DEFAULT" if number in targets else "NONREF"
-        yield from reader.film.decode(packet) or ()
-    yield from reader.film.decode(None) or ()
-    reader.film.context.flush_buffers()
+        yield from reader.file.decode(packet) or ()
+    yield from reader.file.decode(None) or ()
+    reader.file.context.flush_buffers()
 
 
-def decode_counting(path: str, threads: int, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:
-    """Decode from the start and count; yield the wanted frames' places in ``wanted``, and the frames."""
-    places = {int(number): place for place, number in enumerate(wanted)}
+def decode_counting(open_file: Callable[[], VideoFile], indices: np.ndarray) -> Iterator[tuple[int, Any]]:
+    """Decode from the start and count; yield these frames' places in ``indices``, and the frames."""
+    places = {int(number): place for place, number in enumerate(indices)}
     count = 0
-    with VideoFile(path, threads) as film:
-        for frames in film.decode_all():
+    with open_file() as file:
+        for frames in file.decode_all():
             for frame in frames or ():
                 if count in places:
                     yield places.pop(count), frame
