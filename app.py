@@ -14,6 +14,7 @@ import spaces  # before anything that touches CUDA
 
 # isort: split
 import gradio as gr
+import gradio.mcp
 import typer
 
 from grounded.command import CachedModelOptions, options, program
@@ -21,12 +22,15 @@ from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError, GroundedError
 from grounded.malloc import share_memory_among_threads
-from grounded.page.api import AnswerData, Endpoints, sentence
+from grounded.page.api import Endpoints, inputs_of, sentence
 from grounded.page.examples import Example, offers, read_examples
 from grounded.page.files import FORMS, LIMITS
 from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
+from grounded.page.parameters import Data
 from grounded.page.timeline import Reply, Timeline
+from grounded.page.tools import TOOLS, ToolServer
 from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, run_jobs
+from grounded.types import Answer
 
 log = logging.getLogger("grounded.app")
 
@@ -106,20 +110,11 @@ def introduction(model: str) -> str:
 def serve_api(endpoints: Endpoints) -> None:
     """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
     with gr.Group(visible=False):
-        video = gr.Video(label="video", sources=["upload"], include_audio=True)
-        text, number = gr.Textbox(label="text"), gr.Number(label="number")
-        count, first, yes = gr.Number(3, label="count"), gr.Number(0, label="first"), gr.Checkbox(False, label="yes")
-        answer, options, answers = AnswerData(label="answer"), gr.JSON(label="options"), gr.JSON(label="answers")
-        file = gr.File(label="file")
-    for endpoint, inputs, output in (
-        (endpoints.ground, [video, text, count, yes], answer),
-        (endpoints.refer, [video, number, number], answer),
-        (endpoints.choose, [video, text, options], answer),
-        (endpoints.caption, [video], answer),
-        (endpoints.ask, [video, text], answer),
-        (endpoints.export, [answers, text, video, first], file),
-    ):
-        gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **MODEL_QUEUE)
+        answer, file = Data(schema=Answer.json_schema(), label="answer"), gr.File(label="file")
+        for name in TOOLS:
+            method = getattr(endpoints, name)
+            output = file if name == "export" else answer
+            gr.on([], method, inputs_of(method), output, api_name=name, **MODEL_QUEUE)
 
 
 def example_buttons(examples: Sequence[Example], task: str) -> gr.Dataset:
@@ -280,6 +275,7 @@ def main(
 
 def launch(page: gr.Blocks, **settings: Any) -> Any:
     """Serve a page with what holds for all of them."""
+    gradio.mcp.GradioMCPServer = ToolServer  # Gradio makes its server of tools itself, and takes none
     return page.launch(
         theme=THEME,
         css_paths=Path(__file__).parent / "grounded" / "page" / "timeline" / "page.css",

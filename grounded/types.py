@@ -148,7 +148,9 @@ class Answer:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the whole"
-            raise DataError(f"this is no answer of grounded: {place}: {first['msg']}") from error
+            missing = first["type"] in ("missing", "missing_argument", "dataclass_type")
+            why = " is missing" if missing and first["loc"] else f": {first['msg']}"
+            raise DataError(f"this is no answer of grounded: {place}{why}") from error
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

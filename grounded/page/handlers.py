@@ -243,8 +243,6 @@ class TaskHandlers:
         """Return the updates that show an answer in its tab and on the timeline."""
         answer, layout = answered.answer, self.page.layout
         row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": self.page.link(file, question)}
-        if question.task == "refer":  # on the timeline, the range asked about holds what is said of it
-            row["moments"] = [{"start": question.start, "end": question.end, "text": row["text"]}]
         may_lose = self.task == "ground" and not question.fine and self.page.service.may_lose(answer)
         note = MAY_LOSE if may_lose else answer.note[:500]
         updates: Updates = {

@@ -18,7 +18,7 @@ from ..engine.memory_cache import MemoryCache
 from ..engine.search import SearchConfig, is_sure, most_windows, sweep
 from ..errors import GroundedError, QuestionError
 from ..models.family import Family
-from ..types import Answer, Clip, OnProgress, Question
+from ..types import Answer, Clip, Moment, OnProgress, Question
 from .events import Answered, Cancelled, Emit, Event, Progress, Stop, raise_if_cancelled, stream
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,9 @@ class Service:
         if question.task == "ground" and question.fine:
             answer = self._search(watched, question, answer, emit, stop)
             raise_if_cancelled(stop)
+        if question.task == "refer":  # what is said holds for the range that was asked about
+            moment = Moment(question.start, question.end, None, answer.text)
+            answer = dataclasses.replace(answer, moments=(moment,))
         self.cache.tidy()
         answer = dataclasses.replace(
             answer,
