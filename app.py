@@ -37,12 +37,6 @@ log = logging.getLogger("grounded.app")
 EXAMPLES = Path(__file__).parent / "examples"
 QUEUE = 64  # waiting questions; the next one is told that the queue is full
 SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
-TRUST = {
-    "tiny": "It knows a world of moving shapes (circles, squares, triangles, stars, rings and moons that move, spin, "
-    "grow, shrink, blink and bounce) and nothing else: on other videos it guesses.",
-    "phi3.5": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
-    "llama3": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
-}
 # One step darker than Gradio's own where its greys and its buttons have too little contrast.
 THEME = gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate").set(
     body_text_color_subdued="*neutral_600",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
@@ -130,6 +130,12 @@ class Answer:
     seconds: Number = Field(default=0.0, description="what the answer took")
     watch_seconds: Number = Field(default=0.0, description="how much of that decoding and encoding the video took")
     cached: bool = Field(default=False, description="the video had been watched before")
+    trust: Literal["", "model", "guess"] = Field(
+        default="",
+        description="how far the answer can be trusted: 'model' as far as the model, whose question and video it is "
+        "made for; 'guess' not at all; empty where nobody judged",
+    )
+    trust_reason: str = Field(default="", description="a sentence that says why")
     note: str = Field(default="", description="why the answer is less than what was asked for, if it is")
 
     def to_dict(self) -> dict[str, Any]:

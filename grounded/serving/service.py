@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 from .. import video
@@ -20,6 +20,7 @@ from ..errors import GroundedError, QuestionError
 from ..models.family import Family
 from ..types import Answer, Clip, Moment, OnProgress, Question
 from .events import Answered, Cancelled, Emit, Event, Progress, Stop, raise_if_cancelled, stream
+from .trust import knowledge_of, trust
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,10 @@ class Model(Protocol):
 
 
 class Service:
-    """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation."""
+    """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation.
+
+    ``familiar`` are the `content_key`s of videos that show what the model was taught, whatever the model.
+    """
 
     def __init__(
         self,
@@ -48,8 +52,10 @@ class Service:
         *,
         limits: video.Limits = video.LIMITS,
         cache: MemoryCache[Any] | None = None,
+        familiar: Collection[str] = (),
     ) -> None:
         self.family, self.model, self.limits = family, model, limits
+        self.knowledge, self.familiar = knowledge_of(family.name), familiar
         self.cache: MemoryCache[Any] = MemoryCache() if cache is None else cache
         self._decoders = threading.BoundedSemaphore(DECODERS)
         self._searches = threading.BoundedSemaphore(SEARCHES)
@@ -83,7 +89,7 @@ class Service:
 
     def watch(self, path: str | os.PathLike[str]) -> Any:
         """Return a watched video, from the cache if it is there."""
-        return self._watch(os.fspath(path), lambda _: None, lambda: False)[0]
+        return self._watch(os.fspath(path), content_key(path), lambda _: None, lambda: False)[0]
 
     def _check(self, question: Question) -> None:
         """Refuse what no model will answer before a video is decoded for it."""
@@ -95,7 +101,8 @@ class Service:
 
     def _serve(self, path: str, question: Question, emit: Emit, stop: Stop) -> Answered:
         start = time.perf_counter()
-        watched, cached = self._watch(path, emit, stop)
+        content = content_key(path)
+        watched, cached = self._watch(path, content, emit, stop)
         watch_seconds = time.perf_counter() - start
         emit(Progress("answering", 0.0))
         answered = self.model.respond(watched, question, emit, stop)
@@ -108,8 +115,12 @@ class Service:
             moment = Moment(question.start, question.end, None, answer.text)
             answer = dataclasses.replace(answer, moments=(moment,))
         self.cache.tidy()
+        unknown_words = self.family.unknown_words(question, answer.duration)
+        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar)
         answer = dataclasses.replace(
             answer,
+            trust=rating,
+            trust_reason=reason,
             seconds=round(time.perf_counter() - start, 3),
             watch_seconds=round(watch_seconds, 3),
             cached=cached,
@@ -148,14 +159,13 @@ class Service:
         finally:
             self._searches.release()
 
-    def _watch(self, path: str, emit: Emit, stop: Stop) -> tuple[Any, bool]:
+    def _watch(self, path: str, content: str, emit: Emit, stop: Stop) -> tuple[Any, bool]:
         """Return a watched video and whether it was in the cache."""
 
         def report(what: str, fraction: float) -> None:
             raise_if_cancelled(stop)
             emit(Progress(what, fraction))
 
-        content = content_key(path)
         key = (content, self.family.name, self.family.frames)
         if (watched := self.cache.find(key)) is not None:
             return watched, True
