@@ -219,7 +219,9 @@ def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
     emptied.then(handlers.open, [player, timeline], opened, **PRIVATE, **FILE_QUEUE)
     timeline.export(handlers.export, layout.stage, timeline, **PRIVATE, **FILE_QUEUE)
     timeline.cut(handlers.cut, layout.stage, timeline, **PRIVATE, **FILE_QUEUE)
-    page.load(handlers.arrive, None, layout.all, **PRIVATE, **MODEL_QUEUE)
+    arrived = page.load(handlers.arrive, None, layout.all, queue=False, **PRIVATE)
+    answered = [timeline, layout.session, *(panel.reply for panel in layout.panels.values())]
+    arrived.then(handlers.greet, layout.stage, answered, **PRIVATE, **MODEL_QUEUE)
 
 
 def wire_gallery(handlers: PageHandlers, ground: Tab) -> None:

@@ -367,23 +367,29 @@ class PageHandlers:
     def export(self, path: Any, session: Any, timeline: Any) -> Updates:
         """Write the timeline's rows as a file, without those that are hidden."""
 
-        def write() -> str:
+        def write() -> dict[str, Any]:
             rows, hidden = timeline.get("rows"), timeline.get("hidden") or []
             rows = [row for row in rows if row.get("id") not in hidden] if isinstance(rows, list) else []
             if not rows:
                 raise DataError("there is nothing to export: ask something first, or show a hidden row")
             form = str(timeline.get("form"))
-            return files.written([read_answer(row) for row in rows], form, original_file(path, session))
+            answers = [read_answer(row) for row in rows]
+            return files.download(files.written(answers, form, original_file(path, session)))
 
         return self._offer(timeline, "file", write)
 
     def cut(self, path: Any, session: Any, timeline: Any) -> Updates:
         """Cut the chosen range out of the video."""
-        return self._offer(timeline, "clip", lambda: files.cut(original_file(path, session), *selection(timeline)))
 
-    def _offer(self, timeline: dict[str, Any], what: str, write: Callable[[], str]) -> Updates:
+        def write() -> dict[str, Any]:
+            start, end = selection(timeline)
+            return files.download(files.cut(original_file(path, session), start, end)) | {"start": start, "end": end}
+
+        return self._offer(timeline, "clip", write)
+
+    def _offer(self, timeline: dict[str, Any], what: str, write: Callable[[], dict[str, Any]]) -> Updates:
         try:
-            return {self.layout.timeline: timeline | {"error": "", what: files.download(write())}}
+            return {self.layout.timeline: timeline | {"error": "", what: write()}}
         except GroundedError as error:
             return {self.layout.timeline: timeline | {"error": str(error)[:500], what: None}}
 
@@ -416,24 +422,32 @@ class PageHandlers:
             updates[field] = gr.Checkbox(value, info=CLOSER) if field is layout.closer else value
         return updates
 
-    def arrive(self, request: gr.Request) -> Iterator[Updates]:
-        """Show what a link asks, or else the first example, with its answer."""
+    def arrive(self, request: gr.Request) -> Updates:
+        """Show what a link asks, or else the first example; `greet` answers it."""
         if not self.examples:
-            yield {self.layout.tabs: gr.skip()}
+            return {self.layout.tabs: gr.skip()}
+        example, question, _ = self._linked(request)
+        updates = self._stage(example, question)
+        if request.query_params.get("example", example.path.stem) != example.path.stem:
+            updates[self.layout.timeline] |= {"note": ARRIVED}
+        return updates
+
+    def greet(self, request: gr.Request, path: Any, session: Any, timeline: dict[str, Any]) -> Iterator[Updates]:
+        """Answer the question that a visitor arrived with."""
+        if not self.examples:
             return
+        example, question, is_asked = self._linked(request)
+        known = self.known(self.link(str(example.path), timeline, question))
+        if known or is_asked or isinstance(self.service.model, LocalModel):  # a GPU elsewhere is not asked unasked
+            yield from self.tasks[question.task].answer(request, path, session, timeline, lambda: question)
+
+    def _linked(self, request: gr.Request) -> tuple[Example, Question, bool]:
+        """Return the example and the question of a visitor's link, or the first of each, and whether it was asked."""
         parameters = dict(request.query_params)
         example = self.example(parameters.get("example"))
-        question = example and question_of(parameters)
-        shared, example = example is not None, example or self.examples[0]
-        question = question or Question("ground", example.ground[0], best=3)
-        updates, task = self._stage(example, question), self.tasks[question.task]
-        note = "" if shared or "example" not in parameters else ARRIVED
-        updates[self.layout.timeline] |= {"note": note}
-        yield updates
-        timeline, path = updates[self.layout.timeline], str(example.path)
-        known = self.known(self.link(path, timeline, question))
-        if known or shared or isinstance(self.service.model, LocalModel):  # a GPU elsewhere is not asked unasked
-            yield from task.answer(request, path, None, timeline, lambda: question)
+        question = question_of(parameters) if example else None
+        example = example or self.examples[0]
+        return example, question or Question("ground", example.ground[0], best=3), question is not None
 
 
 # The names of a task's fields in a link.

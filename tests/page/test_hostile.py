@@ -122,7 +122,7 @@ def test_the_page_shows_queries_as_text(page: Page) -> None:
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_the_page_shows_all_of_them_as_options(page: Page, half: int) -> None:
-    page.open("Choose")
+    page.open("Multiple choice")
     options = [" ".join(text.replace("\0", "").split()) for text in TEXTS.values()][half::2]
     page.tab.get_by_label("Options, one a line").fill("\n".join(options))
     page.tab.get_by_label("Question", exact=True).locator("visible=true").fill(options[0])
@@ -134,7 +134,7 @@ def test_the_page_shows_all_of_them_as_options(page: Page, half: int) -> None:
     labels = page.tab.locator("#chosen .label").all_text_contents()
     assert [label.split(") ", 1)[1] for label in labels] == options
     assert_nothing_ran(page)
-    page.open("Ground")
+    page.open("Find a moment")
 
 
 def assert_nothing_ran(page: Page) -> None:

@@ -43,10 +43,11 @@ def test_the_embedded_model_guesses_on_a_real_video_and_not_on_the_examples(tmp_
 def test_the_embedded_model_can_read_what_the_examples_ask() -> None:
     family = grounded.load("tiny", device="cpu").family
     examples = read_examples(EXAMPLES)
-    for offer in offers(examples, "ground"):
-        assert family.unknown_words(Question("ground", offer.fields[0]), 60.0) == ()
-    for offer in offers(examples, "choose"):
-        options = tuple(offer.fields[1].splitlines())
-        assert family.unknown_words(Question("choose", offer.fields[0], options=options), 60.0) == ()
+    for example in examples:
+        for offer in offers(example, "ground"):
+            assert family.unknown_words(Question("ground", offer.fields[0]), 60.0) == ()
+        for offer in offers(example, "choose"):
+            options = tuple(offer.fields[1].splitlines())
+            assert family.unknown_words(Question("choose", offer.fields[0], options=options), 60.0) == ()
     question = Question("ask", "What happens from 10.5 to 20 seconds?")
     assert family.unknown_words(question, 60.0) == ()

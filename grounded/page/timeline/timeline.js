@@ -91,7 +91,7 @@ onPlayer("loadedmetadata", (video) => {
   if (start > 0 && video.currentTime === 0) seek(start + (end - start) / 10);
 });
 document.addEventListener("grounded:play", (event) => choose(event.detail.start, event.detail.end, true));
-document.addEventListener("grounded:picture", (event) => { pictures.push(event.detail); drawFilm(); });
+document.addEventListener("grounded:picture", (event) => { pictures.push(event.detail); setTimeout(drawFilm); });
 document.addEventListener("grounded:seek", (event) => { bound = null; seek(event.detail.start); });
 
 // The chosen range
@@ -119,7 +119,7 @@ function drawRange() {
     segment.classList.toggle("chosen", !none && segment.dataset.start === String(start) && segment.dataset.end === String(end));
   if (none) find(".from-to").textContent = "Drag over the strip to choose a range.";
   else showRange(start, end);
-  offer(find(".clip"), clip);
+  offer(find(".clip"), !none && clip?.start === start && clip?.end === end ? clip : null);
 }
 
 function offer(link, download) {
@@ -429,7 +429,7 @@ function announce() {
 
 function draw() {
   film.setAttribute("aria-valuemax", duration().toFixed(1));
-  find(".timeline").dataset.own = Boolean(duration() && !value().example);
+  find(".timeline").dataset.own = Boolean(value().duration && !value().example);
   find(".step").textContent = value().step >= 0.05 ? "Finest step in one look: " + number(value().step).toFixed(2) + " s" : "";
   for (const [name, text] of [["message", value().note], ["error", value().error]]) {
     find("." + name).hidden = !text;
