@@ -15,6 +15,7 @@ from .errors import DataError
 Number = Annotated[float, Strict()]  # text and truth values are no numbers
 _STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
 TASKS = ("ground", "refer", "choose", "caption", "ask")
+Trust = Literal["", "model", "guess"]  # how far an answer can be trusted; see Answer.trust
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 
@@ -130,7 +131,7 @@ class Answer:
     seconds: Number = Field(default=0.0, description="what the answer took")
     watch_seconds: Number = Field(default=0.0, description="how much of that decoding and encoding the video took")
     cached: bool = Field(default=False, description="the video had been watched before")
-    trust: Literal["", "model", "guess"] = Field(
+    trust: Trust = Field(
         default="",
         description="how far the answer can be trusted: 'model' as far as the model, whose question and video it is "
         "made for; 'guess' not at all; empty where nobody judged",

@@ -417,7 +417,10 @@ class PageHandlers:
     def _stage(self, example: Example, question: Question) -> Updates:
         """Return what puts an example on the stage and a question about it into its fields."""
         layout = self.layout
-        updates = layout.emptied(example) | {layout.player: str(example.path), layout.tabs: gr.Tabs(selected=question.task)}
+        updates = layout.emptied(example) | {
+            layout.player: str(example.path),
+            layout.tabs: gr.Tabs(selected=question.task),
+        }
         for field, value in zip(layout.panels[question.task].fields, fields_of(question), strict=True):
             updates[field] = gr.Checkbox(value, info=CLOSER) if field is layout.closer else value
         return updates

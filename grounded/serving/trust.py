@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..types import Trust
+
 
 @dataclass(frozen=True)
 class Knowledge:
@@ -38,7 +40,7 @@ def knowledge_of(model: str) -> Knowledge:
     return KNOWLEDGE.get(model, _NOT_KNOWN)
 
 
-def trust(knowledge: Knowledge, unknown_words: tuple[str, ...], is_familiar: bool) -> tuple[str, str]:
+def trust(knowledge: Knowledge, unknown_words: tuple[str, ...], is_familiar: bool) -> tuple[Trust, str]:
     """Return how far an answer can be trusted, as in `Answer.trust`, and why.
 
     ``unknown_words`` are those of the question that the model cannot read; ``is_familiar`` says that the video is
