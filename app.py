@@ -14,32 +14,35 @@ import spaces  # before anything that touches CUDA
 
 # isort: split
 import gradio as gr
+import gradio.mcp
 import typer
 
 import grounded.page.timeline
 from grounded.command import CachedModelOptions, options, program
-from grounded.engine.disk_cache import DiskCache
+from grounded.engine.disk_cache import DiskCache, content_key
 from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError, GroundedError
 from grounded.malloc import share_memory_among_threads
-from grounded.page.api import AnswerData, Endpoints, sentence
-from grounded.page.examples import Example, offers, read_examples
-from grounded.page.files import FORMS, LIMITS
+from grounded.page.api import Endpoints, inputs_of, sentence
+from grounded.page.examples import Example, picture, read_examples
+from grounded.page.files import LIMITS
 from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
-from grounded.page.timeline import Reply, Timeline
+from grounded.page.parameters import Data
+from grounded.page.timeline import Gallery, Reply, Timeline
+from grounded.page.tools import TOOLS, ToolServer
 from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, run_jobs
+from grounded.types import Answer
 
 log = logging.getLogger("grounded.app")
 
 EXAMPLES = Path(__file__).parent / "examples"
 QUEUE = 64  # waiting questions; the next one is told that the queue is full
 SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
-TRUST = {
-    "tiny": "It knows a world of moving shapes (circles, squares, triangles, stars, rings and moons that move, spin, "
-    "grow, shrink, blink and bounce) and nothing else: on other videos it guesses.",
-    "phi3.5": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
-    "llama3": "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment.",
+LINKS = {
+    "Paper": "https://arxiv.org/abs/2410.03290",
+    "Released model": "https://huggingface.co/WHB139426/Grounded-Video-LLM",
 }
+REAL_MODEL = "The real one needs a GPU: `python app.py --model phi3.5`."
 # One step darker than Gradio's own where its greys and its buttons have too little contrast.
 THEME = gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate").set(
     body_text_color_subdued="*neutral_600",
@@ -72,85 +75,72 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
         serve_api(Endpoints(service))
         session = gr.State(Session(), time_to_live=SESSION_SECONDS)
-        gr.Markdown(introduction(service.family.name), elem_id="title")
-        with gr.Row():
+        gr.Markdown(introduction(service), elem_id="title")
+        films = [{"title": e.title, "label": e.ground[0], "picture": picture(e)} for e in examples]
+        gallery = Gallery({"films": films, "chosen": -1}, visible=bool(films), elem_id="gallery")
+        with gr.Row(elem_id="work"):
             with gr.Column(scale=3, min_width=320, elem_id="stage"):
                 player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
                 timeline = Timeline(elem_id="timeline")
-            with gr.Column(scale=2, min_width=320):
-                with gr.Tabs(overflow_behavior="wrap") as tabs:
-                    tab_of = {task: tab(examples) for task, tab in TABS.items()}
-                with gr.Accordion("Export", open=False):
-                    with gr.Row():
-                        form = gr.Dropdown(list(FORMS), value="json", label="Rows of the timeline as", min_width=140)
-                        write = gr.Button("Export", min_width=120, elem_id="write-export")
-                    file = gr.File(label="Your file", interactive=False, visible=False, elem_id="file-export")
+            with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as tabs:
+                tab_of = {task: tab(service) for task, tab in TABS.items()}
         panels = {task: tab.panel for task, tab in tab_of.items()}
-        layout = Layout(player, timeline, session, tabs, tab_of["ground"].inputs[2], file, panels)
-        handlers = PageHandlers(service, examples, layout)
+        handlers = PageHandlers(service, examples, Layout(player, timeline, session, tabs, gallery, panels))
         for task, tab in tab_of.items():
             wire_task(handlers, task, tab)
         wire_stage(handlers, page)
-        everything = [file, timeline]
-        write.click(handlers.export, [*layout.stage, form], everything, **PRIVATE, **FILE_QUEUE)
-        timeline.cut(handlers.cut, layout.stage, everything, **PRIVATE, **FILE_QUEUE)
+        wire_gallery(handlers, tab_of["ground"])
     page.queue(default_concurrency_limit=8, max_size=QUEUE)
     return page
 
 
-def introduction(model: str) -> str:
+def introduction(service: Service) -> str:
     """Return what the page says first, as Markdown."""
-    trust = TRUST.get(model, "What this model can be trusted with is not known here.")
-    return f"# grounded\nFind *when* something happens in a video. **{html.escape(model)}** answers. {trust}"
+    links = [f"[{name}]({address})" for name, address in LINKS.items()]
+    if space := os.environ.get("SPACE_ID"):
+        links.insert(1, f"[Code](https://huggingface.co/spaces/{space}/tree/main)")
+    more = f" {REAL_MODEL}" if service.knowledge.only else ""
+    model = f"**{html.escape(service.family.name)}** answers. {service.knowledge.sentence}{more}"
+    return f"# Ask in words, get the seconds\n{model} {' · '.join(links)}"
 
 
 def serve_api(endpoints: Endpoints) -> None:
     """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
     with gr.Group(visible=False):
-        video = gr.Video(label="video", sources=["upload"], include_audio=True)
-        text, number = gr.Textbox(label="text"), gr.Number(label="number")
-        count, first, yes = gr.Number(3, label="count"), gr.Number(0, label="first"), gr.Checkbox(False, label="yes")
-        answer, options, answers = AnswerData(label="answer"), gr.JSON(label="options"), gr.JSON(label="answers")
-        file = gr.File(label="file")
-    for endpoint, inputs, output in (
-        (endpoints.ground, [video, text, count, yes], answer),
-        (endpoints.refer, [video, number, number], answer),
-        (endpoints.choose, [video, text, options], answer),
-        (endpoints.caption, [video], answer),
-        (endpoints.ask, [video, text], answer),
-        (endpoints.export, [answers, text, video, first], file),
-    ):
-        gr.on([], endpoint, inputs, output, api_name=endpoint.__name__, **MODEL_QUEUE)
+        answer, file = Data(schema=Answer.json_schema(), label="answer"), gr.File(label="file")
+        for name in TOOLS:
+            method = getattr(endpoints, name)
+            output = file if name == "export" else answer
+            gr.on([], method, inputs_of(method), output, api_name=name, **MODEL_QUEUE)
 
 
-def example_buttons(examples: Sequence[Example], task: str) -> gr.Dataset:
-    """Return the examples of a task as buttons."""
-    labels = [[offer.label] for offer in offers(examples, task)]
+def shelf() -> gr.Dataset:
+    """Return the place where a task offers questions about the example on the stage."""
     return gr.Dataset(
-        label="Examples",
-        components=["textbox"],
-        samples=labels,
-        type="index",
-        samples_per_page=20,
-        visible=bool(labels),
+        label="Try", components=["textbox"], samples=[], type="index", samples_per_page=20, visible=False,
         elem_classes="shelf",
-    )
+    )  # fmt: skip
 
 
-def ground_tab(examples: Sequence[Example]) -> Tab:
-    with gr.Tab("Ground", id="ground"):
-        query = gr.Textbox(
-            label="What to look for", placeholder="a blue circle moves left", max_length=MAX_TEXT, max_lines=4
-        )
-        best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
-        closer = gr.Checkbox(False, label="Look closer", info=CLOSER)
-        find = gr.Button("Find it", variant="primary")
-        panel = Panel((query,), Reply(elem_id="found"), example_buttons(examples, "ground"))
+def ground_tab(service: Service) -> Tab:
+    with gr.Tab("Find a moment", id="ground"):
+        with gr.Row(elem_classes="ask"):
+            query = gr.Textbox(
+                label="What to look for", placeholder="a blue circle moves left", max_length=MAX_TEXT, max_lines=4,
+                scale=3, min_width=180,
+            )  # fmt: skip
+            find = gr.Button("Find it", variant="primary", scale=1, min_width=90)
+        examples = shelf()
+        with gr.Accordion("Settings", open=False):
+            best = gr.Slider(1, 10, 3, step=1, label="Moments, at most")
+            closer = gr.Checkbox(False, label="Look closer", info=CLOSER)
+        reply = Reply(elem_id="found", elem_classes="reply-place")
+    panel = Panel((query, best, closer), reply, examples)
     return Tab(panel, [query, best, closer], [find.click, query.submit])
 
 
-def refer_tab(examples: Sequence[Example]) -> Tab:
-    with gr.Tab("Refer", id="refer"):
+def refer_tab(service: Service) -> Tab:
+    with gr.Tab("Describe a range", id="refer"):
         with gr.Row():
             start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
             end = gr.Textbox("", label="To", placeholder="25 or 0:25", min_width=120)
@@ -158,37 +148,42 @@ def refer_tab(examples: Sequence[Example]) -> Tab:
             for field, label in ((start, "From the player's position"), (end, "To the player's position")):
                 gr.Button(label, size="sm", min_width=120).click(None, None, field, js=CLOCK, **PRIVATE)
         describe = gr.Button("What happens here?", variant="primary")
-        panel = Panel((start, end), Reply(elem_id="described"), example_buttons(examples, "refer"))
+        examples = shelf()
+        panel = Panel((start, end), Reply(elem_id="described", elem_classes="reply-place"), examples)
     return Tab(panel, [start, end], [describe.click, start.submit, end.submit])
 
 
-def choose_tab(examples: Sequence[Example]) -> Tab:
-    with gr.Tab("Choose", id="choose"):
+def choose_tab(service: Service) -> Tab:
+    with gr.Tab("Multiple choice", id="choose"):
         question = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
         options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
         choose = gr.Button("Choose", variant="primary")
-        panel = Panel((question, options), Reply(elem_id="chosen"), example_buttons(examples, "choose"))
+        examples = shelf()
+        panel = Panel((question, options), Reply(elem_id="chosen", elem_classes="reply-place"), examples)
     return Tab(panel, [question, options], [choose.click])
 
 
-def caption_tab(examples: Sequence[Example]) -> Tab:
-    with gr.Tab("Captions", id="caption"):
+def caption_tab(service: Service) -> Tab:
+    with gr.Tab("List events", id="caption"):
         caption = gr.Button("List all events", variant="primary")
-        panel = Panel((), Reply(elem_id="captioned"), example_buttons(examples, "caption"))
+        examples = shelf()
+        panel = Panel((), Reply(elem_id="captioned", elem_classes="reply-place"), examples)
     return Tab(panel, [], [caption.click])
 
 
-def ask_tab(examples: Sequence[Example]) -> Tab:
+def ask_tab(service: Service) -> Tab:
     with gr.Tab("Ask", id="ask"):
-        reply = Reply(elem_id="said")
-        question = gr.Textbox(
-            label="Question", placeholder="When does it happen? What is the last event?", max_length=MAX_TEXT
-        )
-        panel = Panel((question,), reply, example_buttons(examples, "ask"))
-        with gr.Row():
-            ask = gr.Button("Ask", variant="primary", min_width=120)
-            restart = gr.Button("New conversation", min_width=120)
-    return Tab(panel, [question, reply, restart], [ask.click, question.submit])
+        reply = Reply(elem_id="said", elem_classes="thread")
+        with gr.Row(elem_classes="ask"):
+            question = gr.Textbox(
+                label="Question", placeholder="What is the last event?", max_length=MAX_TEXT, scale=3, min_width=180
+            )
+            ask = gr.Button("Ask", variant="primary", scale=1, min_width=90)
+        examples = shelf()
+        if not service.knowledge.several_turns:
+            gr.Markdown("This model was not taught conversations: each question is asked afresh.")
+        restart = gr.Button("New conversation", size="sm")
+    return Tab(Panel((question,), reply, examples), [question, reply, restart], [ask.click, question.submit])
 
 
 TABS = {"ground": ground_tab, "refer": refer_tab, "choose": choose_tab, "caption": caption_tab, "ask": ask_tab}
@@ -202,17 +197,13 @@ def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
     inputs = tab.inputs
     if task == "ask":
         *inputs, restart = tab.inputs
-        ask = events.converse
+        ask, changed = events.converse, [*changed, *panel.fields]
         restart.click(handlers.restart_conversation, None, [layout.session, panel.reply], queue=False, **PRIVATE)
     call = (ask, [*layout.stage, *inputs], changed)
     gr.on(tab.triggers, *call, **PRIVATE, **MODEL_QUEUE)
-    shown = panel.examples.click(
-        events.show_example,
-        [layout.player, panel.examples],
-        [layout.player, *panel.fields, *layout.of_a_video],
-        **PRIVATE,
-    )
-    shown.then(*call, **PRIVATE, **MODEL_QUEUE)
+    filled = [panel.reply, *panel.fields]
+    chosen = panel.examples.click(events.show_example, [layout.timeline, panel.examples], filled, **PRIVATE)
+    chosen.then(*call, **PRIVATE, **MODEL_QUEUE)
     panel.reply.cancel(events.cancel, None, None, queue=False, **PRIVATE)
     if task == "refer":
         layout.timeline.describe(events.describe, layout.stage, changed, **PRIVATE, **MODEL_QUEUE)
@@ -221,15 +212,25 @@ def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
 
 
 def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
-    """Wire what a new video and a visitor's arrival do."""
+    """Wire what a new video, its timeline and a visitor's arrival do."""
     layout = handlers.layout
     player, timeline = layout.player, layout.timeline
     emptied = gr.on([player.upload, player.clear], handlers.clear, None, layout.of_a_video, queue=False, **PRIVATE)
     opened = [player, layout.session, timeline, layout.closer]
     emptied.then(handlers.open, [player, timeline], opened, **PRIVATE, **FILE_QUEUE)
-    fields = [field for panel in layout.panels.values() for field in panel.fields]
-    arrived = [player, timeline, layout.tabs, layout.closer, *fields]
-    page.load(handlers.arrive, None, arrived, queue=False, **PRIVATE)
+    timeline.export(handlers.export, layout.stage, timeline, **PRIVATE, **FILE_QUEUE)
+    timeline.cut(handlers.cut, layout.stage, timeline, **PRIVATE, **FILE_QUEUE)
+    arrived = page.load(handlers.arrive, None, layout.all, queue=False, **PRIVATE)
+    answered = [timeline, layout.session, *(panel.reply for panel in layout.panels.values())]
+    arrived.then(handlers.greet, layout.stage, answered, **PRIVATE, **MODEL_QUEUE)
+
+
+def wire_gallery(handlers: PageHandlers, ground: Tab) -> None:
+    """Wire a click on an example's picture: the film comes on the stage, and a question about it is answered."""
+    layout, panel = handlers.layout, ground.panel
+    shown = layout.gallery.choose(handlers.show_film, layout.gallery, layout.all, **PRIVATE)
+    changed = [panel.reply, layout.timeline, layout.session]
+    shown.then(handlers.tasks["ground"].ask, [*layout.stage, *ground.inputs], changed, **PRIVATE, **MODEL_QUEUE)
 
 
 def on_zero_gpu(grounder: Grounder) -> RemoteModel:
@@ -272,8 +273,9 @@ def main(
     grounder = loading.load()
     cache = DiskCache(loading.cache) if loading.cache else None
     model = on_zero_gpu(grounder) if zero else LocalModel(grounder, cache)
-    service = Service(grounder.family, model, limits=LIMITS)
     examples = read_examples(EXAMPLES)
+    familiar = {content_key(example.path) for example in examples}
+    service = Service(grounder.family, model, limits=LIMITS, familiar=familiar)
     for example in examples if preload and not zero else ():
         service.watch(example.path)
     launch(build(service, examples), server_name=host, server_port=port, share=share)
@@ -281,6 +283,7 @@ def main(
 
 def launch(page: gr.Blocks, **settings: Any) -> Any:
     """Serve a page with what holds for all of them."""
+    gradio.mcp.GradioMCPServer = ToolServer  # Gradio makes its server of tools itself, and takes none
     return page.launch(
         theme=THEME,
         css_paths=Path(grounded.page.timeline.__file__).parent / "page.css",

@@ -34,7 +34,7 @@ def main(url: str = "http://127.0.0.1:7860", film: str = str(HERE / "film-3.mp4"
 
     print("export  ", client.predict(answers=[answer, captions], format="vtt", api_name="/export"))
     if answer["moments"]:
-        print("export  ", client.predict(answers=answer, format="mp4", video=video, api_name="/export"))
+        print("export  ", client.predict(answers=[answer], format="mp4", video=video, api_name="/export"))
 
 
 if __name__ == "__main__":

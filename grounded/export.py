@@ -38,7 +38,8 @@ def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps:
 
 
 def _json(answers: Sequence[Answer], title: str, fps: float) -> str:
-    return json.dumps([answer.to_dict() for answer in answers], ensure_ascii=False, indent=1) + "\n"
+    found = {"video": title, "answers": [answer.to_dict() for answer in answers]}
+    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
 
 
 def _csv(answers: Sequence[Answer], title: str, fps: float) -> str:
@@ -93,7 +94,9 @@ FORMATS: dict[str, Callable[[Sequence[Answer], str, float], str]] = {
 
 
 def _moments(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
-    return [(answer, moment) for answer in answers for moment in answer.moments]
+    """Return the moments of several answers, none of them twice."""
+    pairs = [(answer, moment) for answer in answers for moment in answer.moments]
+    return list({(a.task, a.question, m.start, m.end, m.text): (a, m) for a, m in pairs}.values())
 
 
 def _in_time(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
@@ -16,6 +16,7 @@ Number = Annotated[float, Strict()]  # text and truth values are no numbers
 _STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
 TASKS = ("ground", "refer", "choose", "caption", "ask")
 Stop = Callable[[], bool]  # returns True once an answer is no longer wanted
+Trust = Literal["", "model", "guess"]  # how far an answer can be trusted; see Answer.trust
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 
@@ -143,6 +144,12 @@ class Answer:
     seconds: Number = Field(default=0.0, description="what the answer took")
     watch_seconds: Number = Field(default=0.0, description="how much of that decoding and encoding the video took")
     cached: bool = Field(default=False, description="the video had been watched before")
+    trust: Trust = Field(
+        default="",
+        description="how far the answer can be trusted: 'model' as far as the model, whose question and video it is "
+        "made for; 'guess' not at all; empty where nobody judged",
+    )
+    trust_reason: str = Field(default="", description="a sentence that says why")
     note: str = Field(default="", description="why the answer is less than what was asked for, if it is")
 
     def to_dict(self) -> dict[str, Any]:
@@ -161,7 +168,9 @@ class Answer:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the whole"
-            raise DataError(f"this is no answer of grounded: {place}: {first['msg']}") from error
+            missing = first["type"] in ("missing", "missing_argument", "dataclass_type")
+            why = " is missing" if missing and first["loc"] else f": {first['msg']}"
+            raise DataError(f"this is no answer of grounded: {place}{why}") from error
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

@@ -22,7 +22,13 @@ CHOICE = Answer("choose", "Which?", "(A) one", "", 90.0, options=(Option("A", "o
 
 def test_json_reads_back_as_the_same_answers() -> None:
     answers = [GROUND, CAPTION, CHOICE]
-    assert [read_answer(each) for each in json.loads(write(answers, "json"))] == answers
+    read = json.loads(write(answers, "json", title="film.mp4"))
+    assert read["video"] == "film.mp4"
+    assert [read_answer(each) for each in read["answers"]] == answers
+
+
+def test_a_moment_that_was_found_twice_is_written_once() -> None:
+    assert write([GROUND, GROUND, CAPTION], "csv") == write([GROUND, CAPTION], "csv")
 
 
 def test_csv_has_a_line_a_moment_and_no_formulas() -> None:

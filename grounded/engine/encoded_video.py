@@ -12,7 +12,7 @@ import torch
 from ..errors import QuestionError, VideoError
 from ..models import decoding
 from ..models.family import Family
-from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS
+from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS, option_answer
 from ..types import Answer, Moment, OnProgress, Option, Question, Stop, Turn
 from .memory_cache import MemoryCache
 from .search import SearchConfig, Window, WindowQueries, in_whole_video, search
@@ -21,6 +21,7 @@ MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were tra
 MAX_BATCH = 16  # questions answered together; memory grows with them
 MAX_TURNS_TOKENS = 2560  # of one video's conversations, kept on the device: the longest one, its last answer included
 MAX_WINDOW_BYTES = 3 << 29  # visual tokens of one video's windows that are kept: some seventy for phi3.5
+MARGIN = 0.05  # of probability: what lies nearer than this to the likeliest option leaves a choice open
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
 WatchWindow = Callable[[float, float], "EncodedVideo"]  # decodes and encodes a window, start to end in seconds
 
@@ -187,29 +188,35 @@ class EncodedVideo:
     ) -> Answer:
         """Choose one of 2 to 26 options. Every option gets the probability of its whole answer.
 
-        ``choice`` is the letter that the model wrote; where it wrote no option's letter, that of the likeliest option.
-
-        With ``evidence`` the model is asked in a second turn for the moments that its choice rests on.
+        ``choice`` is the letter of the likeliest option and ``text`` that option's own words; where the next one is
+        within `MARGIN`, ``choice`` is None. What the model wrote by itself stays in ``raw``. With ``evidence`` it is
+        asked in a second turn for the moments that the choice rests on.
 
         Raises:
-            QuestionError: too few or too many options, or an empty one.
+            QuestionError: too few or too many options, an empty one, or the same one twice.
         """
         if isinstance(options, str) or not 2 <= len(options) <= MAX_OPTIONS:
-            count = 1 if isinstance(options, str) else len(options)
-            raise QuestionError(f"there are {count} options; a question takes 2 to {MAX_OPTIONS}")
+            raise QuestionError(
+                f"a question takes 2 to {MAX_OPTIONS} options, not {1 if isinstance(options, str) else len(options)}"
+            )
         turn = self.family.turn(Question("choose", question, options=tuple(options)), self.duration)
+        scored = self._score_options(turn, options)
+        words = [option.text.casefold() for option in scored]
+        if repeated := next(
+            (option for option, text in zip(scored, words, strict=True) if words.count(text) > 1), None
+        ):
+            raise QuestionError(f"the option {repeated.text!r} is there more than once")
         answer = self._answer("choose", [question], [[turn]], on_text, stop, goes_on=evidence)[0]
+        first, second = sorted(scored, key=lambda option: -(option.score or 0.0))[:2]
+        if (first.score or 0.0) - (second.score or 0.0) < MARGIN:
+            text = f"Could not decide between ({first.letter}) {first.text} and ({second.letter}) {second.text}."
+            return dataclasses.replace(answer, text=text, moments=(), choice=None, options=scored)
         moments: tuple[Moment, ...] = ()
         if evidence and not (stop and stop()):
-            turns = [self.family.answered(turn, answer), self.family.evidence_turn()]
+            chosen = dataclasses.replace(answer, raw=option_answer(first.letter, first.text))
+            turns = [self.family.answered(turn, chosen), self.family.evidence_turn()]
             moments = self._answer("ask", [EVIDENCE], [turns], None, stop, goes_on=True)[0].moments
-        scored = self._score_options(turn, options)
-        letter = self.family.chosen_letter(answer, len(options))
-        if letter is None:
-            likeliest = max(scored, key=lambda option: option.score or 0.0)
-            letter = likeliest.letter
-            answer = dataclasses.replace(answer, text=f"Answer: ({letter}) {likeliest.text}")
-        return dataclasses.replace(answer, moments=moments, choice=letter, options=scored)
+        return dataclasses.replace(answer, text=first.text, moments=moments, choice=first.letter, options=scored)
 
     def _score_options(self, turn: Turn, options: Sequence[str]) -> tuple[Option, ...]:
         """Return the options of a multiple-choice turn, each with the probability of its whole answer."""

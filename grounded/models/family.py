@@ -83,6 +83,9 @@ class Family(Protocol):
     def safe(self, text: str, what: str = "question") -> str:
         """Return user text that can be put into a prompt; QuestionError where there is none."""
 
+    def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
+        """Return the words of a question that the model cannot read, as a small vocabulary leaves some out."""
+
     def turn(self, question: Question, duration: float) -> Turn:
         """Word a question as its open turn; QuestionError or TimeError where it cannot be asked."""
 
@@ -107,6 +110,3 @@ class Family(Protocol):
 
     def add_moments(self, answer: Answer, turn: Turn, prefix: VideoPrefix, best: int) -> Answer:
         """Return a grounding answer with the likeliest moments that were not written, up to ``best`` in all."""
-
-    def chosen_letter(self, answer: Answer, count: int) -> str | None:
-        """Return the letter that a multiple-choice answer names, or None if it names none of ``count`` options."""

@@ -1,49 +1,89 @@
-"""The API: a method an endpoint. Stateless: each takes the video, and the service knows it again by its content."""
+"""The API: a method an endpoint. Stateless: each takes the video, and the service knows it again by its content.
+
+What a parameter takes stands in the signatures: it is checked there, and shown by the API's description and by MCP.
+"""
 
 from __future__ import annotations
 
-import html
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import gradio as gr
+from gradio.utils import get_function_description
+from pydantic import Field, TypeAdapter, ValidationError, validate_call
 
 from .. import export
 from ..errors import DataError, GroundedError, QuestionError
-from ..serving import Service
-from ..types import Answer, Question
+from ..prompts import MAX_OPTIONS
+from ..serving import MAX_TEXT, Service
+from ..types import Question
 from . import files
+from .parameters import Data, VideoFile
+
+MAX_ANSWERS = 64  # of one export
+Words = Annotated[str, Field(max_length=MAX_TEXT)]
+Options = Annotated[list[Words], Field(min_length=2, max_length=MAX_OPTIONS)]
+Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=1, le=10)]
+Index = Annotated[int, Field(strict=True, ge=0)]
+Yes = Annotated[bool, Field(strict=True)]
+Answers = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ANSWERS)]
+Format = Literal["json", "csv", "vtt", "srt", "edl", "mp4"]
 
 
-def sentence(error: Exception) -> gr.Error:
-    """Return an error that a client shows as text: gr.Error renders HTML, and a message may quote a visitor."""
-    return gr.Error(html.escape(str(error)[:500]), print_exception=False)
+def sentence(error: Exception | str) -> gr.Error:
+    """Return an error that a client shows as text: pages render it as HTML, and it may quote a visitor."""
+    return gr.Error(str(error)[:500].replace("<", "‹").replace(">", "›"), print_exception=False)
 
 
-class AnswerData(gr.JSON):
-    """An answer as plain data, with the schema that the API's description and MCP show."""
+def endpoint(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Check a method's arguments against its signature, and turn errors into sentences."""
+    checked, signature = validate_call(method), inspect.signature(method)
 
-    is_template = True  # the front end draws it as it draws gr.JSON
+    @functools.wraps(method)
+    def call(endpoints: Endpoints, *args: Any, **kwargs: Any) -> Any:
+        try:
+            named = signature.bind(endpoints, *args, **kwargs).arguments
+            return checked(named.pop("self"), **named)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise sentence(f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+        except GroundedError as error:
+            raise sentence(error) from error
 
-    def api_info(self) -> dict[str, Any]:
-        return Answer.json_schema()
+    return call
+
+
+def inputs_of(method: Callable[..., Any]) -> list[gr.components.Component]:
+    """Return a component for each parameter of an endpoint, to be made inside a page's layout."""
+    descriptions = get_function_description(method)[1]
+    inputs: list[gr.components.Component] = []
+    for name, schema in TypeAdapter(method).json_schema()["properties"].items():
+        if name == "video":
+            inputs.append(VideoFile(label=name, sources=["upload"], include_audio=True))
+        else:
+            described = schema | {"additional_description": descriptions[name]}
+            inputs.append(Data(schema.get("default"), described, label=name))
+    return inputs
 
 
 class Endpoints:
-    """Each method takes the video and returns plain data. MCP tools have their names and docstrings."""
+    """Each method takes the video and returns plain data."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     def _answer(self, path: str | None, question: Question) -> dict[str, Any]:
-        try:
-            if not path:
-                raise QuestionError("the video is missing")
-            return self.service.answer(path, question).to_dict()
-        except GroundedError as error:
-            raise sentence(error) from error
+        if not path:
+            raise QuestionError("the video is missing")
+        return self.service.answer(path, question).to_dict()
 
-    def ground(self, video: str, query: str, best: float = 3, fine: bool = False) -> dict[str, Any]:
-        """Find when something happens in a video: moments in seconds, each with its probability.
+    @endpoint
+    def ground(self, video: str | None, query: Words, best: Count = 3, fine: Yes = False) -> dict[str, Any]:
+        """Find when something happens in a video: moments in seconds, the likeliest first, each with its probability.
 
         Args:
             video: The video file.
@@ -51,31 +91,32 @@ class Endpoints:
             best: The largest number of moments wanted, 1 to 10.
             fine: Look closer at parts of a long video, where one look loses what lasts seconds; takes much longer.
         """
-        return self._answer(video, Question("ground", query, best=_count(best), fine=fine is True))
+        return self._answer(video, Question("ground", query, best=best, fine=fine))
 
-    def refer(self, video: str, start: float, end: float) -> dict[str, Any]:
+    @endpoint
+    def refer(self, video: str | None, start: Seconds, end: Seconds) -> dict[str, Any]:
         """Say in words what happens in a range of a video.
 
         Args:
             video: The video file.
             start: Where the range begins, in seconds.
-            end: Where it ends, in seconds.
+            end: Where it ends, in seconds; after the start, and inside the video.
         """
-        return self._answer(video, Question("refer", start=_seconds(start), end=_seconds(end)))
+        return self._answer(video, Question("refer", start=start, end=end))
 
-    def choose(self, video: str, question: str, options: list[str]) -> dict[str, Any]:
+    @endpoint
+    def choose(self, video: str | None, question: Words, options: Options) -> dict[str, Any]:
         """Choose one of several answers to a question about a video, with a probability for each option.
 
         Args:
             video: The video file.
             question: The question.
-            options: A list of two options or more.
+            options: A list of 2 to 26 different options.
         """
-        if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-            raise gr.Error("the options must be a list of texts", print_exception=False)
         return self._answer(video, Question("choose", question, options=tuple(options)))
 
-    def caption(self, video: str) -> dict[str, Any]:
+    @endpoint
+    def caption(self, video: str | None) -> dict[str, Any]:
         """List the events of a video, each with its start, its end and a caption.
 
         Args:
@@ -83,7 +124,8 @@ class Endpoints:
         """
         return self._answer(video, Question("caption"))
 
-    def ask(self, video: str, question: str) -> dict[str, Any]:
+    @endpoint
+    def ask(self, video: str | None, question: Words) -> dict[str, Any]:
         """Ask anything about a video.
 
         Args:
@@ -92,36 +134,20 @@ class Endpoints:
         """
         return self._answer(video, Question("ask", question))
 
-    def export(self, answers: Any, format: str, video: str | None = None, moment: float = 0) -> str:
-        """Write answers as a file: json, csv, vtt, srt or edl, or cut one moment out of the video as mp4.
+    @endpoint
+    def export(self, answers: Answers, format: Format, video: str | None = None, moment: Index = 0) -> str:
+        """Write answers as a file, or cut one moment out of the video as mp4.
 
         Args:
-            answers: One answer of the other endpoints, or a list of them.
-            format: json, csv, vtt, srt, edl or mp4.
+            answers: A list of 1 to 64 answers of the other endpoints, as they were given.
+            format: json, csv, vtt, srt, edl, or mp4 for a clip of one moment.
             video: The video file; mp4 needs it, and edl takes the frame rate from it.
-            moment: Which moment to cut out for mp4, counted from 0.
+            moment: Which of all answers' moments to cut out for mp4, counted from 0.
         """
-        try:
-            found = [export.read_answer(each) for each in (answers if isinstance(answers, list) else [answers])]
-            if format != "mp4":
-                return files.written(found, format, video)
-            moments = [each for answer in found for each in answer.moments]
-            if not video or not 0 <= int(moment or 0) < len(moments):
-                raise DataError(f"an mp4 needs the video and one of the {len(moments)} moments, counted from 0")
-            chosen = moments[int(moment or 0)]
-            return files.cut(video, chosen.start, chosen.end)
-        except GroundedError as error:
-            raise sentence(error) from error
-
-
-def _count(value: Any) -> int:
-    try:
-        return min(10, max(1, int(value)))
-    except (TypeError, ValueError, OverflowError):
-        return 3
-
-
-def _seconds(value: Any) -> float:
-    if not isinstance(value, int | float):
-        raise gr.Error("a start and an end are needed, in seconds", print_exception=False)
-    return float(value)
+        found = [export.read_answer(each) for each in answers]
+        if format != "mp4":
+            return files.written(found, format, video)
+        moments = [each for answer in found for each in answer.moments]
+        if not video or moment >= len(moments):
+            raise DataError(f"an mp4 needs the video and one of the {len(moments)} moments, counted from 0")
+        return files.cut(video, moments[moment].start, moments[moment].end)

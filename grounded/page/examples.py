@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,28 +31,29 @@ def read_examples(folder: Path) -> list[Example]:
 
 @dataclass(frozen=True)
 class Offer:
-    """One question about one example, as the fields of its task's tab."""
+    """One question about an example, as the fields of its task's tab."""
 
     label: str
-    path: Path
     fields: tuple[str, ...]
 
 
-def offers(examples: Sequence[Example], task: str) -> list[Offer]:
-    """Return what can be asked with one click in the tab of a task."""
-    found = []
-    for example in examples:
-        asked: list[tuple[str, tuple[str, ...]]] = []
-        match task:
-            case "ground":
-                asked = [(query, (query,)) for query in example.ground]
-            case "refer":
-                asked = [(f"{start:g} s to {end:g} s", (f"{start:g}", f"{end:g}")) for start, end in example.refer]
-            case "choose":
-                asked = [(question, (question, "\n".join(options))) for question, options in example.choose]
-            case "caption":
-                asked = [("all events", ())]
-            case "ask":
-                asked = [(question, (question,)) for question in example.ask]
-        found += [Offer(f"{example.title}: {label}", example.path, fields) for label, fields in asked]
-    return found
+def offers(example: Example | None, task: str) -> list[Offer]:
+    """Return what can be asked about an example with one click in the tab of a task."""
+    if example is None:
+        return []
+    match task:
+        case "ground":
+            return [Offer(query, (query,)) for query in example.ground]
+        case "refer":
+            return [Offer(f"{start:g} s to {end:g} s", (f"{start:g}", f"{end:g}")) for start, end in example.refer]
+        case "choose":
+            return [Offer(question, (question, "\n".join(options))) for question, options in example.choose]
+        case "ask":
+            return [Offer(question, (question,)) for question in example.ask]
+    return []
+
+
+def picture(example: Example) -> str:
+    """Return the picture beside an example's video as an address that holds it; empty where there is none."""
+    file = example.path.with_suffix(".jpg")
+    return "data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode() if file.is_file() else ""

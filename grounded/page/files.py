@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
+
+from gradio.utils import get_upload_folder
 
 from .. import export, video
 from ..types import Answer
@@ -23,9 +27,9 @@ FORMS = tuple(export.FORMATS)
 def scratch(suffix: str, stem: str) -> Path:
     """Return the path of a new file in a folder of its own, and remove the folders of an hour ago and before.
 
-    Gradio copies what it serves into its own cache, which it empties itself.
+    They lie in Gradio's folder of uploads, whose files it serves to those who know their address.
     """
-    root = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()) / f"grounded-{os.getpid()}"
+    root = Path(get_upload_folder()) / f"grounded-{os.getpid()}"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for old in root.iterdir():
         with suppress(OSError):  # another thread may be removing it too
@@ -34,19 +38,29 @@ def scratch(suffix: str, stem: str) -> Path:
     return Path(tempfile.mkdtemp(dir=root)) / f"{stem}.{suffix}"
 
 
+def name_of(path: str | None) -> str:
+    """Return a file's name without its ending, as a part of other names."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).stem)[:60].strip("_") if path else ""
+
+
 def written(answers: Sequence[Answer], form: str, path: str | None) -> str:
     """Write answers in a form of `export.FORMATS` and return the file's path."""
     fps = 25.0
     if form == "edl" and path:
         fps = video.probe(path, limits=LIMITS).fps
     text = export.write(answers, form, title=Path(path).name if path else "video", fps=fps)
-    target = scratch(form, "moments")
+    target = scratch(form, name_of(path) or "moments")
     target.write_text(text, encoding="utf-8")
     return str(target)
 
 
 def cut(path: str, start: float, end: float) -> str:
     """Cut a range out of a video and return the clip's path."""
-    target = scratch("mp4", "clip")
+    target = scratch("mp4", f"{name_of(path) or 'clip'}_{start:.1f}-{end:.1f}")
     transcode.cut(path, target, start, end, limits=CLIP_LIMITS)
     return str(target)
+
+
+def download(path: str) -> dict[str, str]:
+    """Return what the timeline needs to offer a file of `scratch`; ``address`` is relative to the page's."""
+    return {"name": Path(path).name, "address": f"gradio_api/file={quote(path)}"}

@@ -21,16 +21,21 @@ import gradio as gr
 from .. import video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
 from ..export import read_answer
-from ..serving import MAX_TEXT, Answered, Cancelled, PartialText, Progress, Service
+from ..prompts import MAX_OPTIONS
+from ..serving import MAX_TEXT, Answered, Cancelled, LocalModel, PartialText, Progress, Service
 from ..time_tokens import parse_seconds
 from ..types import TASKS, Question, Turn
 from ..video import transcode
 from . import files
-from .examples import Example, offers
-from .timeline import Reply, Timeline
+from .examples import Example, Offer, offers
+from .timeline import Gallery, Reply, Timeline
 
 Updates = dict[Any, Any]  # component -> its new value
 CLOSER = "Finds what is short in a long video."
+ALL_EVENTS = "All events"
+MAX_TOLD = 20  # answers of a conversation that stay
+MAX_KNOWN = 500  # answers about examples that are kept
+ARRIVED = "That link names no video that is here; this is an example."
 MAY_LOSE = "One look at a long video may miss what is short: “Look closer” searches it part by part."
 
 
@@ -60,9 +65,13 @@ class Layout:
     timeline: Timeline
     session: gr.State
     tabs: gr.Tabs
-    closer: gr.Checkbox
-    file: gr.File
+    gallery: Gallery
     panels: Mapping[str, Panel]  # by task
+
+    @property
+    def closer(self) -> Any:
+        """The checkbox that lets a query look closer."""
+        return self.panels["ground"].fields[2]
 
     @property
     def stage(self) -> list[Any]:
@@ -72,16 +81,32 @@ class Layout:
     @property
     def of_a_video(self) -> list[Any]:
         """The components that a new video on the stage changes; see `emptied`."""
-        return [self.timeline, self.session, self.closer, *(panel.reply for panel in self.panels.values())]
+        panels = [part for panel in self.panels.values() for part in (panel.reply, panel.examples)]
+        return [self.timeline, self.session, self.gallery, self.closer, *panels]
 
-    def emptied(self) -> Updates:
+    @property
+    def all(self) -> list[Any]:
+        """What a visitor's arrival changes."""
+        fields = [field for panel in self.panels.values() for field in panel.fields if field is not self.closer]
+        return [self.player, self.tabs, *self.of_a_video, *fields]
+
+    def emptied(self, example: Example | None = None) -> Updates:
         """Return the values of `of_a_video` for a video about which nothing was asked yet."""
-        return {
-            self.timeline: Timeline.empty | {"film": time.time_ns() // 1_000_000},
+        name = example.path.stem if example else ""
+        updates: Updates = {
+            self.timeline: Timeline.empty | {"film": time.time_ns() // 1_000_000, "example": name},
             self.session: Session(),
             self.closer: gr.Checkbox(info=CLOSER),
-            **{panel.reply: dict(Reply.empty) for panel in self.panels.values()},
         }
+        for task, panel in self.panels.items():
+            updates[panel.reply] = dict(Reply.empty)
+            updates[panel.examples] = shelf(offers(example, task))
+        return updates
+
+
+def shelf(found: Sequence[Offer]) -> gr.Dataset:
+    """Return the change that offers these questions as buttons."""
+    return gr.Dataset(samples=[[offer.label] for offer in found], visible=bool(found))
 
 
 # How a task's fields become its question. Each raises a GroundedError where they cannot.
@@ -97,6 +122,20 @@ QUESTIONS: dict[str, Callable[..., Question]] = {
 def options_in(text: str) -> tuple[str, ...]:
     """Return the options written one a line."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def fields_of(question: Question) -> tuple[Any, ...]:
+    """Return what the fields of a question's tab hold."""
+    match question.task:
+        case "ground":
+            return question.text, question.best, question.fine
+        case "refer":
+            return f"{question.start:g}", f"{question.end:g}"
+        case "choose":
+            return question.text, "\n".join(question.options)
+        case "ask":
+            return (question.text,)
+    return ()
 
 
 def selection(timeline: dict[str, Any]) -> tuple[float, float]:
@@ -162,11 +201,10 @@ class TaskHandlers:
 
     def __init__(self, page: PageHandlers, task: str) -> None:
         self.page, self.task, self.panel = page, task, page.layout.panels[task]
-        self.offers = offers(page.examples, task)
 
     def ask(self, request: gr.Request, path: Any, session: Any, timeline: Any, *fields: Any) -> Iterator[Updates]:
         """Answer what the tab's fields ask."""
-        yield from self._answer(request, path, session, timeline, lambda: QUESTIONS[self.task](*fields))
+        yield from self.answer(request, path, session, timeline, lambda: QUESTIONS[self.task](*fields))
 
     def describe(self, request: gr.Request, path: Any, session: Any, timeline: Any) -> Iterator[Updates]:
         """Say what happens in the range that is chosen on the timeline."""
@@ -175,31 +213,33 @@ class TaskHandlers:
             start, end = selection(timeline)
             return Question("refer", start=start, end=end)
 
-        yield from self._answer(request, path, session, timeline, question)
+        yield from self.answer(request, path, session, timeline, question)
 
     def converse(
         self, request: gr.Request, path: Any, session: Any, timeline: Any, text: Any, reply: Any
     ) -> Iterator[Updates]:
-        """Ask the next question of a conversation, whose answers so far stay."""
-        turns = session.turns if session else ()
-        earlier = (reply.get("answers") or []) if turns else []
-        question = Question("ask", text or "", turns=turns)
-        yield from self._answer(request, path, session, timeline, lambda: question, earlier)
+        """Ask the next question of a conversation, whose answers so far stay; the field is free for another."""
+        (field,) = self.panel.fields
+        taught = self.page.service.knowledge.several_turns
+        question = Question("ask", text or "", turns=session.turns if session and taught else ())
+        yield {field: ""}
+        earlier = (reply.get("answers") or [])[-MAX_TOLD:]
+        for updates in self.answer(request, path, session, timeline, lambda: question, earlier):
+            yield updates
+            if updates.get(self.panel.reply, {}).get("error"):
+                yield {field: text}
 
     def cancel(self, request: gr.Request) -> None:
         """End the visitor's running question of this task."""
         self.page.running.cancel(self.task, request)
 
-    def show_example(self, request: gr.Request, path: Any, number: int) -> Updates:
-        """Fill the fields with an example's question, and put its video on the stage unless it is there."""
-        offer = self.offers[number]
-        updates: Updates = {self.page.layout.player: gr.skip()}  # Gradio wants one value at least
-        updates |= dict(zip(self.panel.fields, offer.fields, strict=False))
-        if path and have_same_content(path, offer.path):
-            return updates
-        return self.page.clear(request) | updates | {self.page.layout.player: str(offer.path)}
+    def show_example(self, timeline: dict[str, Any], number: int) -> Updates:
+        """Fill the fields with a question about the example on the stage."""
+        found = offers(self.page.example(timeline.get("example")), self.task)
+        fields = found[number].fields if number < len(found) else ()
+        return {self.panel.reply: gr.skip(), **dict(zip(self.panel.fields, fields, strict=False))}
 
-    def _answer(
+    def answer(
         self,
         request: gr.Request,
         path: str | None,
@@ -215,6 +255,10 @@ class TaskHandlers:
             try:
                 yield {shown: reply | {"doing": {"what": "starting", "fraction": 0}}}
                 question, file = make_question(), original_file(path, session)
+                link = self.page.link(file, timeline, question)
+                if known := self.page.known(link):
+                    yield self._show(known, question, link, session, timeline, reply)
+                    return
                 for step in self.page.service.ask(file, question, event):
                     match step:
                         case Progress(what, fraction):
@@ -222,7 +266,8 @@ class TaskHandlers:
                         case PartialText(text):
                             yield {shown: reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}}
                         case Answered():
-                            yield self._show(step, question, file, session, timeline, reply)
+                            self.page.keep(link, step)
+                            yield self._show(step, question, link, session, timeline, reply)
             except Cancelled:
                 if running.is_newest(self.task, request, event):  # otherwise the newer question has the word
                     yield {shown: reply | {"note": "Stopped."}}
@@ -236,16 +281,16 @@ class TaskHandlers:
         self,
         answered: Answered,
         question: Question,
-        file: str,
+        link: str,
         session: Session | None,
         timeline: dict[str, Any],
         reply: dict[str, Any],
     ) -> Updates:
         """Return the updates that show an answer in its tab and on the timeline."""
         answer, layout = answered.answer, self.page.layout
-        row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": self.page.link(file, question)}
-        if question.task == "refer":  # on the timeline, the range asked about holds what is said of it
-            row["moments"] = [{"start": question.start, "end": question.end, "text": row["text"]}]
+        if question.task == "caption":
+            answer = replace(answer, question=ALL_EVENTS)
+        row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": link}
         may_lose = self.task == "ground" and not question.fine and self.page.service.may_lose(answer)
         note = MAY_LOSE if may_lose else answer.note[:500]
         updates: Updates = {
@@ -264,6 +309,22 @@ class PageHandlers:
         self.service, self.examples, self.layout = service, examples, layout
         self.running = Running()
         self.tasks = {task: TaskHandlers(self, task) for task in TASKS}
+        self._known: dict[str, Answered] = {}  # by link: answers about examples, the same for all visitors
+
+    def example(self, name: Any) -> Example | None:
+        """Return the example of a name."""
+        return next((each for each in self.examples if each.path.stem == name), None)
+
+    def known(self, link: str) -> Answered | None:
+        """Return the answer to a linked question that was given before."""
+        if (known := self._known.get(link)) is None:
+            return None
+        return replace(known, answer=replace(known.answer, cached=True, seconds=0.0, watch_seconds=0.0))
+
+    def keep(self, link: str, answered: Answered) -> None:
+        """Keep the answer to a linked question; the oldest goes where there are too many."""
+        if link and not answered.answer.note:
+            self._known = dict([*self._known.items(), (link, answered)][-MAX_KNOWN:])
 
     def clear(self, request: gr.Request) -> Updates:
         """End all the visitor's questions and empty the stage."""
@@ -280,7 +341,8 @@ class PageHandlers:
             try:
                 info = video.probe(path, limits=files.LIMITS)
                 step = self.service.family.step(info.duration)
-                timeline = timeline | {"duration": info.duration, "step": step}
+                frame = 1 / info.fps if info.fps else 0
+                timeline = timeline | {"duration": info.duration, "step": step, "frame": frame}
                 windows = self.service.most_windows(info.duration)
                 hint = f"{CLOSER[:-1]}; asks up to {windows} more parts of this one." if windows else CLOSER
                 updates: Updates = {layout.timeline: timeline, layout.closer: gr.Checkbox(info=hint)}
@@ -302,65 +364,112 @@ class PageHandlers:
             except GroundedError as error:
                 yield {layout.timeline: timeline | {"error": str(error)[:500]}}
 
-    def export(self, path: Any, session: Any, timeline: Any, form: str) -> Updates:
-        """Write the timeline's rows as a file."""
+    def export(self, path: Any, session: Any, timeline: Any) -> Updates:
+        """Write the timeline's rows as a file, without those that are hidden."""
 
-        def write() -> str:
-            rows = timeline.get("rows")
-            answers = [read_answer(row) for row in (rows if isinstance(rows, list) else [])]
-            if not answers:
-                raise DataError("there is nothing to export yet: ask something first")
-            return files.written(answers, form, original_file(path, session))
+        def write() -> dict[str, Any]:
+            rows, hidden = timeline.get("rows"), timeline.get("hidden") or []
+            rows = [row for row in rows if row.get("id") not in hidden] if isinstance(rows, list) else []
+            if not rows:
+                raise DataError("there is nothing to export: ask something first, or show a hidden row")
+            form = str(timeline.get("form"))
+            answers = [read_answer(row) for row in rows]
+            return files.download(files.written(answers, form, original_file(path, session)))
 
-        return self._give_file(timeline, write)
+        return self._offer(timeline, "file", write)
 
     def cut(self, path: Any, session: Any, timeline: Any) -> Updates:
         """Cut the chosen range out of the video."""
-        return self._give_file(timeline, lambda: files.cut(original_file(path, session), *selection(timeline)))
 
-    def _give_file(self, timeline: dict[str, Any], write: Callable[[], str]) -> Updates:
+        def write() -> dict[str, Any]:
+            start, end = selection(timeline)
+            return files.download(files.cut(original_file(path, session), start, end)) | {"start": start, "end": end}
+
+        return self._offer(timeline, "clip", write)
+
+    def _offer(self, timeline: dict[str, Any], what: str, write: Callable[[], dict[str, Any]]) -> Updates:
         try:
-            file = gr.File(write(), visible=True)
+            return {self.layout.timeline: timeline | {"error": "", what: write()}}
         except GroundedError as error:
-            return {self.layout.timeline: timeline | {"error": str(error)[:500]}}
-        return {self.layout.file: file, self.layout.timeline: timeline | {"error": ""}}
+            return {self.layout.timeline: timeline | {"error": str(error)[:500], what: None}}
 
     def restart_conversation(self) -> Updates:
         """Forget the conversation."""
         return {self.layout.session: Session(), self.layout.panels["ask"].reply: dict(Reply.empty)}
 
-    def link(self, path: str, question: Question) -> str:
+    def link(self, path: str, timeline: Mapping[str, Any], question: Question) -> str:
         """Return the query string that opens an example with a question; nothing for a visitor's own video."""
-        for example in self.examples:
-            if have_same_content(path, example.path):
-                parameters = {"example": example.path.stem, "task": question.task, "text": question.text}
-                if question.task == "refer":
-                    parameters |= {"from": f"{question.start:g}", "to": f"{question.end:g}"}
-                if question.options:
-                    parameters["options"] = "\n".join(question.options)
-                if question.fine:
-                    parameters["fine"] = "1"
-                return "?" + urlencode(parameters)
-        return ""
+        example = self.example(timeline.get("example"))
+        if example is None or question.turns or not have_same_content(path, example.path):
+            return ""
+        parameters: dict[str, Any] = {"example": example.path.stem, "task": question.task}
+        names = FIELDS[question.task]
+        parameters |= dict(zip(names, fields_of(question), strict=True))
+        return "?" + urlencode(parameters)
+
+    def show_film(self, request: gr.Request, gallery: dict[str, Any]) -> Updates:
+        """Put an example on the stage, with the first question about it."""
+        self.clear(request)
+        number = gallery.get("chosen")
+        example = self.examples[number if isinstance(number, int) and 0 <= number < len(self.examples) else 0]
+        return self._stage(example, Question("ground", example.ground[0], best=3))
+
+    def _stage(self, example: Example, question: Question) -> Updates:
+        """Return what puts an example on the stage and a question about it into its fields."""
+        layout = self.layout
+        updates = layout.emptied(example) | {
+            layout.player: str(example.path),
+            layout.tabs: gr.Tabs(selected=question.task),
+        }
+        for field, value in zip(layout.panels[question.task].fields, fields_of(question), strict=True):
+            updates[field] = gr.Checkbox(value, info=CLOSER) if field is layout.closer else value
+        return updates
 
     def arrive(self, request: gr.Request) -> Updates:
-        """Fill the page from a link."""
-        parameters = dict(request.query_params)
-        example = next((each for each in self.examples if each.path.stem == parameters.get("example")), None)
-        if example is None:
-            return {self.layout.player: gr.skip()}
-        task, text = parameters.get("task", "ground"), parameters.get("text", "")[:MAX_TEXT]
-        values = {
-            "ground": (text,),
-            "refer": (parameters.get("from", "")[:20], parameters.get("to", "")[:20]),
-            "choose": (text, parameters.get("options", "")[: 26 * MAX_TEXT]),
-            "ask": (text,),
-        }.get(task, ())
-        layout = self.layout
-        updates: Updates = {layout.player: str(example.path), layout.timeline: layout.emptied()[layout.timeline]}
-        if task in layout.panels:
-            updates |= {layout.tabs: gr.Tabs(selected=task)}
-            updates |= dict(zip(layout.panels[task].fields, values, strict=False))
-        if task == "ground":
-            updates[layout.closer] = parameters.get("fine") == "1"
+        """Show what a link asks, or else the first example; `greet` answers it."""
+        if not self.examples:
+            return {self.layout.tabs: gr.skip()}
+        example, question, _ = self._linked(request)
+        updates = self._stage(example, question)
+        if request.query_params.get("example", example.path.stem) != example.path.stem:
+            updates[self.layout.timeline] |= {"note": ARRIVED}
         return updates
+
+    def greet(self, request: gr.Request, path: Any, session: Any, timeline: dict[str, Any]) -> Iterator[Updates]:
+        """Answer the question that a visitor arrived with."""
+        if not self.examples:
+            return
+        example, question, is_asked = self._linked(request)
+        known = self.known(self.link(str(example.path), timeline, question))
+        if known or is_asked or isinstance(self.service.model, LocalModel):  # a GPU elsewhere is not asked unasked
+            yield from self.tasks[question.task].answer(request, path, session, timeline, lambda: question)
+
+    def _linked(self, request: gr.Request) -> tuple[Example, Question, bool]:
+        """Return the example and the question of a visitor's link, or the first of each, and whether it was asked."""
+        parameters = dict(request.query_params)
+        example = self.example(parameters.get("example"))
+        question = question_of(parameters) if example else None
+        example = example or self.examples[0]
+        return example, question or Question("ground", example.ground[0], best=3), question is not None
+
+
+# The names of a task's fields in a link.
+FIELDS = {
+    "ground": ("text", "best", "fine"),
+    "refer": ("from", "to"),
+    "choose": ("text", "options"),
+    "caption": (),
+    "ask": ("text",),
+}
+
+
+def question_of(parameters: Mapping[str, str]) -> Question | None:
+    """Return the question that a link asks, None where it is no question."""
+    task = parameters.get("task", "")
+    try:
+        fields: list[Any] = [parameters.get(name, "")[: MAX_OPTIONS * MAX_TEXT] for name in FIELDS[task]]
+        if task == "ground":
+            fields[1:] = [min(10, max(1, int(fields[1] or 3))), fields[2] in ("1", "True")]
+        return QUESTIONS[task](*fields)
+    except (KeyError, ValueError, GroundedError):
+        return None

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 from .. import video as video_file
@@ -18,8 +18,9 @@ from ..engine.memory_cache import MemoryCache
 from ..engine.search import SearchConfig, is_sure, most_windows, sweep
 from ..errors import GroundedError, QuestionError
 from ..models.family import Family
-from ..types import Answer, Clip, OnProgress, Question, Stop
+from ..types import Answer, Clip, Moment, OnProgress, Question, Stop
 from .events import Answered, Cancelled, Emit, Event, Progress, raise_if_cancelled, stream
+from .trust import knowledge_of, trust
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ class Model(Protocol):
 
 
 class Service:
-    """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation."""
+    """What a page needs of a model. Holds nothing of a visitor: who asks brings the file and the conversation.
+
+    ``familiar`` are the `content_key`s of videos that show what the model was taught, whatever the model.
+    """
 
     def __init__(
         self,
@@ -58,8 +62,10 @@ class Service:
         *,
         limits: video_file.Limits = video_file.LIMITS,
         cache: MemoryCache[Any] | None = None,
+        familiar: Collection[str] = (),
     ) -> None:
         self.family, self.model, self.limits = family, model, limits
+        self.knowledge, self.familiar = knowledge_of(family.name), familiar
         self.cache: MemoryCache[Any] = MemoryCache() if cache is None else cache
         self._decoders = threading.BoundedSemaphore(DECODERS)
         self._searches = threading.BoundedSemaphore(SEARCHES)
@@ -93,7 +99,7 @@ class Service:
 
     def watch(self, path: str | os.PathLike[str]) -> Any:
         """Return a watched video, from the cache if it is there."""
-        return self._watch(os.fspath(path), lambda _: None, lambda: False)[0]
+        return self._watch(os.fspath(path), content_key(path), lambda _: None, lambda: False)[0]
 
     def _check(self, question: Question) -> None:
         """Refuse what no model will answer before a video is decoded for it."""
@@ -105,7 +111,8 @@ class Service:
 
     def _serve(self, path: str, question: Question, emit: Emit, stop: Stop) -> Answered:
         start = time.perf_counter()
-        video, cached = self._watch(path, emit, stop)
+        content = content_key(path)
+        video, cached = self._watch(path, content, emit, stop)
         watch_seconds = time.perf_counter() - start
         emit(Progress("answering", 0.0))
         answered = self.model.respond(video, question, emit, stop)
@@ -114,9 +121,16 @@ class Service:
         if question.task == "ground" and question.fine:
             answer = self._search(path, video, question, answer, emit, stop)
             raise_if_cancelled(stop)
+        if question.task == "refer":  # what is said holds for the range that was asked about
+            moment = Moment(question.start, question.end, None, answer.text)
+            answer = dataclasses.replace(answer, moments=(moment,))
         self.cache.tidy()
+        unknown_words = self.family.unknown_words(question, answer.duration)
+        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar)
         answer = dataclasses.replace(
             answer,
+            trust=rating,
+            trust_reason=reason,
             seconds=round(time.perf_counter() - start, 3),
             watch_seconds=round(watch_seconds, 3),
             cached=cached,
@@ -156,14 +170,13 @@ class Service:
         finally:
             self._searches.release()
 
-    def _watch(self, path: str, emit: Emit, stop: Stop) -> tuple[Any, bool]:
+    def _watch(self, path: str, content: str, emit: Emit, stop: Stop) -> tuple[Any, bool]:
         """Return a watched video and whether it was in the cache."""
 
         def report(what: str, fraction: float) -> None:
             raise_if_cancelled(stop)
             emit(Progress(what, fraction))
 
-        content = content_key(path)
         key = (content, self.family.name, self.family.frames)
         if (video := self.cache.find(key)) is not None:
             return video, True

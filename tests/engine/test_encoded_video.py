@@ -60,19 +60,35 @@ def test_options_share_a_probability_of_one(watched: EncodedVideo) -> None:
     assert answer.options[1].text == "a dog that runs and jumps"
 
 
-def test_where_no_letter_is_written_the_likeliest_option_is_chosen(
+def _score(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """Let the options have these probabilities, whatever the model writes."""
+    monkeypatch.setattr(decoding, "score", lambda *_: torch.tensor(scores).log())
+
+
+def test_the_choice_is_the_likeliest_option_whatever_was_written(
     watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompts, "chosen_letter", lambda *_: None)
-    answer = watched.choose("What?", ["one", "two", "three"])
-    likeliest = max(answer.options, key=lambda option: option.score or 0.0)
-    assert answer.choice == likeliest.letter and answer.text == f"Answer: ({likeliest.letter}) {likeliest.text}"
+    _score(monkeypatch, 0.41, 0.59)
+    answer = watched.choose("What?", ["one", "two"])
+    assert (answer.choice, answer.text) == ("B", "two")
+    _score(monkeypatch, 0.59, 0.41)
+    assert watched.choose("What?", ["one", "two"]).text == "one"
+
+
+def test_a_choice_between_options_that_are_close_stays_open(
+    watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _score(monkeypatch, 0.2, 0.39, 0.41)
+    answer = watched.choose("What?", ["one", "two", "three"], evidence=True)
+    assert answer.choice is None and answer.moments == ()
+    assert answer.text == "Could not decide between (C) three and (B) two."
 
 
 def test_a_choice_can_be_asked_for_its_evidence(watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     family, asked = watched.family, []
     real = decoding.generate
     monkeypatch.setattr(decoding, "generate", lambda *a, **k: (asked.append(a[2][0]), real(*a, **k))[1])
+    _score(monkeypatch, 0.1, 0.9)
     plain, shown = (watched.choose("What?", ["a box", "a dog"], evidence=wanted) for wanted in (False, True))
     assert (shown.raw, shown.choice, shown.options) == (plain.raw, plain.choice, plain.options)
     assert plain.moments == () and len(asked) == 3

@@ -68,11 +68,11 @@ def url(grounder: StubGrounder, film: Path, tmp_path_factory: pytest.TempPathFac
 
         example = Example(film, "Film", ["an example"], [[1.0, 2.0]], [("Which?", ["one", "two"])], ["What?"])
         page = app.build(service(grounder), [example])
-        yield _launched(page)
+        yield launched(page)
         page.close()
 
 
-def _launched(page: Any) -> str:
+def launched(page: Any) -> str:
     """Launch a page and return its address; on a busy machine Gradio gives up on itself after three seconds."""
     import app
 

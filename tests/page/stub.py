@@ -18,7 +18,7 @@ from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.engine.search import SearchConfig
 from grounded.models.family import Work
-from grounded.types import Answer, Clip, Moment, Option, Turn
+from grounded.types import Answer, Clip, Moment, Option, Question, Turn
 from grounded.video.pixels import Streams
 
 BINS, FRAMES = 60, 8
@@ -39,6 +39,9 @@ class StubFamily:
 
     def step(self, duration: float) -> float:
         return duration / min(BINS, FRAMES)
+
+    def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
+        return ("teddy",) if "teddy" in question.text else ()
 
     def work(self) -> Work:
         return Work(weight_bytes=10**9, encode_flops=1e13, read_flops=1e13)

@@ -14,7 +14,16 @@ from grounded.video import probe
 from tests.page.conftest import SECONDS, write_film
 
 PATIENCE = 30_000  # milliseconds
-TABS = {"Ground": "found", "Refer": "described", "Choose": "chosen", "Captions": "captioned", "Ask": "said"}
+SHIFTS = """window.shift = 0; new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({ type: "layout-shift" })"""
+TABS = {
+    "Find a moment": "found",
+    "Describe a range": "described",
+    "Multiple choice": "chosen",
+    "List events": "captioned",
+    "Ask": "said",
+}
 
 
 class Page:
@@ -28,12 +37,15 @@ class Page:
         tab.on("pageerror", lambda error: self.errors.append(str(error)))
         tab.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         tab.goto(url)
-        tab.wait_for_selector("#timeline .film")
+        tab.wait_for_selector("#timeline .row")  # the first example, or what the link asks, is answered
 
     def upload(self, film: Path, duration: float = SECONDS) -> None:
-        self.tab.set_input_files("#player input[type=file]", str(film))
+        with self.tab.expect_file_chooser() as chooser:
+            self.tab.get_by_role("button", name="Your own video").click()
+        chooser.value.set_files(str(film))
         self.tab.wait_for_function(
             "d => Math.abs(Number(document.querySelector('#timeline .film').getAttribute('aria-valuemax')) - d) < 0.1"
+            " && document.querySelector('#timeline .timeline').dataset.own === 'true'"
             " && document.querySelector('#player video')?.readyState >= 1",
             arg=duration,
         )
@@ -96,20 +108,21 @@ def test_a_moment_can_be_looped(page: Page, film: Path) -> None:
 def test_the_second_question_says_that_it_was_faster(page: Page, other_film: Path) -> None:
     page.upload(other_film, 5)
     page.ground("one")
-    assert "watched the video in" in page.tab.locator("#found .made").inner_text()
+    assert "watched the video in" in page.tab.locator("#found .made").first.text_content()
     page.ground("two", rows=2)
-    assert "already watched" in page.tab.locator("#found .made").inner_text()
+    assert "already watched" in page.tab.locator("#found .made").first.text_content()
 
 
 def test_a_query_looks_closer_and_its_price_is_told_before_and_after(page: Page, tmp_path: Path) -> None:
     page.upload(write_film(tmp_path / "long.mp4", seconds=110), 110)
+    page.tab.get_by_role("button", name="Settings").first.click()
     page.tab.get_by_text("asks up to 11 more parts").wait_for()
     page.ground("a red circle spins")
     assert "may miss what is short" in page.tab.locator("#found .note").inner_text()
     page.tab.get_by_label("Look closer").check()
     page.ground("a red circle spins", rows=2)
     assert page.tab.locator("#found .note").is_hidden()
-    assert re.search(r"after searching \d+ parts", page.tab.locator("#found .made").inner_text())
+    assert re.search(r"after searching \d+ parts", page.tab.locator("#found .made").first.text_content())
     page.tab.get_by_label("Remove video", exact=False).or_(
         page.tab.locator("#player button[aria-label='Clear']")
     ).first.click()
@@ -158,6 +171,10 @@ def test_everything_can_be_done_by_keyboard(page: Page, film: Path) -> None:
     page.tab.keyboard.press("Home")
     page.tab.wait_for_function("document.querySelector('#player video').currentTime === 0")
     page.tab.keyboard.press("ArrowRight")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime === 0.1")  # one frame
+    page.tab.keyboard.press("ArrowLeft")
+    page.tab.wait_for_function("document.querySelector('#player video').currentTime === 0")
+    page.tab.keyboard.press("Shift+ArrowRight")
     page.tab.wait_for_function("document.querySelector('#player video').currentTime === 1")
     page.tab.keyboard.press("[")
     page.tab.wait_for_function("document.querySelector('#timeline .from-to').textContent.startsWith('0:01.0 ')")
@@ -165,6 +182,13 @@ def test_everything_can_be_done_by_keyboard(page: Page, film: Path) -> None:
     page.tab.wait_for_function("document.querySelector('#player video').currentTime > 7.5")
     page.tab.keyboard.press("]")
     assert re.match(r"0:01\.0 – 0:0[78]\.\d", page.tab.locator("#timeline .from-to").inner_text())
+    page.tab.keyboard.press("Escape")
+    assert page.tab.locator("#timeline .from-to").inner_text() == "Drag over the strip to choose a range."
+    page.tab.keyboard.press("Home")
+    page.tab.keyboard.press("Space")
+    page.tab.wait_for_function("!document.querySelector('#player video').paused")
+    page.tab.keyboard.press("Space")
+    page.wait_until_stopped()
 
 
 def test_the_keyboard_stays_at_its_moment_when_another_answer_comes(page: Page, film: Path) -> None:
@@ -180,19 +204,70 @@ def test_the_keyboard_stays_at_its_moment_when_another_answer_comes(page: Page, 
     assert start and page.tab.evaluate("document.activeElement.dataset.start") == start
 
 
-def test_an_example_in_every_tab_answers_with_one_click(page: Page) -> None:
+def test_a_stranger_sees_an_answer_first_and_has_a_clip_of_an_example_after_two_clicks(page: Page) -> None:
+    assert page.tab.locator("#timeline .question").all_inner_texts() == ["an example"]
+    assert page.tab.locator("#timeline .from-to").inner_text().startswith("0:02.0 – 0:04.0"), (
+        "the best moment is chosen"
+    )
+    assert page.time() == pytest.approx(2.2, abs=0.05) and page.paused(), "and shown"
+    page.tab.locator("#timeline .cut").click()
+    clip = page.tab.locator("#timeline .clip")
+    with page.tab.expect_download() as download:
+        clip.click()
+    assert download.value.suggested_filename == "film_2.0-4.0.mp4"
+    assert probe(download.value.path()).duration == pytest.approx(2, abs=0.15)
+    page.tab.keyboard.press("Escape")
+    assert clip.is_hidden(), "it was of another range"
+
+
+def test_an_example_is_answered_with_one_click_in_every_tab_and_moves_nothing(page: Page) -> None:
+    page.tab.evaluate(SHIFTS)
+    page.tab.locator("#gallery .film").first.click()
+    page.wait_for_rows(1)
+    page.tab.wait_for_timeout(1000)
+    assert page.tab.evaluate("window.shift") < 0.05
     for rows, (name, reply) in enumerate(TABS.items(), 1):
         page.open(name)
-        page.tab.locator(".shelf button:visible").first.click()
+        question = page.tab.locator(".shelf button:visible")
+        (question if name != "List events" else page.tab.get_by_role("button", name="List all events")).first.click()
         page.tab.wait_for_selector(f"#{reply} .answer")
         page.wait_for_rows(rows)
-        if name == "Choose":
+        if name == "Multiple choice":
             assert "✓ (A) one" in page.tab.locator("#chosen .option.chosen").inner_text()
+
+
+def test_an_example_takes_the_place_of_an_own_video_only_when_that_is_wanted(page: Page, other_film: Path) -> None:
+    page.upload(other_film, 5)
+    page.ground("a star")
+    assert page.tab.locator(".shelf button:visible").count() == 0, "examples are about their own videos"
+    page.tab.once("dialog", lambda dialog: dialog.dismiss())
+    page.tab.locator("#gallery .film").first.click()
+    assert page.tab.locator("#timeline .question").all_inner_texts() == ["a star"]
+    page.tab.once("dialog", lambda dialog: dialog.accept())
+    page.tab.locator("#gallery .film").first.click()
+    page.tab.wait_for_function("document.querySelector('#timeline .question').textContent === 'an example'")
+
+
+def test_the_rows_of_an_example_survive_a_reload(page: Page) -> None:
+    page.ground("a red circle spins", rows=2)
+    assert "text=a+red+circle+spins" in page.tab.url, "the address bar follows"
+    page.tab.reload()
+    page.wait_for_rows(2)
+    assert page.tab.locator("#timeline .question").all_inner_texts() == ["a red circle spins", "an example"]
+
+
+def test_a_guess_is_marked_where_it_is_read(page: Page, film: Path) -> None:
+    page.upload(film)
+    page.ground("a teddy bear")
+    assert "does not know “teddy”" in page.tab.locator("#found .band").inner_text()
+    assert "sure" not in page.tab.locator("#found .answer").inner_text()
+    assert page.tab.locator("#timeline .row.guess .segment").count() == 2
+    assert "%" not in page.tab.locator("#timeline .row").inner_text()
 
 
 def test_captions_are_listed_and_shown_over_the_video(page: Page, film: Path) -> None:
     page.upload(film)
-    page.open("Captions")
+    page.open("List events")
     page.tab.get_by_role("button", name="List all events").click()
     page.wait_for_rows(1)
     assert page.tab.locator("#captioned .moment").count() == 3
@@ -207,11 +282,12 @@ def test_captions_are_listed_and_shown_over_the_video(page: Page, film: Path) ->
 def test_a_conversation_remembers_and_its_times_can_be_clicked(page: Page, film: Path) -> None:
     page.upload(film)
     page.open("Ask")
-    box = page.tab.locator("textarea:visible, input[type=text]:visible").last
+    box = page.tab.get_by_label("Question", exact=True).locator("visible=true")
     for number, question in enumerate(("What?", "And then?"), 1):
         box.fill(question)
         page.tab.get_by_role("button", name="Ask", exact=True).click()
         page.wait_for_rows(number)
+        assert box.input_value() == "", "the field is free for the next question"
     assert page.tab.locator("#said .answer").count() == 2
     assert "Question 2: And then?" in page.tab.locator("#said .answer").last.inner_text()
     page.tab.locator("#said .time").last.click()
@@ -264,26 +340,25 @@ def test_rows_can_be_hidden_and_removed(page: Page, film: Path) -> None:
     assert page.tab.locator("#timeline .track").count() == 2
     page.tab.get_by_role("button", name="Remove the row: one").click()
     page.wait_for_rows(1)
+    page.tab.get_by_role("button", name="Undo").click()
+    page.wait_for_rows(2)
+    page.tab.get_by_role("button", name="Remove the row: one").click()
+    page.wait_for_rows(1)
     page.ground("three", rows=2)
     assert page.tab.locator("#timeline .question").all_inner_texts() == ["three", "two"], "the latest first"
 
 
-def test_rows_are_exported_and_a_range_is_cut_out(page: Page, film: Path, tmp_path: Path) -> None:
+def test_the_rows_that_are_shown_are_exported_with_one_click(page: Page, film: Path) -> None:
     page.upload(film)
     page.ground("a star")
-    page.tab.locator("#timeline .segment").first.click()
-    for button, suffix in (("cut", ".mp4"), ("export", ".json")):
-        if button == "cut":
-            page.tab.locator("#timeline .cut").click()
-        else:
-            page.tab.get_by_role("button", name="Export").first.click()
-            page.tab.locator("#write-export").click()
-        link = page.tab.locator(f"#file-export a[href*='{suffix}']").first
-        link.wait_for(state="attached")
-        saved = tmp_path / f"saved{suffix}"
-        saved.write_bytes(page.tab.request.get(link.get_attribute("href")).body())
-    assert probe(tmp_path / "saved.mp4").duration == pytest.approx(2, abs=0.15)
-    assert "a star" in (tmp_path / "saved.json").read_text(encoding="utf-8")
+    page.ground("a moon", rows=2)
+    page.tab.get_by_role("button", name="Hide the row: a moon").click()
+    page.tab.get_by_label("Format of the file").select_option("csv")
+    with page.tab.expect_download() as download:
+        page.tab.get_by_role("button", name="Export").click()
+    assert download.value.suggested_filename == "film.csv"
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    assert "a star" in text and "a moon" not in text
 
 
 def test_a_file_that_browsers_do_not_play_gets_a_preview(page: Page, tmp_path: Path) -> None:
@@ -294,9 +369,11 @@ def test_a_file_that_browsers_do_not_play_gets_a_preview(page: Page, tmp_path: P
 
 
 def test_an_error_is_a_sentence_on_the_page(page: Page, film: Path, tmp_path: Path) -> None:
+    page.tab.locator("#player button[aria-label='Clear']").click()
+    page.wait_for_rows(0)
     page.tab.get_by_role("button", name="Find it").click()
     page.tab.wait_for_selector("#found .error:visible")
-    assert "there is no video yet" in page.tab.locator("#found .error").inner_text()
+    assert "There is no video yet" in page.tab.locator("#found .error").inner_text()
     words = tmp_path / "words.mp4"
     words.write_text("no video at all")
     page.tab.set_input_files("#player input[type=file]", str(words))
@@ -304,24 +381,25 @@ def test_an_error_is_a_sentence_on_the_page(page: Page, film: Path, tmp_path: Pa
     assert "is not a video" in page.tab.locator("#timeline .error").inner_text()
 
 
-def test_a_link_opens_the_example_and_the_question(browser: Any, url: str) -> None:
+def test_a_link_shows_its_answer(browser: Any, url: str) -> None:
     context = browser.new_context()
     opened = Page(context.new_page(), f"{url}/?example=film&task=choose&text=Which%3F&options=one%0Atwo")
-    opened.tab.wait_for_function("document.querySelector('#player video')?.readyState >= 1")
-    opened.tab.get_by_role("button", name="Choose", exact=True).click()
     opened.tab.wait_for_selector("#chosen .answer")
     assert opened.tab.get_by_label("Options, one a line").input_value() == "one\ntwo"
+    opened.tab.locator("#chosen summary").click()
     assert opened.tab.get_by_role("button", name="Copy a link to this question").is_visible()
     context.close()
 
 
-@pytest.mark.parametrize(("written", "closer"), [("1", True), ("0", False)])
-def test_a_link_says_whether_to_look_closer(browser: Any, url: str, written: str, closer: bool) -> None:
+def test_a_link_carries_all_settings_and_one_that_is_not_known_says_so(browser: Any, url: str) -> None:
     context = browser.new_context()
-    opened = Page(context.new_page(), f"{url}/?example=film&task=ground&text=a+star&fine={written}")
-    opened.tab.wait_for_function("document.querySelector('#player video')?.readyState >= 1")
+    opened = Page(context.new_page(), f"{url}/?example=film&task=ground&text=a+star&best=1&fine=True")
     assert opened.tab.get_by_label("What to look for").input_value() == "a star"
-    assert opened.tab.get_by_label("Look closer").is_checked() == closer
+    assert opened.tab.locator("#timeline .segment").count() == 1
+    opened.tab.get_by_role("button", name="Settings").first.click()
+    assert opened.tab.get_by_label("Look closer").is_checked()
+    opened = Page(context.new_page(), f"{url}/?example=gone")
+    assert "names no video that is here" in opened.tab.locator("#timeline .message").inner_text()
     context.close()
 
 
@@ -330,12 +408,12 @@ def test_a_link_says_whether_to_look_closer(browser: Any, url: str, written: str
 def test_nothing_is_wider_than_the_screen(browser: Any, url: str, width: int, theme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 844})
     opened = Page(context.new_page(), f"{url}/?__theme={theme}")
-    opened.tab.locator(".shelf button:visible").first.click()
     opened.tab.wait_for_selector("#found .answer")
+    assert opened.tab.locator("#gallery .film").first.bounding_box()["y"] < 600, "an example is above the fold"
     assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
     opened.tab.locator("#found .answer summary").scroll_into_view_if_needed()
     opened.tab.mouse.wheel(0, 300)
-    assert opened.tab.locator("#player").bounding_box()["y"] >= -1, "the player stays in view"
+    assert opened.tab.locator("#player").bounding_box()["y"] >= -2, "the player stays in view"
     for name in TABS:
         assert opened.tab.get_by_role("tab", name=name, exact=True).is_visible()
     context.close()
@@ -351,7 +429,8 @@ def test_axe_finds_nothing_serious_in_any_tab(browser: Any, url: str) -> None:
         opened.tab.evaluate(Path(script).read_text(encoding="utf-8") + ";1")
         for name, reply in TABS.items():
             opened.open(name)
-            opened.tab.locator(".shelf button:visible").first.click()
+            button = opened.tab.get_by_role("button", name="List all events")
+            (button if reply == "captioned" else opened.tab.locator(".shelf button:visible")).first.click()
             opened.tab.wait_for_selector(f"#{reply} .answer")
             opened.tab.wait_for_timeout(500)
             found = opened.tab.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")

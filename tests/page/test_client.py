@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import asyncio
-import base64
 import json
 import runpy
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from gradio_client import Client, handle_file
 
@@ -73,7 +68,9 @@ def test_the_same_video_is_watched_once(client: Client, grounder: StubGrounder, 
 
 def test_the_other_tasks_answer(client: Client, film: Path) -> None:
     file = handle_file(film)
-    assert client.predict(file, 1, 2, api_name="/refer")["text"] == "A red circle spins."
+    said = client.predict(file, 1, 2.5, api_name="/refer")
+    assert said["text"] == "A red circle spins."
+    assert [(m["start"], m["end"], m["text"]) for m in said["moments"]] == [(1, 2.5, said["text"])], "the asked range"
     chosen = client.predict(file, "Which?", ["one", "two"], api_name="/choose")
     assert chosen["choice"] == "A"
     assert [option["text"] for option in chosen["options"]] == ["one", "two"]
@@ -92,23 +89,30 @@ def test_export_writes_every_form(client: Client, film: Path, form: str) -> None
 
 def test_export_cuts_a_moment_out(client: Client, film: Path) -> None:
     answer = client.predict(handle_file(film), "x", 1, api_name="/ground")
-    clip = client.predict(answer, "mp4", handle_file(film), 0, api_name="/export")
+    clip = client.predict([answer], "mp4", handle_file(film), 0, api_name="/export")
     assert probe(clip).duration == pytest.approx(2, abs=0.15)
 
 
 def test_errors_are_sentences(client: Client, film: Path, tmp_path: Path) -> None:
     words = tmp_path / "words.mp4"
     words.write_text("no video")
+    answer = client.predict(handle_file(film), "x", 1, api_name="/ground")
     cases = (
         ((handle_file(film), "", 1), "/ground", "the query is empty"),
-        ((handle_file(film), "x" * 5000, 1), "/ground", "5000 characters; at most 2000"),
-        ((handle_file(words), "x", 1), "/ground", "is not a video"),
+        ((handle_file(film), "x" * 5000, 1), "/ground", "query: string should have at most 2000 characters"),
+        ((handle_file(film), "x", 0), "/ground", "best: input should be greater than or equal to 1"),
+        ((handle_file(film), "x", 11), "/ground", "best: input should be less than or equal to 10"),
+        ((handle_file(film), "x", 2.5), "/ground", "best: input should be a valid integer"),
+        ((handle_file(film), "x", 1, "yes"), "/ground", "fine: input should be a valid boolean"),
+        ((handle_file(words), "x", 1), "/ground", "words.mp4 is not a video"),
         ((handle_file(film), 3, 1), "/refer", "must come first"),
+        ((handle_file(film), "3", 1), "/refer", "start: input should be a valid number"),
         ((handle_file(film), 3, 100), "/refer", "outside the video"),
-        ((handle_file(film), "Which?", "one"), "/choose", "must be a list of texts"),
-        (({"no": "answer"}, "csv", None, 0), "/export", "this is no answer"),
-        (([], "exe", None, 0), "/export", "is no format"),
-        (([], "mp4", handle_file(film), 0), "/export", "one of the 0 moments"),
+        ((handle_file(film), "Which?", "one"), "/choose", "options: input should be a valid list"),
+        ((handle_file(film), "Which?", ["one"]), "/choose", "options: list should have at least 2 items"),
+        (([{"no": "answer"}], "csv", None, 0), "/export", "this is no answer of grounded: task is missing"),
+        (([answer], "exe", None, 0), "/export", "format: input should be 'json', 'csv'"),
+        (([answer | {"moments": []}], "mp4", handle_file(film), 0), "/export", "one of the 0 moments"),
     )
     for inputs, endpoint, words_of_error in cases:
         with pytest.raises(Exception, match=words_of_error):
@@ -119,35 +123,6 @@ def test_a_file_of_the_server_cannot_be_named(client: Client) -> None:
     stolen = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(Exception):  # noqa: B017  Gradio's own error has no class that can be imported
         client.predict(stolen, "x", 1, api_name="/ground")
-
-
-def test_the_tools_of_mcp_are_described(url: str) -> None:
-    tools = httpx.get(f"{url}/gradio_api/mcp/schema", timeout=30).json()
-    described = {tool["name"].removeprefix("grounded_"): tool for tool in tools}
-    assert {"ground", "refer", "choose", "caption", "ask", "export"} <= set(described)
-    assert described["ground"]["description"].startswith("Find when something happens in a video")
-
-
-def test_a_tool_of_mcp_answers_about_a_video(url: str, film: Path) -> None:
-    from mcp import ClientSession
-    from mcp.client.streamable_http import streamable_http_client
-
-    inline = "data:video/mp4;base64," + base64.b64encode(film.read_bytes()).decode()
-
-    async def call() -> dict[str, Any]:
-        async with (
-            streamable_http_client(f"{url}/gradio_api/mcp/") as (read, write, _),
-            ClientSession(read, write) as session,
-        ):
-            await session.initialize()
-            (name,) = [tool.name for tool in (await session.list_tools()).tools if tool.name.endswith("ground")]
-            found = await session.call_tool(name, {"video": inline, "query": "a red circle spins", "best": 2})
-            assert not found.isError, found.content
-            return ast.literal_eval(found.content[0].text)  # type: ignore[union-attr]  # Gradio writes Python's form of data
-
-    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop runs in this one
-        answer = thread.submit(asyncio.run, call()).result()
-    assert [(m["start"], m["end"]) for m in answer["moments"]] == [(2, 4), pytest.approx((4.8, 6.4))]
 
 
 def test_the_example_client_calls_every_endpoint(url: str, film: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,6 +88,13 @@ class GroundedVideoLLM:
         """Tokenise text that follows the visual tokens: a chunk of its own, without a BOS."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
+    def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
+        unknown, text = self.tokenizer.token_to_id("<unk>"), self.turn(question, duration).question
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        words = [text[start:end] for number, (start, end) in pairs if number == unknown]
+        return tuple(dict.fromkeys(word for word in words if any(map(str.isalnum, word))))
+
     def turn(self, question: Question, duration: float) -> Turn:
         match question.task:
             case "ground":
@@ -185,9 +192,6 @@ class GroundedVideoLLM:
             if len(moments) < best and all(iou((start, end), (m.start, m.end)) < HIT_IOU for m in moments):
                 moments.append(Moment(start, end, confidence * (1 - (answer.absent or 0.0))))
         return dataclasses.replace(answer, moments=tuple(moments), curve=_curve(joint))
-
-    def chosen_letter(self, answer: Answer, count: int) -> str | None:
-        return prompts.chosen_letter(answer.raw, count)
 
 
 def _curve(joint: torch.Tensor) -> tuple[float, ...]:

@@ -1,5 +1,5 @@
-"""The timeline and the replies of the page: components that draw what people and models write, as text alone."""
+"""What the page draws itself: components that show what people and models write, as text alone."""
 
-from .components import Reply, Timeline
+from .components import Gallery, Reply, Timeline
 
-__all__ = ["Reply", "Timeline"]
+__all__ = ["Gallery", "Reply", "Timeline"]

@@ -1,4 +1,4 @@
-"""Timeline and Reply: custom HTML components whose script draws a JSON value with text nodes and real buttons.
+"""Gallery, Timeline and Reply: custom HTML components whose script draws a JSON value with text nodes and real buttons.
 
 What a visitor or a model wrote must never reach a template: Gradio runs templates as JavaScript. So the templates here
 are static files, and everything that changes travels in ``value``, which the scripts read.
@@ -30,7 +30,7 @@ class _Drawn(gr.HTML):
         files = {
             "html_template": _file(f"{self.stem}.html"),
             "css_template": _file(f"{self.stem}.css"),
-            "js_on_load": _file(f"{self.stem}.js"),
+            "js_on_load": _file("shared.js") + _file(f"{self.stem}.js"),
             "apply_default_css": False,
         }
         super().__init__(value=value or dict(self.empty), **(kwargs | files))
@@ -51,18 +51,45 @@ class _Drawn(gr.HTML):
         return dict(self.empty)
 
 
-class Timeline(_Drawn):
-    """Rows of moments under a player; see timeline.js for what it does.
+class Gallery(_Drawn):
+    """The example videos as pictures.
 
-    Value: ``film``, a number that grows with each video put on the stage; ``duration`` and ``step`` in seconds, 0 where
-    they are not known; ``rows``, each an answer as plain data
-    (`Answer.to_dict`) with an ``id`` of its own; ``selected``, a range [start, end] in seconds, or None; ``note`` and
-    ``error``, sentences about the video.
-    Events: ``select`` (a range was dragged or a segment clicked), ``describe`` and ``cut`` (asked for that range).
+    Value: ``films``, each with ``title``, ``label`` and ``picture`` (an address), and ``chosen``, the number of one.
+    Event: ``choose``.
+    """
+
+    stem = "gallery"
+    empty = {"films": [], "chosen": -1}
+
+
+class Timeline(_Drawn):
+    """A strip of the film, the chosen range, and rows of moments under a player; see timeline.js for what it does.
+
+    Value: ``film``, a number that grows with each video put on the stage; ``example``, the name of the example that it
+    is, if it is one; ``duration``, ``step`` and ``frame`` (how long one lasts) in seconds, 0 where they are not known;
+    ``rows``, each an answer as plain data (`Answer.to_dict`) with an ``id`` of its own; ``hidden``, the ids of folded
+    rows; ``selected``, a range [start, end] in seconds, or None; ``form``, the format of an export; ``clip`` and
+    ``file``, what was cut out and exported (`files.download`), or None; ``note`` and ``error``, sentences.
+    Events: ``select`` (a range was dragged or a segment clicked), ``describe`` and ``cut`` (asked for that range), and
+    ``export``.
     """
 
     stem = "timeline"
-    empty = {"film": 0, "duration": 0, "step": 0, "rows": [], "selected": None, "note": "", "error": ""}
+    empty = {
+        "film": 0,
+        "example": "",
+        "duration": 0,
+        "step": 0,
+        "frame": 0,
+        "rows": [],
+        "hidden": [],
+        "selected": None,
+        "form": "json",
+        "clip": None,
+        "file": None,
+        "note": "",
+        "error": "",
+    }
 
     @staticmethod
     def with_row(value: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

@@ -1,33 +1,25 @@
-// Draws rows of moments under the player, and plays them. Everything people or models wrote goes through textContent.
-const find = (selector) => element.querySelector(selector);
+// Draws the film, the chosen range and rows of moments under the player, and plays them.
 const player = () => document.querySelector("#player video");
 const film = find(".film"), rowsBox = find(".rows"), live = find(".live");
-const hidden = new Set(), removed = new Set();
+const removed = new Set();   // the rows that answers under way must not bring back
+const TASKS = { ground: "Find", refer: "Describe", choose: "Choice", caption: "Events", ask: "Ask" };
 let bound = null;      // the range that is being played: playback stops, or begins again, at its end
 let looping = false;
 let filmed = "";       // the address of the video whose thumbnails are drawn
-let said = "";         // the row that was last announced
-
-const value = () => props.value || {};
-const number = (x) => (Number.isFinite(Number(x)) ? Number(x) : 0);
+let latest = "";       // the row that was last announced
+let lost = null;       // the row that was removed last, and its place
+let given = "";        // the address of the file that was last exported
+let shown = { film: 0, rows: [] };   // what is here of the video that is here now
 const duration = () => number(value().duration) || (player() && number(player().duration)) || 0;
+const frame = () => number(value().frame) || 0.04;
 const part = (seconds) => (duration() ? Math.min(100, Math.max(0, (100 * seconds) / duration())) : 0);
-const percent = (p) => Math.round(100 * number(p)) + " %";
-let shown = { film: 0, rows: [] };   // the rows of the video that is here now
 const rows = () => shown.rows;
-const TASKS = { ground: "Ground", refer: "Refer", choose: "Choose", caption: "Captions", ask: "Ask" };
+const isHidden = (row) => (shown.hidden || []).includes(row.id);
 
-function clock(seconds) {
-  const tenths = Math.round(10 * number(seconds)), minutes = Math.floor(tenths / 600);
-  return minutes + ":" + ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
-}
-
-function make(tag, name, text) {
-  const node = document.createElement(tag);
-  node.className = name;
-  if (text !== undefined) node.textContent = text;
-  if (tag === "button") node.type = "button";
-  return node;
+// What changes here holds against answers under way, which bring the value of when their question was asked.
+function change(parts) {
+  shown = { ...shown, ...parts };
+  props.value = { ...value(), ...parts };
 }
 
 // Playing a range
@@ -42,8 +34,18 @@ function play(start, end) {
   if (!video) return;
   bound = { start, end };
   video.currentTime = start;
+  video.playbackRate = number(find(".speed select").value) || 1;
   video.play().catch(() => {});
 }
+
+function toggle() {
+  const video = player();
+  if (!video) return;
+  if (video.paused) video.play().catch(() => {});
+  else video.pause();
+}
+
+find(".speed select").onchange = (event) => { if (player()) player().playbackRate = number(event.target.value) || 1; };
 
 function keepToRange() {
   const video = player();
@@ -82,35 +84,50 @@ onPlayer("seeking", (video) => {
   if (bound && (video.currentTime < bound.start - 0.3 || video.currentTime > bound.end + 0.3)) bound = null;
   showPosition();
 });
-onPlayer("loadedmetadata", () => { bound = null; draw(); });
+onPlayer("loadedmetadata", (video) => {
+  bound = null;
+  draw();
+  const [start, end] = shown.selected || [];
+  if (start > 0 && video.currentTime === 0) seek(start + (end - start) / 10);
+});
 document.addEventListener("grounded:play", (event) => choose(event.detail.start, event.detail.end, true));
+document.addEventListener("grounded:picture", (event) => { pictures.push(event.detail); setTimeout(drawFilm); });
 document.addEventListener("grounded:seek", (event) => { bound = null; seek(event.detail.start); });
 
 // The chosen range
 
-// `shown` holds it: an answer that comes in meanwhile brings the value of when its question was asked.
-function select(range) {
-  shown = { ...shown, selected: range };
-  props.value = { ...value(), selected: range };
-}
-
 function choose(start, end, andPlay) {
-  select([start, end]);
+  change({ selected: [start, end], clip: null });
   drawRange();
   trigger("select", { start, end });
   if (andPlay) play(start, end);
 }
 
-function drawRange() {
-  const [start, end] = shown.selected || [];
-  const none = !(end > start);
-  find(".range").hidden = find(".selection").hidden = none;
-  for (const segment of rowsBox.querySelectorAll(".segment"))
-    segment.classList.toggle("chosen", !none && segment.dataset.start === String(start) && segment.dataset.end === String(end));
-  if (none) return;
-  find(".from-to").textContent = clock(start) + " – " + clock(end) + " (" + (end - start).toFixed(1) + " s)";
+function showRange(start, end) {
+  find(".from-to").textContent = span({ start, end }) + " (" + (end - start).toFixed(1) + " s)";
+  find(".selection").hidden = false;
   find(".selection").style.left = part(start) + "%";
   find(".selection").style.width = part(end - start) + "%";
+}
+
+function drawRange() {
+  const [start, end] = shown.selected || [], none = !(end > start), { clip } = value();
+  find(".range").classList.toggle("none", none);
+  find(".selection").hidden = none;
+  for (const button of find(".range").querySelectorAll("button")) button.disabled = none;
+  for (const segment of rowsBox.querySelectorAll(".segment"))
+    segment.classList.toggle("chosen", !none && segment.dataset.start === String(start) && segment.dataset.end === String(end));
+  if (none) find(".from-to").textContent = "Drag over the strip to choose a range.";
+  else showRange(start, end);
+  offer(find(".clip"), !none && clip?.start === start && clip?.end === end ? clip : null);
+}
+
+function offer(link, download) {
+  link.hidden = !download;
+  if (!download) return;
+  link.href = new URL(download.address, location.href.split("?")[0]);
+  link.download = download.name;
+  link.textContent = "Download " + download.name;
 }
 
 find(".play").onclick = () => play(...shown.selected);
@@ -120,47 +137,76 @@ find(".loop").onclick = (event) => {
   if (looping) play(...shown.selected);
 };
 find(".describe").onclick = () => trigger("describe", {});
-find(".cut").onclick = () => trigger("cut", {});
-find(".clear").onclick = () => { select(null); bound = null; drawRange(); film.focus(); };
+find(".cut").onclick = () => {
+  change({ clip: null, error: "" });
+  busy(find(".cut"), "Cutting…");
+  trigger("cut", {});
+};
+find(".export").onclick = () => {
+  change({ file: null, error: "", form: find(".form select").value });
+  busy(find(".export"), "Writing…");
+  trigger("export", {});
+};
+function busy(button, text) {
+  button.dataset.idle ||= button.textContent;
+  button.textContent = text || button.dataset.idle;
+}
+function clear() {
+  bound = null;
+  change({ selected: null, clip: null });
+  drawRange();
+}
+find(".clear").onclick = () => { clear(); film.focus(); };
 
-let dragged = null;    // where a drag over the film began, in pixels
+let dragged = null;    // where a drag over the film began
 const at = (event) => {
   const box = film.getBoundingClientRect();
-  return duration() * Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  return Math.round(100 * duration() * Math.min(1, Math.max(0, (event.clientX - box.left) / box.width))) / 100;
 };
 film.addEventListener("pointerdown", (event) => {
   if (event.button || !duration()) return;
-  dragged = { x: event.clientX, from: at(event) };
+  const [start, end] = shown.selected || [], near = (8 * duration()) / film.clientWidth, here = at(event);
+  const other = Math.abs(here - start) < near ? end : Math.abs(here - end) < near ? start : here;   // an end is held
+  dragged = { x: event.clientX, from: other };
   film.setPointerCapture(event.pointerId);
 });
 film.addEventListener("pointermove", (event) => {
   if (!dragged || Math.abs(event.clientX - dragged.x) < 5) return;
-  const [start, end] = [dragged.from, at(event)].sort((a, b) => a - b);
-  find(".selection").hidden = false;
-  find(".selection").style.left = part(start) + "%";
-  find(".selection").style.width = part(end - start) + "%";
+  dragged.far = true;
+  bound = null;
+  showRange(...[dragged.from, at(event)].sort((a, b) => a - b));
+  if (player() && !player().seeking) seek(at(event));
 });
 film.addEventListener("pointerup", (event) => {
   if (!dragged) return;
-  const from = dragged.from, far = Math.abs(event.clientX - dragged.x) >= 5;
+  const { from, far } = dragged, here = at(event);
   dragged = null;
   bound = null;
-  if (!far) return seek(from);
-  const ends = [from, at(event)].sort((a, b) => a - b).map((x) => Math.round(100 * x) / 100);
-  choose(ends[0], Math.min(ends[1], duration()), false);
+  if (!far) return seek(here);
+  const [start, end] = [from, here].sort((a, b) => a - b);
+  if (end > start) choose(start, Math.min(end, duration()), false);
 });
 film.addEventListener("pointercancel", () => { dragged = null; drawRange(); });
 film.addEventListener("keydown", (event) => {
-  const now = player() ? player().currentTime : 0, step = number(value().step) || duration() / 100;
+  const now = player() ? player().currentTime : 0, step = event.shiftKey ? 1 : frame();
   const [start, end] = shown.selected || [0, duration()];
   const moves = { ArrowLeft: now - step, ArrowDown: now - step, ArrowRight: now + step, ArrowUp: now + step,
-    PageDown: now - 10 * step, PageUp: now + 10 * step, Home: 0, End: duration() };
+    PageDown: now - 10, PageUp: now + 10, Home: 0, End: duration() };
   if (event.key in moves) { bound = null; seek(moves[event.key]); }
   else if (event.key === "[" && now < duration()) choose(now, end > now ? end : duration(), false);
   else if (event.key === "]" && now > 0) choose(start < now ? start : 0, now, false);
   else if (event.key === "Enter" && shown.selected) play(...shown.selected);
   else return;
   event.preventDefault();
+});
+document.addEventListener("keydown", (event) => {
+  if (!element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, button, summary, a, video, [role=tab], [contenteditable]")) {
+    if (event.key === "Escape" && element.contains(event.target)) clear();
+    return;
+  }
+  if (event.key === " ") { toggle(); event.preventDefault(); }
+  else if (event.key === "Escape") clear();
 });
 
 // Rows
@@ -175,13 +221,13 @@ function lanes(moments) {
   });
 }
 
-function describe(moment) {
+function describe(moment, guess) {
   return clock(moment.start) + " to " + clock(moment.end) +
-    (moment.score == null ? "" : ", " + percent(moment.score) + " sure") + (moment.text ? ": " + moment.text : "");
+    (moment.score == null || guess ? "" : ", " + percent(moment.score) + " sure") + (moment.text ? ": " + moment.text : "");
 }
 
 function noteOf(row) {
-  if (row.task === "ground" && row.absent > 0.5) return "not in this video (" + percent(row.absent) + ")";
+  if (row.task === "ground" && row.absent > 0.5) return "not in this video" + (isGuess(row) ? "" : " (" + percent(row.absent) + ")");
   if (!(row.moments || []).length) return row.task === "ground" || row.task === "caption" ? "no moment found" : "";
   return "";
 }
@@ -199,46 +245,69 @@ function curve(points) {
   return svg;
 }
 
-function drawRow(row) {
-  const box = make("div", "row"), head = make("div", "head"), folded = hidden.has(row.id);
-  const question = row.task === "caption" ? "All events" : String(row.question || "");
-  const show = make("button", "show", folded ? "Show" : "Hide"), remove = make("button", "remove", "Remove");
-  show.setAttribute("aria-expanded", !folded);
-  show.setAttribute("aria-label", (folded ? "Show the row: " : "Hide the row: ") + question);
-  show.onclick = () => {
-    if (!hidden.delete(row.id)) hidden.add(row.id);
+function rowButton(name, icon, label, act) {
+  const button = make("button", name, icon);
+  button.setAttribute("aria-label", label);
+  button.title = label;
+  button.onclick = act;
+  return button;
+}
+
+function remove(row) {
+  removed.add(row.id);
+  lost = { row, place: rows().indexOf(row) };
+  change({ rows: rows().filter((other) => other !== row) });
+  draw();
+  find(".bring-back").focus();
+}
+
+find(".bring-back").onclick = () => {
+  const back = [...rows()];
+  removed.delete(lost.row.id);
+  back.splice(lost.place, 0, lost.row);
+  lost = null;
+  change({ rows: back });
+  draw();
+  film.focus();
+};
+
+function drawHead(row) {
+  const head = make("div", "head"), folded = isHidden(row), title = make("span", "question", titleOf(row));
+  title.title = titleOf(row);
+  const show = rowButton("show", folded ? "+" : "–", (folded ? "Show the row: " : "Hide the row: ") + titleOf(row), () => {
+    change({ hidden: folded ? shown.hidden.filter((id) => id !== row.id) : [...(shown.hidden || []), row.id] });
     draw();
     rowsBox.querySelector(`[data-id="${CSS.escape(row.id)}"] .show`).focus();
-  };
-  remove.setAttribute("aria-label", "Remove the row: " + question);
-  remove.onclick = () => {
-    removed.add(row.id);
-    receive();
-    film.focus();
-  };
-  const title = make("span", "question", question);
-  title.title = question;
-  head.append(make("span", "task", TASKS[row.task] || ""), title, make("span", "note", noteOf(row)), show, remove);
+  });
+  show.setAttribute("aria-expanded", !folded);
+  const note = [noteOf(row), isGuess(row) ? "a guess" : ""].filter(Boolean).join(", ");
+  head.append(make("span", "task", TASKS[row.task] || ""), title, make("span", "note", note), show,
+    rowButton("remove", "×", "Remove the row: " + titleOf(row), () => remove(row)));
+  return head;
+}
+
+function drawRow(row) {
+  const box = make("div", "row" + (isGuess(row) ? " guess" : ""));
   box.dataset.id = row.id;
-  box.append(head);
-  if (folded || !((row.moments || []).length || (row.curve || []).length)) return box;
+  box.append(drawHead(row));
+  if (isHidden(row) || !((row.moments || []).length || (row.curve || []).length)) return box;
   const track = make("div", "track"), moments = row.moments || [], places = lanes(moments);
   track.setAttribute("role", "group");
-  track.setAttribute("aria-label", "Moments: " + question);
+  track.setAttribute("aria-label", "Moments: " + titleOf(row));
   track.style.height = 32 + 28 * Math.max(0, ...places) + "px";
   if ((row.curve || []).length) track.append(curve(row.curve));
   moments.forEach((moment, i) => {
     const sure = moment.score == null ? 0.5 : number(moment.score);
     const segment = make("button", "segment");
-    segment.append(make("span", "", moment.text || (moment.score == null ? "" : percent(moment.score))));
+    segment.append(make("span", "", moment.text || (moment.score == null || isGuess(row) ? "" : percent(moment.score))));
     segment.style.left = "min(" + part(moment.start) + "%, calc(100% - 24px))";
     segment.style.width = part(moment.end - moment.start) + "%";
     segment.style.top = 2 + 28 * places[i] + "px";
     segment.style.setProperty("--sure", sure);
-    segment.title = describe(moment);
+    segment.title = describe(moment, isGuess(row));
     segment.dataset.start = moment.start;
     segment.dataset.end = moment.end;
-    segment.setAttribute("aria-label", "Play " + describe(moment));
+    segment.setAttribute("aria-label", "Play " + segment.title);
     segment.onclick = () => choose(moment.start, moment.end, true);
     track.append(segment);
   });
@@ -289,70 +358,97 @@ function drawCaptions() {
   const track = video.groundedTrack;
   track.mode = "showing";
   for (const cue of [...(track.cues || [])]) track.removeCue(cue);
-  const last = rows().filter((row) => row.task === "caption" && !hidden.has(row.id)).pop();
+  const last = rows().filter((row) => row.task === "caption" && !isHidden(row)).pop();
   for (const moment of last ? last.moments || [] : [])
     if (moment.end > moment.start)
       track.addCue(new VTTCue(moment.start, moment.end, String(moment.text).replace(/&/g, "&amp;").replace(/</g, "&lt;")));
 }
 
+// One hidden copy of the video draws the strip and the pictures of moments, one after the other.
+let pictures = [], drawing = false;
+const copy = document.createElement("video");
+copy.muted = true;
+copy.preload = "auto";
+
+const once = (type) => new Promise((done, fail) => {
+  copy.addEventListener(type, done, { once: true });
+  copy.addEventListener("error", fail, { once: true });
+  setTimeout(fail, 15000);
+});
+
+function cutStrip() {
+  const count = Math.max(4, Math.min(16, Math.floor(film.clientWidth / 64)));
+  const strip = Array.from({ length: count }, () => document.createElement("canvas"));
+  find(".thumbs").replaceChildren(...strip);
+  return strip.map((canvas, i) => ({ canvas, at: ((i + 0.5) * copy.duration) / count }));
+}
+
 async function drawFilm() {
-  const source = player() && player().currentSrc, box = find(".thumbs");
-  if (!source || source === filmed) return;
-  filmed = source;
-  box.replaceChildren();
-  const video = document.createElement("video");
-  video.muted = true;
-  video.preload = "auto";
-  const once = (type) => new Promise((done, fail) => {
-    video.addEventListener(type, done, { once: true });
-    video.addEventListener("error", fail, { once: true });
-    setTimeout(fail, 15000);
-  });
+  const source = player() && player().currentSrc;
+  if (!source || drawing || (source === filmed && !pictures.length)) return;
+  drawing = true;
   try {
-    const ready = once("loadeddata");
-    video.src = source;
-    await ready;
-    const count = Math.max(4, Math.min(16, Math.floor(film.clientWidth / 64)));
-    const pictures = Array.from({ length: count }, () => document.createElement("canvas"));
-    box.append(...pictures);
-    for (let i = 0; i < count && filmed === source; i++) {
+    if (source !== filmed) {
+      const ready = once("loadeddata");
+      copy.src = source;
+      await ready;
+      filmed = source;
+      pictures = [...pictures, ...cutStrip()];
+    }
+    while (pictures.length && player()?.currentSrc === filmed) {
+      const { canvas, at } = pictures.shift();
+      if (!canvas.isConnected) continue;
       const there = once("seeked");
-      video.currentTime = ((i + 0.5) * video.duration) / count;
+      copy.currentTime = Math.min(at + 0.001 * Math.random(), copy.duration);   // no event where nothing changes
       await there;
-      const canvas = pictures[i];
       canvas.height = 48;
-      canvas.width = Math.max(1, Math.min(160, Math.round((48 * video.videoWidth) / (video.videoHeight || 1))));
-      canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+      canvas.width = Math.max(1, Math.min(160, Math.round((48 * copy.videoWidth) / (copy.videoHeight || 1))));
+      canvas.getContext("2d").drawImage(copy, 0, 0, canvas.width, canvas.height);
     }
   } catch {
-    if (filmed === source) filmed = "";   // a strip without pictures still measures time; the next draw tries again
+    filmed = "";   // a strip without pictures still measures time; the next draw tries again
+    pictures = [];
   } finally {
-    video.removeAttribute("src");
-    video.load();
+    drawing = false;
   }
 }
 
+// The newest answer is told, and the player stands at its best moment.
 function announce() {
   const row = rows().at(-1);
-  if (!row || row.id === said) return;
-  said = row.id;
-  const moments = row.moments || [];
-  live.textContent = (TASKS[row.task] || "") + ": " + (noteOf(row) || !moments.length ? noteOf(row) || "answered" : moments.length + (moments.length === 1 ? " moment, " : " moments, the first ") + describe(moments[0]));
+  if (!row || row.id === latest) return;
+  latest = row.id;
+  const moments = row.moments || [], best = byScore(moments)[0], note = noteOf(row);
+  live.textContent = (TASKS[row.task] || "") + ": " + (note || !best ? note || "answered" :
+    moments.length + (moments.length === 1 ? " moment, " : " moments, the best ") + describe(best, isGuess(row)));
+  if (!best || note || row.task === "caption" || !player()?.paused) return;
+  bound = null;
+  choose(best.start, best.end, false);
+  seek(best.start + (best.end - best.start) / 10);   // the first frame may be the last one before it
 }
 
 function draw() {
   film.setAttribute("aria-valuemax", duration().toFixed(1));
-  find(".step").textContent = value().step ? "Finest step of time in one look: " + number(value().step).toFixed(2) + " s" : "";
+  find(".timeline").dataset.own = Boolean(value().duration && !value().example);
+  find(".step").textContent = value().step >= 0.05 ? "Finest step in one look: " + number(value().step).toFixed(2) + " s" : "";
   for (const [name, text] of [["message", value().note], ["error", value().error]]) {
     find("." + name).hidden = !text;
-    find("." + name).textContent = String(text || "");
+    find("." + name).textContent = capital(text);
   }
-  find(".empty").hidden = rows().length > 0;
+  find(".undo").hidden = !lost;
+  if (lost) find(".removed").textContent = "Removed “" + titleOf(lost.row) + "”.";
+  busy(find(".cut"));
+  busy(find(".export"));
+  offer(find(".file"), value().file);
+  if (value().file && value().file.address !== given) {
+    given = value().file.address;
+    find(".file").click();
+  }
   drawRows();
   drawTicks();
+  announce();
   drawRange();
   drawCaptions();
-  announce();
   showPosition();
   find(".playhead").hidden = !duration();
   drawFilm();
@@ -360,26 +456,36 @@ function draw() {
   setTimeout(() => document.querySelector("#player button[aria-dropeffect]")?.removeAttribute("aria-label"), 300);
 }
 
+const kept = () => "grounded:" + value().example;   // where the rows of an example survive a reload
+
+function remembered() {
+  try { return value().example ? JSON.parse(sessionStorage.getItem(kept()) || "[]") : []; } catch { return []; }
+}
+
 // Several answers may be under way, and each brings the rows that were here when its question was asked. So rows are
-// added to those that are here, and an answer about a video that is gone is dropped.
+// added to those that are here, and an answer about a video that is gone is dropped. A question on an example that is
+// asked again takes the place of its earlier row.
 function receive() {
   const film = number(value().film), came = value().rows || [];
   if (film < shown.film) {
     props.value = { ...shown };
     return;
   }
-  const before = film === shown.film ? shown.rows : [];
+  const isNew = film !== shown.film, before = isNew ? remembered() : shown.rows;
   const known = new Set(before.map((row) => row.id));
-  const merged = [...before, ...came.filter((row) => !known.has(row.id))].filter((row) => !removed.has(row.id)).slice(-40);
-  if (film !== shown.film) {
+  const all = [...before, ...came.filter((row) => !known.has(row.id) && !removed.has(row.id))];
+  const merged = all.filter((row, i) => !row.link || !all.some((other, k) => k > i && other.link === row.link)).slice(-40);
+  if (isNew) {
     filmed = "";
+    lost = null;
     find(".thumbs").replaceChildren();
+    if (!came.length) latest = merged.at(-1)?.id || "";
   }
-  const selected = film === shown.film ? shown.selected || null : null;   // may have changed while the answer was made
-  const changed = merged.length !== came.length || JSON.stringify(selected) !== JSON.stringify(value().selected || null);
-  shown = { ...value(), rows: merged, selected };
-  if (changed) props.value = { ...shown };
+  const selected = isNew ? null : shown.selected || null, hiddenRows = isNew ? [] : shown.hidden || [];
+  shown = { ...value(), rows: merged, selected, hidden: hiddenRows };
+  if (JSON.stringify(shown) !== JSON.stringify(value())) props.value = { ...shown };
   draw();
+  try { if (value().example) sessionStorage.setItem(kept(), JSON.stringify(merged)); } catch { /* no room */ }
 }
 
 watch("value", receive);
