@@ -38,6 +38,10 @@ WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
 }
 SAME = "model, the same videos"  # as those that are also encoded without a stream
 NEGATIVES = "negatives"
+ABSENCE_ROWS = (  # in canonical words, and in words that training never used
+    "not in the video: balanced accuracy",
+    "not in the video, paraphrases never seen: balanced accuracy",
+)
 
 
 @dataclass(frozen=True)
@@ -65,22 +69,25 @@ class AnsweredQuestion:
 def held_out(seed: int, folder: Path) -> tuple[Path, list[WorldQuestion]]:
     """Return the mp4 of a seed, written to ``folder`` where it is missing, and its questions.
 
-    All tasks are asked in canonical words, and grounding once more in words that training never used.
+    All tasks are asked in canonical words, and grounding once more in words that training never used, of what is there
+    and of what is not.
     """
     scene = draw_scene(seed)
-    paraphrases = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind == "one"]
+    paraphrases = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind in ("one", "absent")]
     return write_missing_video(scene, folder), ask_all(scene, "canonical") + paraphrases
 
 
 def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[AnsweredQuestion]:
-    """Ask all questions about a video, as one batch for each task."""
+    """Ask all questions about a video, as one batch for each task; queries as users type them, through `ground`."""
     duration, bins = video.duration, cast(GroundedVideoLLM, video.family).config.bins
+    queries = [q for q in questions if q.task == "ground"]
+    grounded = video.ground([_typed(q) for q in queries])
+    answered = [AnsweredQuestion(q, duration, (answer,)) for q, answer in zip(queries, grounded, strict=True)]
 
     def ask(task: str, texts: list[str], turns: list[list[Turn]]) -> list[Answer]:
         return video._answer(task, texts, turns, None, None)
 
-    answered: list[AnsweredQuestion] = []
-    for task in dict.fromkeys(q.task for q in questions):
+    for task in dict.fromkeys(q.task for q in questions if q.task != "ground"):
         batch = [q for q in questions if q.task == task]
         turns = [[Turn(in_bins(q.turns[0].question, duration, bins), q.turns[0].grounding)] for q in batch]
         answers = ask("choose" if task == "grounded" else task, [q.turns[0].question for q in batch], turns)
@@ -94,6 +101,12 @@ def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[
             all_answers = list(zip(answers, evidence, strict=True))
         answered += [AnsweredQuestion(q, duration, each) for q, each in zip(batch, all_answers, strict=True)]
     return answered
+
+
+def _typed(question: WorldQuestion) -> str:
+    """Return what a user types to ask a grounding question: the query, or their own sentence where it is one."""
+    own = question.turns[0].question
+    return question.query if own == prompts.ground(question.query) else own
 
 
 def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterator[EncodedVideo]:
@@ -137,7 +150,7 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
     scores: defaultdict[str, list[float]] = defaultdict(list)
     repeated: list[tuple[int, int, int]] = []
     captions: list[tuple[int, int, int]] = []
-    absence: list[tuple[int, int, int, int]] = []
+    absence: defaultdict[str, list[tuple[int, int, int, int]]] = defaultdict(list)  # by the row
     claims: list[tuple[float, bool]] = []  # of each first moment: its confidence, and whether it is right
     for a in answered:
         q, moments = a.question, a.last.moments
@@ -148,10 +161,9 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
         if q.task == "ground":
             if moments and moments[0].score is not None:
                 claims.append((moments[0].score, first_moment_iou(moments, a.moments) >= HIT_IOU))
-            if q.wording != "held_out":
-                absence.append(world.count_absence(a.last, q.absent))
-                if q.kind == "repeated":
-                    repeated.append(world.count_moments(moments, a.moments))
+            absence[ABSENCE_ROWS[q.wording == "held_out"]].append(world.count_absence(a.last, q.absent))
+            if q.kind == "repeated":
+                repeated.append(world.count_moments(moments, a.moments))
     rows = {row: float(np.mean(values)) for row, values in scores.items()}
     if repeated:
         rows["repeated event: F1 at IoU 0.5"] = _statistic(world.f1, repeated)
@@ -160,8 +172,11 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
     if claims:
         confidences, hits = zip(*claims, strict=True)
         rows["calibration error of the moments claimed (ECE)"] = calibration_error(confidences, hits)
-    if len({q.question.absent for q in answered if q.question.task == "ground"}) == 2:
-        rows["not in the video: balanced accuracy"] = _statistic(world.balanced_accuracy, absence)
+    rows |= {
+        row: _statistic(world.balanced_accuracy, counts)
+        for row, counts in absence.items()
+        if {c[3] for c in counts} == {0, 1}
+    }
     return rows
 
 
@@ -173,7 +188,9 @@ def _scores(a: AnsweredQuestion) -> Iterator[tuple[str, float]]:
     """Yield the rows that an answer counts for, each with its score."""
     q, overlap = a.question, first_moment_iou(a.last.moments, a.moments)
     right_option = q.letter is not None and prompts.chosen_letter(a.answers[0].raw, len(q.options)) == q.letter
-    if q.task == "ground" and q.wording == "held_out":
+    if q.task == "ground" and q.wording == "held_out" and q.absent:
+        yield "not in the video, paraphrases never seen: denied", world.says_absent(a.last)
+    elif q.task == "ground" and q.wording == "held_out":
         yield "ground, paraphrases never seen: mIoU", overlap
     elif q.task == "ground" and q.kind == "one":
         yield "ground, one moment: mIoU", overlap

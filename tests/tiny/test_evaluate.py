@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import product
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from grounded import prompts
+from grounded.engine.grounder import load
 from grounded.tiny import evaluate as tiny
 from grounded.tiny.cli import evaluate_tiny
 from grounded.tiny.world.questions import ask_all
@@ -25,7 +28,7 @@ def answered(change):
     for seed in VALIDATION_SEEDS[:20]:
         scene = draw_scene(seed)
         blank = Answer("ask", "", "", "", scene.duration)
-        paraphrased = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind == "one"]
+        paraphrased = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind in ("one", "absent")]
         for question in ask_all(scene, "canonical") + paraphrased:
             case = tiny.AnsweredQuestion(question, scene.duration, (blank,))
             answers = tuple(change(answer) for answer in tiny.right_answers(case))
@@ -60,6 +63,41 @@ def test_confidence_in_moments_that_are_elsewhere_is_an_error_of_calibration():
         return dataclasses.replace(answer, moments=(Moment(0.0, 0.01, score=0.9),))
 
     assert tiny.figures(answered(sure))[CALIBRATION] == pytest.approx(0.9)
+
+
+def test_a_claim_on_a_paraphrase_of_what_is_not_there_counts_against_calibration_and_denial():
+    everything = answered(lambda answer: dataclasses.replace(answer, moments=(), absent=1.0))
+    negatives = [a for a in everything if a.question.wording == "held_out" and a.question.absent]
+    claim = dataclasses.replace(negatives[0].last, moments=(Moment(0.0, 1.0, score=0.9),), absent=0.1)
+    claims = [dataclasses.replace(a, answers=(claim,)) for a in negatives[:1]]
+    table = tiny.figures([a for a in everything if a not in negatives] + claims + negatives[1:])
+    assert table[CALIBRATION] == pytest.approx(0.9)
+    share = 1 - 1 / len(negatives)
+    assert table["not in the video, paraphrases never seen: denied"] == pytest.approx(share)
+    assert table["not in the video, paraphrases never seen: balanced accuracy"] == pytest.approx(share / 2)
+    assert table["not in the video: balanced accuracy"] == 0.5
+
+
+def test_every_query_is_asked_through_ground_in_the_words_that_a_user_would_type(tmp_path):
+    class Video:
+        """Knows what was asked through `ground`."""
+
+        duration, family, queries = 9.0, load("tiny", device="cpu").family, ()
+
+        def ground(self, queries):
+            self.queries = queries
+            return [Answer("ground", query, "", "", 9.0) for query in queries]
+
+    video, (path, questions) = Video(), tiny.held_out(VALIDATION_SEEDS.start, tmp_path)
+    questions = [q for q in questions if q.task == "ground"]
+    assert path.exists() and {(q.wording, q.absent) for q in questions} == set(
+        product(("canonical", "held_out"), (0, 1))
+    )
+    assert [a.question for a in tiny.answer_all(video, questions)] == questions
+    for query, question in zip(video.queries, questions, strict=True):
+        asked = question.turns[0].question
+        assert asked in (query, prompts.ground(query)) and "textual query" not in query
+        assert question.wording == "held_out" or query == question.query
 
 
 def test_the_command_prints_the_model_beside_itself_without_a_stream(tmp_path):
