@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
+from ..files import size_text
 from ..models import VideoLLM, quantized
 from .build import empty_model
 
@@ -51,7 +52,7 @@ def write(
         _make_room(folder, kept, total - done)
         (folder / ORIGIN).write_text(origin, encoding="utf-8")
         (folder / CONFIG).write_text(config.to_json(), encoding="utf-8")
-        tokenizer.save(str(folder / TOKENIZER))
+        (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
         for file, members in shards.items():
             if file in kept:
                 continue
@@ -79,7 +80,7 @@ def _make_room(folder: Path, kept: set[str], wanted: int) -> None:
     old = [path for path in old if path.name not in kept]
     free = shutil.disk_usage(folder).free + sum(path.stat().st_size for path in old)
     if free < wanted:
-        raise WeightsError(f"{folder} has {free / 1e9:.1f} GB free, but the weights need {wanted / 1e9:.1f} GB")
+        raise WeightsError(f"{folder} has {size_text(free)} free, but the weights need {size_text(wanted)}")
     for path in (folder / INDEX, *old):
         path.unlink(missing_ok=True)
 
@@ -149,7 +150,10 @@ def files(folder: Path) -> list[str]:
 
 
 def _shard_files(folder: Path) -> list[str]:
-    return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    try:
+        return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{folder / INDEX} is no index of weights: {error}") from error
 
 
 def is_shard(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]] | None = None) -> bool:
