@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from ..errors import ConfigError, FileError
-from ..files import check_room, make_folder
+from ..files import check_room, make_folder, size_text
 from . import trainable
 from .loss import Learner
 from .stages import Stage
@@ -62,7 +63,9 @@ class StageTrainer(Trainer):
         try:
             super()._save_checkpoint(*args, **kwargs)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch has no error of its own for a full disk
-            raise FileError(f"no checkpoint can be written to {folder}: {str(error).splitlines()[0]}") from error
+            free = size_text(shutil.disk_usage(folder).free)
+            what = str(error).splitlines()[0]
+            raise FileError(f"no checkpoint can be written to {folder}, where {free} are free: {what}") from error
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)

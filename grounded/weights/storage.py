@@ -151,7 +151,8 @@ def files(folder: Path) -> list[str]:
 
 def _shard_files(folder: Path) -> list[str]:
     try:
-        return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        names = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+        return sorted(Path(name).name for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / INDEX} is no index of weights: {error}") from error
 

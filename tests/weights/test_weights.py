@@ -220,6 +220,12 @@ def test_damaged_folders_are_refused_with_what_is_wrong(golden: Golden, tmp_path
     shard.unlink()
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.load(folder, device="cpu")
+    for index in ("{", "5", "{}", '{"weight_map": 5}', '{"weight_map": {"a": 5}}', '{"weight_map": {"a": ["b"]}}'):
+        (folder / storage.INDEX).write_text(index)
+        with pytest.raises(WeightsError, match="is no index of weights"):
+            storage.is_whole(folder)
+    with pytest.raises(WeightsError, match="is no index of weights"):
+        weights.load(folder, device="cpu")
     (folder / storage.INDEX).unlink()
     with pytest.raises(WeightsError, match="is no converted model"):
         weights.load(folder, device="cpu")
