@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,19 +17,29 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from .errors import GroundedError
+from .files import reason
 
 if TYPE_CHECKING:
     from .engine.grounder import Grounder
     from .types import OnProgress
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Let expected errors end as one line and exit code 1."""
+    """Let expected errors, and what the system refuses (no room, no permission), end as one line and exit code 1."""
     try:
         yield
     except GroundedError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        if error.errno in (None, errno.EPIPE):  # no word of the system's; whoever read our output has left
+            raise
+        log.info("the system refuses", exc_info=True)
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {place}{reason(error)}", err=True)
         raise typer.Exit(1) from error
 
 

@@ -1,8 +1,17 @@
 """One tree of errors: every failure that the library expects has a class here and a sentence that names the value."""
 
+_LONGEST_LINE = 600  # characters of a line of a message
+
 
 class GroundedError(Exception):
-    """Base of all errors that this library raises on purpose."""
+    """Base of all errors that this library raises on purpose.
+
+    A line of its message that is too long to be read, since it quotes a name or a file, loses its middle.
+    """
+
+    def __str__(self) -> str:
+        lines = super().__str__().splitlines(keepends=True)
+        return "".join(line if len(line) <= _LONGEST_LINE else f"{line[:400]} … {line[-150:]}" for line in lines)
 
 
 class VideoError(GroundedError):

@@ -12,6 +12,8 @@ from typing import Any
 from .errors import DataError
 from .types import Answer, Moment
 
+MAX_FPS = 1e5  # of the fastest cameras
+
 
 def read_answer(data: Any) -> Answer:
     """Return the answer that `Answer.to_dict` gave.
@@ -30,11 +32,18 @@ def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps:
     ``title`` and ``fps``, the video's frames per second, are what an EDL needs besides.
 
     Raises:
-        DataError: the form is unknown.
+        DataError: the form is unknown, ``fps`` is no rate, or a text is not valid Unicode.
     """
     if form not in FORMATS:
         raise DataError(f"{form!r} is no format; there are {', '.join(FORMATS)}")
-    return FORMATS[form](answers, _line(title), fps)
+    if not 0 < fps <= MAX_FPS:
+        raise DataError(f"{fps:g} frames per second are no rate of a video")
+    text = FORMATS[form](answers, _line(title), fps)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"a text of the answer holds {text[error.start]!a}, which is not valid Unicode") from error
+    return text
 
 
 def _json(answers: Sequence[Answer], title: str, fps: float) -> str:

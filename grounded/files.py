@@ -1,9 +1,11 @@
-"""Files: written whole or not at all, and folders that belong to one run."""
+"""Files: written whole or not at all, room and permission asked for first, and folders that belong to one run."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,6 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FileError
+
+_LONE = "backslashreplace"  # of half a surrogate pair UTF-8 has no bytes; so it becomes the escape that JSON has for it
+
+
+def reason(error: OSError) -> str:
+    """Return what the system says in words that fit a sentence."""
+    return error.strerror or str(error) or type(error).__name__
 
 
 @contextmanager
@@ -27,7 +36,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(path)
     except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileError(f"{path} cannot be written: {reason(error)}") from error
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -36,7 +45,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all; errors as in `written_whole`."""
     with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors=_LONE)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -47,6 +56,26 @@ def write_json(path: Path, content: Any) -> None:
 def write_lines(path: Path, values: Iterable[Any]) -> None:
     """Write a JSON Lines file whole or not at all; errors as in `written_whole`."""
     write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Add a line to a JSON Lines file, made where it is missing: the whole line or, where there is no room, nothing.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    line = memoryview((json.dumps(value, ensure_ascii=False) + "\n").encode(errors=_LONE))
+    try:
+        with path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                while line:  # a disk that fills up takes a part of it first
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {reason(error)}") from error
 
 
 def continue_lines(path: Path) -> list[Any]:
@@ -61,23 +90,22 @@ def continue_lines(path: Path) -> list[Any]:
     try:
         if not path.exists():
             return []
-        content = path.read_bytes()
-        lines = content[: content.rfind(b"\n") + 1]
-        values = [json.loads(line) for line in lines.split(b"\n") if line.strip()]
-        last = content[len(lines) :]
-        if not last:
-            return values
-        with path.open("r+b") as file:
+        with path.open("r+b") as file:  # also where it is only read: a file that cannot be written is noticed here
+            content = file.read()
+            lines = content[: content.rfind(b"\n") + 1]
+            values = [json.loads(line) for line in lines.split(b"\n") if line.strip()]
+            last = content[len(lines) :]
+            if not last:
+                return values
             try:
                 values.append(json.loads(last))
             except ValueError:
                 file.truncate(len(lines))
             else:
-                file.seek(0, os.SEEK_END)
                 file.write(b"\n")
-        return values
+            return values
     except OSError as error:
-        raise FileError(f"{path} cannot be continued: {error.strerror or error}") from error
+        raise FileError(f"{path} cannot be continued: {reason(error)}") from error
 
 
 def make_folder(folder: Path) -> Path:
@@ -89,8 +117,51 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
+        raise FileError(f"the folder {folder} cannot be made: {reason(error)}") from error
     return folder
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make a folder as `make_folder` does, and write a byte to it, before long work whose results it is to hold.
+
+    Raises:
+        FileError: it cannot be made, or nothing can be written to it.
+    """
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise FileError(f"the folder {folder} cannot be written to: {reason(error)}") from error
+    return folder
+
+
+def size_text(size: float) -> str:
+    """Return bytes as people read them: "4.1 GB", "64 kB"."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6)):
+        if size >= one:
+            return f"{size / one:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def check_room(folder: Path, size: int, what: str) -> None:
+    """Raise FileError where the disk of ``folder`` has less than ``size`` bytes free, which ``what`` will take."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise FileError(f"{folder} has {size_text(free)} free, but {what} will take {size_text(size)}")
+
+
+def allocate(path: Path) -> None:
+    """Give a file all the room that its length tells of: a mapped file for which there is none ends in a bus error.
+
+    Raises:
+        OSError: there is too little room.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    else:
+        check_room(path.parent, path.stat().st_size, path.name)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -115,7 +186,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], name: str = "run.jso
     Raises:
         FileError: the folder belongs to a run with other settings, its record is damaged, or it cannot be written.
     """
-    path = make_folder(folder) / name
+    path = writable_folder(folder) / name
     ours = json.loads(json.dumps(settings))
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))

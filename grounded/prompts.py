@@ -23,6 +23,9 @@ MAX_CHARACTERS = 20_000  # of one text that a user writes; its tokens are counte
 
 CAPTION = "Detect and report the start and end timestamps of activity events in the video, along with descriptions."
 
+_INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"}  # categories that show nothing by themselves
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing: Hangul fillers, empty braille
+
 _WHEN = re.compile(
     r"^\W*(?:and |so |then )?"
     r"(?:(?:from |until |since )?when\b|(?:at|in) (?:what|which) (?:time|second|moment)|what time)",
@@ -173,7 +176,7 @@ def safe(text: str, markers: Iterable[str], what: str = "question") -> str:
     except UnicodeEncodeError as error:
         raise QuestionError(f"the {what} is not valid Unicode at character {error.start}") from error
     printable = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc").strip()
-    if not printable:
+    if all(c in _BLANKS or unicodedata.category(c) in _INVISIBLE for c in printable):
         raise QuestionError(f"the {what} is empty; write what you want to know")
     pattern = "|".join(
         re.escape(marker) for marker in sorted({*markers, IMAGE, GROUNDING_TOKEN}, key=len, reverse=True)

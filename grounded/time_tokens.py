@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 from .errors import TimeError
@@ -55,8 +56,7 @@ def to_bin(seconds: float, duration: float, bins: int = BINS) -> int:
     """
     if not duration > 0:
         raise TimeError(f"the video lasts {duration} s; it must last longer than 0 s")
-    if not 0 <= seconds <= duration:
-        raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+    _check_instant(seconds, duration)
     return min(math.floor(bins * seconds / duration + _EPSILON), bins)
 
 
@@ -95,12 +95,20 @@ def replace_seconds(text: str, to_token: Callable[[float], str]) -> str:
 def check_range(start: float, end: float, duration: float) -> None:
     """Raise TimeError unless ``0 <= start < end <= duration`` (seconds)."""
     for seconds in (start, end):
-        if not 0 <= seconds <= duration:
-            raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+        _check_instant(seconds, duration)
     if not start < end:
         raise TimeError(
             f"the range from {start:g} s to {end:g} s runs backwards or is empty; its start must come first"
         )
+
+
+def _check_instant(seconds: float, duration: float) -> None:
+    if not isinstance(seconds, Real):
+        raise TimeError(f"a time is a number of seconds; {type(seconds).__name__} is none")
+    if not 0 <= seconds <= duration:
+        largest = 1e300  # what is beyond, as a whole number can be, no float holds
+        number = f"{min(max(seconds, -largest), largest):g}"
+        raise TimeError(f"{number} s is outside the video, which lasts {duration:.2f} s")
 
 
 def parse_seconds(text: str) -> float:

@@ -17,6 +17,7 @@ _STRICT = ConfigDict(allow_inf_nan=False, extra="ignore")
 TASKS = ("ground", "refer", "choose", "caption", "ask")
 Stop = Callable[[], bool]  # returns True once an answer is no longer wanted
 Trust = Literal["", "model", "guess"]  # how far an answer can be trusted; see Answer.trust
+LONGEST = 1e8  # seconds of a video that an answer can be about: three years
 OnProgress = Callable[[str, float], None]  # (what is being done, fraction done in [0, 1])
 
 
@@ -179,6 +180,8 @@ class Answer:
 
     def check_times(self) -> None:
         """Raise DataError unless every moment lies inside the video and every score is a probability."""
+        if not 0 <= self.duration <= LONGEST:
+            raise DataError(f"this is no answer of grounded: no video lasts {self.duration:g} s")
         for moment in self.moments:
             if not 0 <= moment.start <= moment.end <= self.duration + 1e-6:
                 span = f"{moment.start:g} s to {moment.end:g} s"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Annotated
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -45,3 +47,31 @@ def test_each_dataclass_of_a_command_becomes_options() -> None:
 def test_options_that_a_dataclass_refuses_are_one_sentence() -> None:
     assert run("hi", "--ink", "white") == (1, "error: white on white cannot be read")
     assert run("hi")[0] == 2 and run("hi", "--ink", "red", "--width", "0")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/data/a.json"), "/data/a.json: No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "b"), "b: Permission denied"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(error: OSError, sentence: str) -> None:
+    def write() -> None:
+        raise error
+
+    result = CliRunner().invoke(program(write), [])
+    assert (result.exit_code, result.stderr) == (1, f"error: {sentence}\n")
+
+
+def test_mistakes_of_our_own_are_not_dressed_up() -> None:
+    def write() -> None:
+        raise OSError("no word of the system's")
+
+    assert isinstance(CliRunner().invoke(program(write), []).exception, OSError)
+
+
+def test_a_name_of_thousands_of_characters_is_not_echoed_whole() -> None:
+    message = str(ConfigError(f"{'x' * 5000} is no model\nmissing: a\nmissing: b"))
+    assert len(message) < 700 and message.startswith("xxx") and message.endswith("is no model\nmissing: a\nmissing: b")

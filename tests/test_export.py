@@ -88,3 +88,39 @@ def test_every_format_takes_no_answers() -> None:
 def test_what_is_no_answer_is_refused(data: object) -> None:
     with pytest.raises(DataError, match="no answer"):
         read_answer(data)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"moments": [0]},
+        {"moments": "x"},
+        {"moments": [{"start": float("nan"), "end": 1.0}]},
+        {"duration": 1.7e308, "moments": [{"start": 1.7e308, "end": 1.7e308}]},
+        {"duration": 10**400},
+        {"duration": -1.0},
+        {"duration": float("nan")},
+        {"curve": [float("nan")]},
+        {"seconds": float("inf")},
+        {"question": "\ud800", "moments": [{"start": 0.0, "end": 1.0, "text": 3}]},
+    ],
+    ids=str,
+)
+def test_what_is_no_answer_is_refused_in_one_sentence(change: dict, form: str) -> None:
+    with pytest.raises(DataError, match="^this is no answer of grounded: [^\n]+$"):
+        write([read_answer(GROUND.to_dict() | change)], form)
+
+
+def test_half_a_letter_is_refused_and_never_stands_in_a_file() -> None:
+    for form in FORMATS:
+        try:
+            write([read_answer(GROUND.to_dict() | {"question": "a \ud800 dog"})], form).encode()
+        except DataError as error:
+            assert "'\\ud800', which is not valid Unicode" in str(error)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_a_rate_that_no_video_has_is_refused(fps: float) -> None:
+    with pytest.raises(DataError, match="no rate of a video"):
+        write([GROUND], "edl", fps=fps)

@@ -98,3 +98,14 @@ def test_a_question_longer_than_the_training_texts_is_refused_and_keeps_the_conv
     with pytest.raises(QuestionError, match="tokens; at most 2048"):
         conversation.ask("one two three " * 1200)
     assert conversation.turns == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u200b\u200d\ufeff", "\u2800\u2800", "\u3164 \u115f", "\u00ad", "\u202e\u2066", "\ufe0f", "\u2028\x00"],
+    ids=ascii,
+)
+def test_a_question_that_shows_nothing_is_empty(text: str) -> None:
+    with pytest.raises(QuestionError, match="the query is empty"):
+        prompts.safe(text, (), "query")
+    assert prompts.safe(f"{text}犬", ()).endswith("犬")

@@ -129,3 +129,21 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
     for moment in time_tokens.moments(text, 10.0):
         assert 0 <= moment.start <= moment.end <= 10.0
     time_tokens.read_times(text, 10.0)
+
+
+@pytest.mark.parametrize("seconds", [10**400, -(10**400), float("inf"), float("nan"), 1e308], ids=lambda x: str(x)[:9])
+def test_a_time_of_any_size_is_refused_in_a_sentence(seconds: float) -> None:
+    for refuse in (
+        lambda: time_tokens.check_range(seconds, 5.0, 10.0),
+        lambda: time_tokens.check_range(1.0, seconds, 10.0),
+    ):
+        with pytest.raises(TimeError, match=" s is outside the video, which lasts 10.00 s"):
+            refuse()
+    with pytest.raises(TimeError, match="outside the video"):
+        time_tokens.to_token(seconds, 10.0)
+
+
+@pytest.mark.parametrize("seconds", ["5", None, [1.0], 1j])
+def test_what_is_no_number_is_no_time(seconds: object) -> None:
+    with pytest.raises(TimeError, match="a time is a number of seconds"):
+        time_tokens.check_range(0.0, seconds, 10.0)  # type: ignore[arg-type]

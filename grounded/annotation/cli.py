@@ -53,7 +53,7 @@ def annotate(
         return
     if not endpoint.url or not endpoint.model:
         raise ConfigError("--endpoint and --model say whom to ask; --dry-run needs neither")
-    files.make_folder(out.parent)
+    files.writable_folder(out.parent)
     result, spent = _run(chosen, prompts, questions, endpoint, out.with_suffix(".calls.jsonl"))
     _write(out, result, (*notes, *result.notes, spent))
 
@@ -68,7 +68,8 @@ def _run(
     from .pipeline import Pipeline
 
     embed, detect = embeddings.load(settings.embedding), checks.detector()
-    with Journal(journal) as replies, progress() as show:
+    replies = Journal(journal)
+    with progress() as show:
         writer = Endpoint(endpoint, replies, show)
         judge_model = settings.judge_model or endpoint.model
         judge = Endpoint(dataclasses.replace(endpoint, model=judge_model), replies, show)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..files import continue_lines
+from ..files import append_line, continue_lines
 from .chat import Call, ChatReply
 
 
@@ -25,18 +25,19 @@ class Journal:
     ``tokens_in`` and ``tokens_out`` are all that the file tells of, also calls whose reply never came.
 
     Raises:
-        DataError: the file is no journal, or cannot be written.
+        DataError: the file is no journal.
+        FileError: it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.tokens_in = self.tokens_out = 0
         self._replies: dict[str, list[ChatReply]] = {}
         self._failed: set[str] = set()
         try:
             for entry in continue_lines(path):
                 self._remember(entry)
-            self._file = path.open("a", encoding="utf-8")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is not a journal that can be continued: {error!r}") from error
 
     def replies(self, identity: str) -> list[ChatReply]:
@@ -56,15 +57,8 @@ class Journal:
             "reply": None if reply is None else dataclasses.asdict(reply),
             "tokens": [tokens_in, tokens_out],
         }
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
+        append_line(self.path, entry)
         self._remember(entry)
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
 
     def _remember(self, entry: dict[str, Any]) -> None:
         self.tokens_in += entry["tokens"][0]

@@ -68,6 +68,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="The folder of the run; one that is there is continued.")],
 ) -> None:
     """Answer a benchmark with a model and print its table; `accelerate launch` spreads the videos over processes."""
+    from ..files import claim_folder
     from .benchmarks import find
     from .run import run
     from .scoring import check_rules, read_annotations, score_predictions
@@ -77,6 +78,8 @@ def evaluate(
     annotated = read_annotations(known, annotations, chosen.split)
     items = _first_videos(annotated.items, chosen.limit)
     share, device = _share(chosen.device)
+    settings = _settings(known, items, chosen)
+    claim_folder(out, settings)  # before a model is loaded
     if share.index == 0:
         _warn_of_missing(items, videos)
 
@@ -86,7 +89,7 @@ def evaluate(
             items,
             videos,
             out,
-            _settings(known, items, chosen),
+            settings,
             share=share,
             batch=chosen.batch,
             best=known.best,
@@ -109,10 +112,13 @@ def score(
     report: Annotated[Path | None, typer.Option(help="A folder for report.md, report.html and scores.json.")] = None,
 ) -> None:
     """Score anyone's predictions: ours, the authors', or in the benchmark's own submission format."""
+    from ..files import writable_folder
     from .benchmarks import find
     from .scoring import score_files
 
     known = find(benchmark)
+    if report is not None:
+        writable_folder(report)
     scores = score_files(known, predictions, annotations, chosen.split, chosen.rules())
     _report(scores, known, chosen.as_json, report)
 

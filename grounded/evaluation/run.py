@@ -7,7 +7,6 @@ files end, also with another number of processes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,16 +70,13 @@ def run(
     share.wait()  # from here on files change
     groups = group_by_video(items)[share.index :: share.count]
     place = VideoFolder(folder)
-    with part.open("a", encoding="utf-8") as file:
-        for number, group in enumerate(groups, start=1):
-            open_items = {item.key: item for item in group if item.key not in done}
-            path = place.find(group[0]) if open_items else None
-            for prediction in answer_items(model, path, list(open_items.values()), batch, best):
-                record = predictions.to_record(prediction, open_items[prediction.key])
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                file.flush()
-            if on_progress:
-                on_progress(f"{number:,} of {len(groups):,} videos", number / len(groups))
+    for number, group in enumerate(groups, start=1):
+        open_items = {item.key: item for item in group if item.key not in done}
+        path = place.find(group[0]) if open_items else None
+        for prediction in answer_items(model, path, list(open_items.values()), batch, best):
+            files.append_line(part, predictions.to_record(prediction, open_items[prediction.key]))
+        if on_progress:
+            on_progress(f"{number:,} of {len(groups):,} videos", number / len(groups))
     share.wait()
     answered = collect(out)
     if share.index == 0:

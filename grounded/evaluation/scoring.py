@@ -93,7 +93,7 @@ def to_dict(scores: Scores) -> dict[str, Any]:
 
 def write_report(scores: Scores, benchmark: Benchmark, folder: Path, model: str = "") -> None:
     """Write report.md, report.html and scores.json into a folder, made where it is missing."""
-    files.make_folder(folder)
+    files.writable_folder(folder)
     files.write_text(folder / "report.md", report.markdown(scores, benchmark, model))
     files.write_text(folder / "report.html", report.page(scores, benchmark, model))
     files.write_json(folder / "scores.json", to_dict(scores))

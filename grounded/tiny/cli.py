@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..files import make_folder, write_json
+from ..files import make_folder, writable_folder, write_json
 from .world.scenes import HELD_OUT_SEEDS
 
 
@@ -64,7 +64,7 @@ def evaluate_tiny(
 
     make_folder(videos)
     if out is not None:
-        make_folder(out.parent)
+        writable_folder(out.parent)
     figures = evaluate(model, videos, range(seed, seed + count), without, negatives, processes)
     typer.echo(table(figures))
     if out is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import itertools
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-from ..files import write_text, written_whole
+from ..files import append_line, continue_lines, write_lines, written_whole
 
 log = logging.getLogger(__name__)
 Losses = dict[str, torch.Tensor]
@@ -22,8 +22,10 @@ Losses = dict[str, torch.Tensor]
 
 def save(state: Any, path: Path) -> None:
     """Write tensors whole or not at all."""
+    content = io.BytesIO()
+    torch.save(state, content)  # to a disk that is full it would raise a RuntimeError that does not say so
     with written_whole(path) as unfinished:
-        torch.save(state, unfinished)
+        unfinished.write_bytes(content.getbuffer())
 
 
 class Record:
@@ -37,12 +39,10 @@ class Record:
 
     def write(self, name: str, figures: Mapping[str, float]) -> None:
         if not self.resumed:
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
-            earlier = itertools.takewhile(lambda line: json.loads(line)["step"] < figures["step"], lines)
-            write_text(self.path, "".join(earlier))
+            lines = continue_lines(self.path)
+            write_lines(self.path, itertools.takewhile(lambda line: line["step"] < figures["step"], lines))
             self.resumed = True
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({key: round(value, 4) for key, value in figures.items()}) + "\n")
+        append_line(self.path, {key: round(value, 4) for key, value in figures.items()})
         log.info("%s %s", name, " ".join(f"{key} {value:.3f}" for key, value in figures.items() if "/" not in key))
 
 

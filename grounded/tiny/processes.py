@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from ..errors import GroundedError
+
+PATIENCE = 10.0  # seconds in which a process that fails because another one did may be followed by that one
 
 
 def run_jobs(
@@ -42,8 +44,12 @@ def run_jobs(
                 report(count)
         except BrokenProcessPool as error:
             raise GroundedError("a process was killed, perhaps for want of memory; start again to go on") from error
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, RuntimeError):  # torch's, where the process at the other end has failed
+                wait(futures, PATIENCE)
+                errors = [future.exception() for future in futures if future.done() and not future.cancelled()]
+                raise next((each for each in errors if isinstance(each, GroundedError)), error) from None
             raise
     return [future.result() for future in futures]
 

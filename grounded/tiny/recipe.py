@@ -123,6 +123,15 @@ class TinyRecipe:
             return self.language, PHASES
         return self.language.gentler(), (replace(PHASES[-1], share=1.0),)
 
+    @property
+    def work_bytes(self) -> int:
+        """About how many bytes the work folder takes: frames, and the towers' features of them in half precision."""
+        config = self.model
+        frames = (self.videos + self.validation) * config.frames * config.video.image_size**2 * 3
+        image = config.segments * config.image_grid**2 * config.image.width
+        video = config.frames * config.video_grid**2 * config.video.width
+        return frames + (self.videos + self.negatives + self.validation) * (image + video) * 2
+
     def scaled(self, factor: float) -> TinyRecipe:
         """Return the recipe with ``factor`` times as many steps and videos."""
         plans = {

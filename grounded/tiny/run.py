@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 
 from .. import prompts
 from ..errors import ConfigError
-from ..files import claim_folder, make_folder, remove_unfinished, written_whole
+from ..files import check_room, claim_folder, remove_unfinished, writable_folder, written_whole
 from ..malloc import keep_freed_memory
 from ..models import VideoLLM
 from ..prompts import token_id
@@ -60,11 +60,13 @@ def train(recipe: TinyRecipe, out: Path, work: Path) -> Path:
         GroundedError: one of the processes was killed.
     """
     keep_freed_memory()
-    make_folder(out)
+    writable_folder(out)
     settings = dataclasses.asdict(recipe)
     settings["language"].pop("minutes")  # may be another one when the run is resumed
     claim_folder(work, settings, "recipe.json")
     remove_unfinished(work)
+    there = sum(path.stat().st_size for path in work.iterdir())
+    check_room(work, recipe.work_bytes - there, "the intermediate results")
     _training_videos(recipe, work)  # all processes read the same file of frames, so it comes first
     if recipe.go_on is not None:
         model, _ = make_model(recipe)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import make_folder, written_whole
+from ..files import allocate, make_folder, written_whole
 from .processes import run_jobs
 from .world.rendering import render, sample_times
 from .world.scenes import COLOURS, MOTIONS, SHAPES, STILL, draw_scene, pose
@@ -45,6 +45,7 @@ def draw_videos(seeds: Sequence[int], frames: int, size: int, folder: Path, proc
         shape = (len(seeds), frames, size, size, 3)
         with written_whole(path) as unfinished:
             np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape).flush()
+            allocate(unfinished)
             shares = [list(enumerate(seeds))[i::processes] for i in range(processes)]
             run_jobs([(_draw_share, unfinished, share) for share in shares], processes)
     labels = [label_figures(seed, frames) for seed in seeds]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..files import write_text, written_whole
+from ..files import append_line, write_lines, written_whole
 from ..types import OnProgress
 
 METRICS, PLOT = "metrics.jsonl", "loss.png"
@@ -28,7 +27,7 @@ class MetricsCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if state.is_world_process_zero:
-            write_text(self.folder / METRICS, "".join(json.dumps(entry) + "\n" for entry in state.log_history))
+            write_lines(self.folder / METRICS, state.log_history)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero:
@@ -44,8 +43,7 @@ class MetricsCallback(TrainerCallback):
 
 def append_metrics(folder: Path, entry: dict[str, Any]) -> None:
     """Add a line to the metrics of the run in ``folder``."""
-    with (folder / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    append_line(folder / METRICS, entry)
 
 
 def plot(history: Sequence[dict[str, Any]], path: Path) -> None:

@@ -18,7 +18,7 @@ from transformers import TrainingArguments, set_seed
 
 from .. import prompts, video, weights
 from ..errors import ConfigError, DataError
-from ..files import claim_folder
+from ..files import check_room, claim_folder
 from ..types import Clip, OnProgress
 from ..weights import Loaded, conversion, names, storage
 from . import trainable
@@ -103,7 +103,11 @@ def train(
         raise ConfigError(f"{start} holds the model {loaded.config.name!r}, not {name!r}")
     read_clip = read_clip or partial(video.sample, frames=loaded.config.frames)
     dataset = Conversations(conversations, videos, loaded.config, loaded.tokenizer, stage.max_text, read_clip)
+    result = sum(tensor.numel() for tensor in loaded.model.state_dict().values()) * dtype.itemsize
     trainer = _trainer(loaded, stage, dataset, out, args, on_progress or (lambda *_: None))
+    if trainer.is_world_process_zero():
+        there = sum(path.stat().st_size for path in out.glob("*.safetensors"))
+        check_room(out, result - there + trainer.checkpoint_bytes, "the result and its checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
     trained = trainer.trained_weights()
     if trainer.is_world_process_zero():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FileError
+from ..files import check_room, make_folder, size_text
 from . import trainable
 from .loss import Learner
 from .stages import Stage
@@ -47,6 +50,22 @@ class StageTrainer(Trainer):
     def trained_weights(self) -> dict[str, torch.Tensor]:
         """Return all that trains, gathered from the processes that share it; every one of them must call this."""
         return trainable.trained(self.model, self.accelerator.get_state_dict(self.model))
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """The bytes of a checkpoint: what trains and Adam's two means of it, in float32."""
+        return 12 * sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        folder = make_folder(Path(self.args.output_dir))
+        if self.args.should_save:
+            check_room(folder, self.checkpoint_bytes, "a checkpoint")
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch has no error of its own for a full disk
+            free = size_text(shutil.disk_usage(folder).free)
+            what = str(error).splitlines()[0]
+            raise FileError(f"no checkpoint can be written to {folder}, where {free} are free: {what}") from error
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)

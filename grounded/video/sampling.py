@@ -178,7 +178,7 @@ def _check(path: str | os.PathLike[str], limits: Limits) -> tuple[str, int]:
     try:
         facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise VideoError(f"{name} does not exist") from None
+        raise VideoError(f"{name} does not exist" if name else "no file is named") from None
     except (OSError, ValueError) as error:
         raise VideoError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(facts.st_mode):

@@ -44,19 +44,7 @@ class DiskNeed:
 
     def __str__(self) -> str:
         parts = {"to fetch": self.download, "to convert into": self.converted, "for ZeroGPU's copy": self.packed}
-        return " + ".join(f"{readable(size)} {what}" for what, size in parts.items() if size)
-
-
-def readable(size: int) -> str:
-    """Return a number of bytes for people: "10.8 GB", "64 kB".
-
-    >>> readable(10_800_000_000), readable(64_000)
-    ('10.8 GB', '64 kB')
-    """
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"
+        return " + ".join(f"{size_text(size)} {what}" for what, size in parts.items() if size)
 
 
 def check_writable(folder: Path) -> None:
@@ -117,7 +105,7 @@ def check(what: str, need: DiskNeed, folder: Path, fetched: int = 0, written: in
         if not _short(after, need.least):
             return True
     raise WeightsError(
-        f"{what} takes {readable(need.total)} of disk ({need}), but {short}; "
+        f"{what} takes {size_text(need.total)} of disk ({need}), but {short}; "
         + (
             "a converted model is fetched alone: `python -m grounded upload` puts one on the hub from another "
             "machine, and --model OWNER/NAME loads it"
@@ -135,7 +123,7 @@ def _short(places: dict[Path, int], total: int) -> str:
     for path, size in places.items():
         free = shutil.disk_usage(_existing(path)).free
         if size > 0 and sums[_device(path)] > free:
-            return f"{_existing(path)} has {readable(free)} free"
+            return f"{_existing(path)} has {size_text(free)} free"
     if "SPACE_ID" in os.environ and total > SPACE_BYTES:
         return f"a Space has {SPACE_BYTES / 1e9:.0f} GB"
     return ""

@@ -12,7 +12,7 @@ import torch
 
 from ..config import GROUNDING_TOKEN, ModelConfig
 from ..errors import WeightsError
-from ..files import make_folder, write_text, written_whole
+from ..files import make_folder, size_text, write_text, written_whole
 from ..time_tokens import tokens
 from . import disk, names, storage
 
@@ -44,7 +44,7 @@ def release(folder: Path, target: Path) -> Path:
     files = _files(dict(storage.read_tensors(folder)), config)
     size = sum(tensor.nbytes for tensors in files.values() for tensor in tensors.values())
     if (free := shutil.disk_usage(target).free) < size:
-        raise WeightsError(f"{target} has {disk.readable(free)} free, but the files take {disk.readable(size)}")
+        raise WeightsError(f"{target} has {size_text(free)} free, but the files take {size_text(size)}")
     (target / layout.checkpoint).unlink(missing_ok=True)
     checkpoint = files.pop("checkpoint")
     for role, tensors in files.items():

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, FileError, WeightsError
-from ..files import write_json, write_text, written_whole
+from ..files import size_text, write_json, write_text, written_whole
 from ..models import VideoLLM, quantized
 from . import disk
 from .build import empty_model
@@ -98,7 +98,7 @@ def _make_room(folder: Path, whole: set[str], size: int) -> None:
     old = [path for path in folder.glob("model*.safetensors") if path.name not in whole]
     free = shutil.disk_usage(folder).free + sum(path.stat().st_size for path in old)
     if free < size:
-        raise WeightsError(f"{folder} has {disk.readable(free)} free, but the weights take {disk.readable(size)}")
+        raise WeightsError(f"{folder} has {size_text(free)} free, but the weights take {size_text(size)}")
     try:
         for path in (folder / INDEX, *old):
             path.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def files(folder: Path) -> list[str]:
 
 def shard_files(folder: Path) -> list[str]:
     """Return the names of a converted folder's shards; WeightsError where the index is missing or damaged."""
-    return sorted({str(file) for file in _read_index(folder, "weight_map").values()})
+    return sorted({Path(str(file)).name for file in _read_index(folder, "weight_map").values()})
 
 
 def quantization(folder: Path) -> Quantization:

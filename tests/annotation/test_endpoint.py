@@ -69,7 +69,8 @@ def test_the_budget_stops_before_it_is_exceeded_and_a_larger_one_goes_on(
     each = (TOKENS_IN + 2 * TOKENS_OUT) / 1e6
     most = max(most_tokens(call) for call in calls()) / 1e6 + 2 * 512 / 1e6
     budget = 12 * each + most
-    with Journal(tmp_path / "j") as journal, pytest.raises(BudgetError, match="run again with a larger budget"):
+    journal = Journal(tmp_path / "j")
+    with pytest.raises(BudgetError, match="run again with a larger budget"):
         Endpoint(EndpointSettings(well_behaved.url, budget=budget, **prices, **QUICK), journal).ask_all(calls(), Draft)
     assert 5 < well_behaved.replies < len(SOURCES) and well_behaved.replies * each <= budget
     paid = well_behaved.replies
@@ -142,8 +143,7 @@ class Scripted(ChatServer):
 
 def ask(server: ChatServer, folder: Path, count: int = 1, **given: Any) -> list[Outcome[Draft]]:
     settings = EndpointSettings(server.url, **{**QUICK, **given})
-    with Journal(folder / "j") as journal:
-        outcomes = Endpoint(settings, journal).ask_all(calls()[:count], Draft)
+    outcomes = Endpoint(settings, Journal(folder / "j")).ask_all(calls()[:count], Draft)
     server.shutdown()
     server.server_close()
     return outcomes
@@ -222,8 +222,7 @@ def test_half_a_letter_in_a_reply_breaks_nothing(tmp_path: Path) -> None:
     server = Scripted(*[(200, content, {})] * 3)
     (outcome,) = ask(server, tmp_path)
     assert outcome.value is None and outcome.reason == chat.WRONG_FIELDS
-    with Journal(tmp_path / "j") as journal:
-        assert journal.tokens_out == 3 * 512  # it counted nothing, so that all may have been used
+    assert Journal(tmp_path / "j").tokens_out == 3 * 512  # it counted nothing, so that all may have been used
 
 
 @pytest.mark.parametrize(
@@ -241,15 +240,15 @@ def test_a_name_is_no_endpoint(tmp_path: Path) -> None:
 
 def test_a_journal_forgets_a_torn_line_and_nothing_else(tmp_path: Path) -> None:
     path, call = tmp_path / "j", calls()[0]
-    with Journal(path) as journal:
-        journal.add("a", call, ChatReply("one", tokens_in=3, tokens_out=4), 3, 4)
-        journal.add("a", call, None, 10, 20)
-        journal.add("a", call, ChatReply("two"), 1, 1)
+    journal = Journal(path)
+    journal.add("a", call, ChatReply("one", tokens_in=3, tokens_out=4), 3, 4)
+    journal.add("a", call, None, 10, 20)
+    journal.add("a", call, ChatReply("two"), 1, 1)
     path.write_bytes(path.read_bytes() + '{"id": "ü'.encode()[:-1])
-    with Journal(path) as journal:
-        assert [reply.text for reply in journal.replies("a")] == ["one", "two"]
-        assert (journal.tokens_in, journal.tokens_out) == (14, 25)
-        journal.add("b", call, ChatReply("three"), 0, 0)
+    journal = Journal(path)
+    assert [reply.text for reply in journal.replies("a")] == ["one", "two"]
+    assert (journal.tokens_in, journal.tokens_out) == (14, 25)
+    journal.add("b", call, ChatReply("three"), 0, 0)
     assert len(path.read_text().splitlines()) == 4
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
@@ -74,3 +76,20 @@ def test_a_video_that_lost_its_first_keyframe_does_not_silently_begin_later(odd:
         later = SimpleNamespace(pts=int(1 / opened.stream.time_base))
         with pytest.raises(protocol.Refusal, match="its first keyframe cannot be decoded"):
             video_file.read_packets(opened, later)
+
+
+def test_no_name_is_not_quoted() -> None:
+    with pytest.raises(VideoError, match="^no file is named$"):
+        probe("")
+
+
+def test_damage_that_the_decoder_calls_a_lack_of_permission_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise av.error.PermissionError(errno.EPERM, "Operation not permitted")
+
+    (tmp_path / "a.mp4").write_bytes(b"damaged")
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(protocol.Refusal, match="is not a video, or its beginning or index is damaged"):
+        video_file.VideoFile(str(tmp_path / "a.mp4"))

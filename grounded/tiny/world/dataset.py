@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ...errors import DataError
-from ...files import make_folder, remove_unfinished, write_json, write_text, written_whole
+from ...files import remove_unfinished, writable_folder, write_json, write_text, written_whole
 from ...types import OnProgress
 from ..processes import run_jobs
 from .annotations import annotation, record, timed_captions, video_id
@@ -38,7 +38,7 @@ def write_dataset(
     if videos < 1 or seed < 0 or fps < 1 or processes < 1:
         raise DataError(f"cannot write {videos} videos at {fps} fps from seed {seed} in {processes} processes")
     folder = Path(out)
-    remove_unfinished(make_folder(folder / "videos"))
+    remove_unfinished(writable_folder(folder / "videos"))
     report = on_progress or (lambda *_: None)
     scenes = [draw_scene(number) for number in range(seed, seed + videos)]
     _write_texts(folder, scenes, wordings)

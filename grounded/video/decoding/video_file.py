@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,9 +62,9 @@ class VideoFile:
             self.container = av.open("file:" + path, container_options=options, metadata_errors="replace")
         except MemoryError:
             raise
-        except PermissionError:
-            raise Refusal("cannot be opened: permission denied") from None
         except (av.FFmpegError, OSError):
+            if not os.access(path, os.R_OK):
+                raise Refusal("cannot be opened: permission denied") from None
             raise Refusal("is not a video, or its beginning or index is damaged or cut off") from None
         streams = self.container.streams
         videos = [stream for stream in streams.video if not stream.disposition & Disposition.attached_pic]
