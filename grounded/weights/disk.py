@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 from ..config import RELEASED
 from ..errors import FileError, WeightsError
-from ..files import make_folder
+from ..files import make_folder, size_text
 from . import names
 from .build import stored_tensors
 
