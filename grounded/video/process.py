@@ -37,7 +37,7 @@ class RecountError(Exception):
 
 
 @contextmanager
-def started(module: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def child_process(module: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start ``module`` of `decoding` on the file called ``name``; when the block is left, nothing of it remains."""
     try:
         process = subprocess.Popen(
@@ -61,7 +61,7 @@ def started(module: str, name: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process that `started` gave, and whatever it has started."""
+    """End a process that `child_process` gave, and whatever it has started."""
     with suppress(ProcessLookupError, PermissionError):  # macOS gives the second when all of them have ended
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -73,7 +73,7 @@ def decoding(name: str, request: dict[str, Any], seconds: float) -> Iterator[Dec
     Raises:
         VideoError: the file cannot be read, its decoder crashes, or it takes too long.
     """
-    with started("child", name) as process:
+    with child_process("child", name) as process:
         decoder = Decoder(process, name, request["seconds"])
         timer = threading.Timer(seconds, decoder.expire)
         timer.daemon = True

@@ -38,7 +38,7 @@ class Limits:
     max_duration: float = 12 * 3600.0
     max_bytes: int = 32 << 30
     max_pixels: int = 1 << 26  # 8K has half as many
-    max_work: float = 400e9  # 96 frames of 1080p, each ten seconds after its keyframe, are half of a tenth
+    max_work: float = 400e9  # 96 frames of 1080p, ten seconds between keyframes, are 30e9
     frame_pixels: int = 1920 * 1088
 
 
@@ -100,9 +100,8 @@ def sample(
             with decoding(name, request | {"recount": recount}, max(0.0, deadline - time.monotonic())) as child:
                 table, times = child.table()
                 info = _describe(name, size, table, times, limits)
-                indices = choose(
-                    times, info.variable_rate, frames, *_window(start, end, info.duration), sampling=sampling
-                )
+                window = _window(start, end, info.duration)
+                indices = choose(times, info.variable_rate, frames, *window, sampling=sampling)
                 pixels = child.frames(indices, on_progress).transpose(0, 3, 1, 2)
                 return Clip(frames=pixels, times=times[indices], duration=info.duration, indices=indices)
         except RecountError:

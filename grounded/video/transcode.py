@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from ..errors import TimeError, VideoError
 from ..types import VideoInfo
-from .process import started
+from .process import child_process
 from .sampling import LIMITS, Limits, printable_name, probe
 
 PREVIEW_PIXELS = 854 * 480
@@ -31,16 +31,11 @@ def preview(path: str | os.PathLike[str], target: str | os.PathLike[str], *, lim
     Raises:
         VideoError: the file cannot be read, or a limit is reached.
     """
-    _write(path, target, 0.0, float(limits.max_duration), PREVIEW_PIXELS, False, limits)
+    _write(path, target, limits, start=0.0, end=float(limits.max_duration), frame_pixels=PREVIEW_PIXELS, sound=False)
 
 
 def cut(
-    path: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    start: float,
-    end: float,
-    *,
-    limits: Limits = LIMITS,
+    path: str | os.PathLike[str], target: str | os.PathLike[str], start: float, end: float, *, limits: Limits = LIMITS
 ) -> None:
     """Write the range from ``start`` to ``end``, in seconds, with its sound.
 
@@ -51,30 +46,17 @@ def cut(
     duration = probe(path, limits=limits).duration
     if not 0 <= start < end <= duration:
         raise TimeError(f"{start:g} s to {end:g} s is not a range of the video, which lasts {duration:.2f} s")
-    _write(path, target, start, end, CLIP_PIXELS, True, limits)
+    _write(path, target, limits, start=start, end=end, frame_pixels=CLIP_PIXELS, sound=True)
 
 
-def _write(
-    path: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    start: float,
-    end: float,
-    pixels: int,
-    sound: bool,
-    limits: Limits,
-) -> None:
-    request = asdict(limits) | {
-        "path": os.path.abspath(path),
-        "target": os.path.abspath(target),
-        "start": start,
-        "end": end,
-        "frame_pixels": pixels,
-        "sound": sound,
-    }
+def _write(path: str | os.PathLike[str], target: str | os.PathLike[str], limits: Limits, **options: float) -> None:
+    """Have the clipping process write ``target``; ``options`` are what `decoding.clipper` reads beside the limits."""
+    files = {"path": os.path.abspath(path), "target": os.path.abspath(target)}
     name = printable_name(path)
-    with started("clipper", name) as process:
+    with child_process("clipper", name) as process:
         try:
-            reason, _ = process.communicate(json.dumps(request).encode(), timeout=limits.seconds)
+            request = json.dumps(asdict(limits) | files | options).encode()
+            reason, _ = process.communicate(request, timeout=limits.seconds)
         except subprocess.TimeoutExpired:
             raise VideoError(f"{name} takes too long to convert: the limit is {limits.seconds:.0f} s") from None
         if reason:
