@@ -55,8 +55,7 @@ def to_bin(seconds: float, duration: float, bins: int = BINS) -> int:
     """
     if not duration > 0:
         raise TimeError(f"the video lasts {duration} s; it must last longer than 0 s")
-    if not 0 <= seconds <= duration:
-        raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+    check_inside(seconds, duration)
     return min(math.floor(bins * seconds / duration + _EPSILON), bins)
 
 
@@ -92,11 +91,16 @@ def replace_seconds(text: str, to_token: Callable[[float], str]) -> str:
     return _SECONDS.sub(lambda match: to_token(float(match[1])), text)
 
 
+def check_inside(seconds: float, duration: float) -> None:
+    """Raise TimeError unless ``0 <= seconds <= duration``."""
+    if not 0 <= seconds <= duration:
+        raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+
+
 def check_range(start: float, end: float, duration: float) -> None:
     """Raise TimeError unless ``0 <= start < end <= duration`` (seconds)."""
     for seconds in (start, end):
-        if not 0 <= seconds <= duration:
-            raise TimeError(f"{seconds:g} s is outside the video, which lasts {duration:.2f} s")
+        check_inside(seconds, duration)
     if not start < end:
         raise TimeError(
             f"the range from {start:g} s to {end:g} s runs backwards or is empty; its start must come first"
@@ -134,17 +138,26 @@ def write_times(text: str, duration: float, bins: int = BINS) -> str:
     >>> write_times("What happens from 70.5 to 80 seconds, and at 1:30?", duration=300.0)
     'What happens from <70> to <80>, and at <90>?'
     """
+    return rewrite_times(text, duration, lambda seconds: to_token(seconds, duration, bins))
+
+
+def rewrite_times(text: str, duration: float, write: Callable[[float], str]) -> str:
+    """Return ``text`` with each time that a person wrote as ``write`` has it; errors as in `write_times`."""
 
     def replace(match: re.Match[str]) -> str:
         gap = " " if match.start() and not text[match.start() - 1].isspace() else ""
         if match["instant"]:
-            return gap + to_token(parse_seconds(match["instant"]), duration, bins)
+            seconds = parse_seconds(match["instant"])
+            check_inside(seconds, duration)
+            return gap + write(seconds)
         start, end = parse_seconds(match["start"]), parse_seconds(match["end"])
         word = match["joiner"].strip()
         if word.lower() != "and" or re.search(r"\bbetween\s*$", text[: match.start()], re.IGNORECASE):
             check_range(start, end, duration)  # "at 9 s and 5 s" is two instants and no range
         joiner = " to " if word in "-–—" else f" {word} "
-        return gap + to_token(start, duration, bins) + joiner + to_token(end, duration, bins)
+        for seconds in (start, end):
+            check_inside(seconds, duration)
+        return gap + write(start) + joiner + write(end)
 
     return _TIMES.sub(replace, text)
 
