@@ -207,7 +207,7 @@ class RemoteModel:
     ) -> Answer:
         """Answer a query from coarse to fine, in few grants; what is found before a quota ends stays."""
         asker = _WindowAsker(self, video, question, on_progress, stop)
-        gap = video.duration / self.family.frames
+        gap = video.duration / self.family.frames_for(video.duration)
         [answer] = search([question.text], [first], asker, gap, SearchConfig(), question.best, on_progress)
         return dataclasses.replace(answer, note=asker.problem)
 

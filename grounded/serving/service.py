@@ -78,7 +78,7 @@ class Service:
 
     def may_lose(self, answer: Answer) -> bool:
         """Say whether one look at the whole may have lost what a search would find: in a long video, if not sure."""
-        gap, config = answer.duration / self.family.frames, SearchConfig()
+        gap, config = answer.duration / self.family.frames_for(answer.duration), SearchConfig()
         return bool(sweep(answer.duration, config)) and not is_sure(answer, gap, config)
 
     def watch(self, path: str | os.PathLike[str]) -> Any:
@@ -153,7 +153,7 @@ class Service:
             emit(Progress(what, fraction))
 
         content = content_key(path)
-        key = (content, self.family.name, self.family.frames)
+        key = (content, self.family.name)
         if (watched := self.cache.find(key)) is not None:
             return watched, True
         report("waiting for the decoder", 0.0)
@@ -162,4 +162,4 @@ class Service:
 
     def _decode(self, path: str, **window: Any) -> Clip:
         with self._decoders:
-            return video.sample(path, self.family.frames, limits=self.limits, **window)
+            return video.sample(path, self.family.frames_for, limits=self.limits, **window)

@@ -57,7 +57,7 @@ def probe(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> VideoInfo
 
 def sample(
     path: str | os.PathLike[str],
-    frames: int = FRAMES,
+    frames: int | Callable[[float], int] = FRAMES,
     *,
     decoder: str = "pyav",
     limits: Limits = LIMITS,
@@ -67,6 +67,7 @@ def sample(
 ) -> Clip:
     """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds; see `choose`.
 
+    ``frames`` may be a function of how many seconds are seen, which are known once the file is open.
     ``on_progress`` is called with the fraction of the frames that are there; what it raises ends the decoding.
 
     Returns:
@@ -80,7 +81,7 @@ def sample(
     """
     if decoder not in DECODERS:
         raise ConfigError(f"unknown decoder {decoder!r}; there are {' and '.join(DECODERS)}")
-    if frames < 1:
+    if not callable(frames) and frames < 1:
         raise ConfigError(f"{frames} frames were asked for; at least 1 is needed")
     name, size = _check(path, limits)
     if decoder == "decord" and find_spec("decord") is None:
@@ -144,7 +145,7 @@ def _sample(
     name: str,
     size: int,
     request: dict[str, Any],
-    count: int,
+    frames: int | Callable[[float], int],
     window: tuple[float | None, float | None],
     limits: Limits,
     seconds: float,
@@ -154,6 +155,7 @@ def _sample(
         table, times = decoder.table()
         info = _describe(name, size, table, times, limits)
         start, end = _window(*window, info.duration)
+        count = frames(end - start) if callable(frames) else frames
         indices = choose(times, info.variable_rate, count, start, end)
         wanted, places = np.unique(indices, return_index=True)
         width, height = table["size"]
