@@ -15,12 +15,13 @@ from tokenizers import Tokenizer
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
 from ..models import VideoLLM, quantized
-from . import disk, hub, names, storage
+from . import disk, hub, names, pretrained, storage
 from .conversion import convert_files
 from .disk import disk_needed
+from .pretrained import LoadedPretrained
 from .publish import upload
 
-__all__ = ["Loaded", "convert", "disk_needed", "find", "load", "upload"]
+__all__ = ["Loaded", "LoadedPretrained", "convert", "disk_needed", "find", "load", "load_any", "upload"]
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,27 @@ def load(
     quantize: str = "none",
     offload: bool = False,
 ) -> Loaded:
-    """Load a model.
+    """Load a converted model; arguments and errors as in `load_any`."""
+    loaded = load_any(name, device, dtype, attention, quantize, offload)
+    if not isinstance(loaded, Loaded):
+        raise WeightsError(f"{name} is a model of the family {loaded.family}; this needs a converted model")
+    return loaded
+
+
+def load_any(
+    name: str | Path = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    quantize: str = "none",
+    offload: bool = False,
+) -> Loaded | LoadedPretrained:
+    """Load a model of any family.
 
     Args:
         name: "tiny" (in the package), "phi3.5" or "llama3" (fetched and converted at first use), a converted folder, a
-            hub id of one, or "auto": phi3.5 on a CUDA device, tiny elsewhere.
+            hub id of one, one of `pretrained.NAMES`, a folder or a hub id of such a model, or "auto": phi3.5 on a CUDA
+            device, tiny elsewhere.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         dtype: "auto", "bfloat16", "float16", "float32".
         attention: "auto", "eager", "sdpa", "flash_attention_2".
@@ -73,6 +90,11 @@ def load(
     kind = pick_dtype(dtype, where, quantize)
     how = pick_attention(attention, where)
     folder = find(str(name), where)
+    if family := pretrained.family_of(folder):
+        if quantize != "none" or offload:
+            raise ConfigError(f"models of the family {family} are loaded as they are: neither quantised nor offloaded")
+        log.info("loading %s from %s on %s, %s, %s", name, folder, where, kind, how)
+        return pretrained.read(str(name), folder, how, where, kind)
     config = storage.read_config(folder)
     tokenizer = storage.read_tokenizer(folder)
     log.info("loading %s from %s on %s, %s, %s", config.name, folder, where, kind, how)
@@ -117,7 +139,7 @@ def convert(
 
 
 def find(name: str, device: torch.device) -> Path:
-    """Return the converted folder that a name stands for, fetching and converting it first where need be."""
+    """Return the folder that a name stands for, fetching it, and converting it where need be, first."""
     if name == "auto":
         name = "phi3.5" if device.type == "cuda" else "tiny"
         if name == "tiny" and "SPACE_ID" in os.environ:
@@ -132,8 +154,10 @@ def find(name: str, device: torch.device) -> Path:
         if not storage.is_whole(folder):
             convert(names.HUB_ID, name, folder)
         return folder
+    if name in pretrained.NAMES:
+        return find_on_hub(pretrained.NAMES[name].hub_id)
     folder = Path(name).expanduser()
-    if storage.is_converted(folder):
+    if storage.is_converted(folder) or pretrained.family_of(folder):
         return folder
     if folder.exists():
         raise WeightsError(
@@ -141,22 +165,26 @@ def find(name: str, device: torch.device) -> Path:
             "released files are converted by `python -m grounded convert`"
         )
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        choices = ", ".join(["auto", "tiny", *names.LAYOUTS])
+        choices = ", ".join(["auto", "tiny", *names.LAYOUTS, *pretrained.NAMES])
         raise WeightsError(f"{name!r} is no model: pass one of {choices}, a folder, or a hub id (owner/name)")
     return find_on_hub(name)
 
 
 def find_on_hub(hub_id: str) -> Path:
-    """Return the folder of a converted model on the hub, from the cache where it is whole there."""
-    if (cached := hub.cached(hub_id)) and storage.is_whole(cached):
+    """Return the folder of a model on the hub that `load_any` reads, from the cache where it is whole there."""
+    if (cached := hub.cached(hub_id)) and _is_whole(cached):
         return cached
     download = hub.look_up(hub_id)
     need = disk.DiskNeed(download.bytes, packed=download.bytes if disk.on_zero_gpu() else 0)
     disk.check(hub_id, need, home(), download.bytes - download.missing_bytes)
     folder = hub.fetch(download)
-    if not storage.is_whole(folder):
+    if not _is_whole(folder):
         raise WeightsError(f"{hub_id} on the hub is no converted model; convert it by `python -m grounded convert`")
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    return pretrained.is_whole(folder) if pretrained.family_of(folder) else storage.is_whole(folder)
 
 
 def pick_device(name: str) -> torch.device:

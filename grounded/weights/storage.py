@@ -140,15 +140,16 @@ def is_converted(folder: Path) -> bool:
 
 def is_whole(folder: Path) -> bool:
     """Say whether a folder holds a finished conversion with all of its shards."""
-    return is_converted(folder) and all(is_shard(folder / file) for file in _shard_files(folder))
+    return is_converted(folder) and all(is_shard(folder / file) for file in shard_files(folder))
 
 
 def files(folder: Path) -> list[str]:
     """Return the names of the files that a converted folder is made of."""
-    return [CONFIG, TOKENIZER, INDEX, *_shard_files(folder)]
+    return [CONFIG, TOKENIZER, INDEX, *shard_files(folder)]
 
 
-def _shard_files(folder: Path) -> list[str]:
+def shard_files(folder: Path) -> list[str]:
+    """Return the names of the files that an index lists."""
     return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
 
 
@@ -235,7 +236,7 @@ def _filled(
         return torch.device("cpu") if offload and name.startswith(TOWERS) else device
 
     problems: list[str] = []
-    for file in _shard_files(folder):
+    for file in shard_files(folder):
         with safe_open(folder / file, framework="pt", device="cpu") as shard:
             tensors = {}
             for name in shard.keys():  # noqa: SIM118 - not a dict
