@@ -26,11 +26,12 @@ class VisualInput(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """What a model costs: the bytes of its weights, and the floating-point operations of encoding and of reading."""
+    """What a model costs: the bytes of its weights, and the floating-point operations of its steps."""
 
     weight_bytes: int
     encode_flops: float  # of encoding one clip
     read_flops: float  # of reading what every question about it begins with
+    score_flops: float = 0.0  # of giving the moments of one query their probabilities, where that is a step of its own
 
 
 class Family(Protocol):

@@ -88,11 +88,13 @@ class Costs:
         work = family.work()
         self.start = START_SECONDS + work.weight_bytes / LOAD_BYTES
         self.encode, self.read = work.encode_flops / FLOPS, work.read_flops / FLOPS
+        self.score = work.score_flops / FLOPS
 
     def job(self, encoded: bool, questions: Sequence[Question]) -> float:
         """Return the seconds of questions about one video, ``encoded`` or not."""
         tokens = sum(TOKENS[question.task] for question in questions)
-        return self.read + (0.0 if encoded else self.encode) + tokens * TOKEN_SECONDS
+        scored = self.score * sum(question.task == "ground" for question in questions)
+        return self.read + (0.0 if encoded else self.encode) + tokens * TOKEN_SECONDS + scored
 
     def grant(self, jobs: Sequence[Job]) -> int:
         """Return the seconds to ask for."""

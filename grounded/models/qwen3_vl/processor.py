@@ -104,6 +104,7 @@ class Qwen3VL:
             weight_bytes=sum(p.numel() * p.element_size() for p in model.parameters()),
             encode_flops=2.0 * visual * tokens * config.merge**2,
             read_flops=2.0 * text * (tokens + times),
+            score_flops=2.0 * text * (1 + MAX_STARTS) * (100 + 8 * MAX_BINS),  # a question, and a span has eight tokens
         )
 
     def step(self, duration: float) -> float:
