@@ -117,7 +117,10 @@ def test_the_service_answers_and_so_does_a_worker_elsewhere(watcher: Grounder, v
         events = list(service.ask(FILM, Question("ground", "a circle spins")))
         assert isinstance(events[-1], Answered) and events[-1].answer.cached
     work = watcher.family.work()
-    assert work.weight_bytes > 1e6 and work.encode_flops > 0 and work.read_flops > 0
+    assert work.weight_bytes > 1e6 and min(work.encode_flops, work.read_flops, work.score_flops) > 0
+    costs = remote.Costs(watcher.family)
+    more = costs.job(True, [Question("ground")] * 2) - costs.job(True, [Question("ground")])
+    assert more == pytest.approx(costs.score + remote.TOKENS["ground"] * remote.TOKEN_SECONDS)
 
 
 def test_weights_in_several_files_and_another_dtype(words: Tokenizer, stock: Any, tmp_path: Path) -> None:
