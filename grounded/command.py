@@ -92,7 +92,11 @@ class ModelOptions:
     """The model that answers, as chosen on the command line or by environment variables."""
 
     model: Annotated[
-        str, typer.Option(envvar="GROUNDED_MODEL", help="auto, tiny, phi3.5, llama3, a folder, or a hub id.")
+        str,
+        typer.Option(
+            envvar="GROUNDED_MODEL",
+            help="auto, tiny, phi3.5, llama3, qwen3-vl-4b, timelens-8b, …; a folder, or a hub id.",
+        ),
     ] = "auto"
     device: Annotated[str, typer.Option(envvar="GROUNDED_DEVICE", help="auto, cuda, mps or cpu.")] = "auto"
     dtype: Annotated[str, typer.Option(envvar="GROUNDED_DTYPE", help="auto, bfloat16, float16 or float32.")] = "auto"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .types import iou
+from .types import Moment, iou
 
 HIT_IOU = 0.5  # the overlap at which the field calls a moment found
 _CANDIDATES = 32  # likeliest single spans from which distinct moments are picked
@@ -62,6 +62,26 @@ def ranked_spans(joint: torch.Tensor, count: int) -> list[tuple[int, int, float]
         if len(distinct) == count:
             break
     return distinct
+
+
+def further_moments(
+    joint: torch.Tensor, moments: Sequence[Moment], duration: float, best: int, present: float = 1.0
+) -> tuple[Moment, ...]:
+    """Return moments, and after them the surest spans of a distribution that are none of them, up to ``best`` in all.
+
+    ``joint`` cuts ``duration`` seconds into bins; ``present`` is the probability that there is any moment at all.
+    """
+    bins, distinct = len(joint) - 1, list(moments)
+    for first, last, confidence in ranked_spans(joint, best + len(moments)):
+        start, end = duration * (first / bins), duration * (last / bins)
+        if len(distinct) < best and all(iou((start, end), (m.start, m.end)) < HIT_IOU for m in distinct):
+            distinct.append(Moment(start, end, confidence * present))
+    return tuple(distinct)
+
+
+def curve(joint: torch.Tensor) -> tuple[float, ...]:
+    """Return `coverage`, short enough for JSON."""
+    return tuple(round(p, 4) for p in coverage(joint).tolist())
 
 
 def coverage(joint: torch.Tensor) -> torch.Tensor:

@@ -142,17 +142,26 @@ def write_times(text: str, duration: float, bins: int = BINS) -> str:
     >>> write_times("What happens from 70.5 to 80 seconds, and at 1:30?", duration=300.0)
     'What happens from <70> to <80>, and at <90>?'
     """
+    return rewrite_times(text, duration, lambda seconds: to_token(seconds, duration, bins))
+
+
+def rewrite_times(text: str, duration: float, write: Callable[[float], str]) -> str:
+    """Return ``text`` with each time that a person wrote as ``write`` has it; errors as in `write_times`."""
 
     def replace(match: re.Match[str]) -> str:
         gap = " " if match.start() and not text[match.start() - 1].isspace() else ""
         if match["instant"]:
-            return gap + to_token(parse_seconds(match["instant"]), duration, bins)
+            seconds = parse_seconds(match["instant"])
+            _check_instant(seconds, duration)
+            return gap + write(seconds)
         start, end = parse_seconds(match["start"]), parse_seconds(match["end"])
         word = match["joiner"].strip()
         if word.lower() != "and" or re.search(r"\bbetween\s*$", text[: match.start()], re.IGNORECASE):
             check_range(start, end, duration)  # "at 9 s and 5 s" is two instants and no range
         joiner = " to " if word in "-–—" else f" {word} "
-        return gap + to_token(start, duration, bins) + joiner + to_token(end, duration, bins)
+        for seconds in (start, end):
+            _check_instant(seconds, duration)
+        return gap + write(start) + joiner + write(end)
 
     return _TIMES.sub(replace, text)
 

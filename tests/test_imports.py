@@ -16,7 +16,7 @@ LEVELS = (
     {"errors", "malloc"},
     {"files"},
     {"types", "config"},
-    {"time_tokens", "prompts", "confidence", "video"},
+    {"time_tokens", "time_text", "prompts", "confidence", "video"},
     {"models"},
     {"weights"},
     {"engine", "export"},

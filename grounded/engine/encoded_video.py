@@ -31,8 +31,8 @@ _NEW_TOKENS = {"ground": 128, "refer": 256, "choose": 128, "caption": 1024, "ask
 class EncodedVideo:
     """A video that a model has watched. The cache of what every question begins with is made at the first question.
 
-    ``visual`` are its visual tokens (visual tokens, hidden) on the CPU, ``duration`` is in seconds, ``times`` are the
-    seconds of the frames that were seen. ``watch_window`` decodes and encodes a window of the same file, for a search
+    ``visual`` are its visual tokens as the family gave them, ``duration`` is in seconds, ``times`` are the seconds of
+    the frames that were seen. ``watch_window`` decodes and encodes a window of the same file, for a search
     from coarse to fine; None where the file is not at hand.
     """
 
@@ -54,6 +54,11 @@ class EncodedVideo:
     def step(self) -> float:
         """How fine a time can be, in seconds."""
         return self.family.step(self.duration)
+
+    @property
+    def gap(self) -> float:
+        """The seconds between the frames that were seen."""
+        return self.duration / self.family.frames_for(self.duration)
 
     @property
     def nbytes(self) -> int:
@@ -115,16 +120,18 @@ class EncodedVideo:
         queries = [query] if isinstance(query, str) else query
         turns = [self.family.turn(Question("ground", text), self.duration) for text in queries]
         answers = self._answer("ground", queries, [[turn] for turn in turns], on_text, stop)
-        if best > 0 and not (stop and stop()):
-            answers = [self._add_moments(answer, turn, best) for answer, turn in zip(answers, turns, strict=True)]
+        if not (stop and stop()):
+            answers = [self._score_moments(answer, turn, best) for answer, turn in zip(answers, turns, strict=True)]
         if fine:
             config = fine if isinstance(fine, SearchConfig) else SearchConfig()
             answers = self.search(queries, answers, config, best, on_progress, stop)
         return answers[0] if isinstance(query, str) else answers
 
-    def _add_moments(self, answer: Answer, turn: Turn, best: int) -> Answer:
+    def _score_moments(self, answer: Answer, turn: Turn, best: int) -> Answer:
         with self.family.lock:
-            return self.family.add_moments(answer, turn, self._read_prefix(), best)
+            if best > 0:
+                return self.family.add_moments(answer, turn, self._read_prefix(), best)
+            return self.family.score_moments(answer, turn, self._read_prefix())
 
     def search(
         self,
@@ -157,7 +164,7 @@ class EncodedVideo:
                     return
                 yield self._ask_window(window, texts, watch, stop)
 
-        return search(queries, first, ask_windows, self.duration / self.family.frames, config, best, on_progress)
+        return search(queries, first, ask_windows, self.gap, config, best, on_progress)
 
     def _ask_window(self, window: Window, queries: list[str], watch: WatchWindow, stop: Stop | None) -> list[Answer]:
         part, was_cached = self.window_cache.get_or_make(window, lambda: watch(*window))
@@ -246,7 +253,7 @@ class EncodedVideo:
 
     def _read_prefix(self) -> decoding.VideoPrefix:
         if self._prefix is None:
-            self._prefix = self.family.prefix(self.visual)
+            self._prefix = self.family.prefix(self.visual, self.times, self.duration)
         return self._prefix
 
     def _answer(

@@ -11,11 +11,15 @@ from .. import video, weights
 from ..errors import VideoError
 from ..models.family import Family
 from ..models.grounded_videollm.processor import GroundedVideoLLM
+from ..models.qwen3_vl.frames import FrameConfig
+from ..models.qwen3_vl.network import Qwen3VLNetwork
+from ..models.qwen3_vl.processor import Qwen3VL
+from ..models.qwen3_vl.wording import ALL_MOMENTS, ONE_MOMENT
 from ..types import Clip, OnProgress
 from .disk_cache import DiskCache, VideoTokens, content_key
 from .encoded_video import EncodedVideo, WatchWindow
 
-Decode = Callable[..., Clip]  # as `video.sample`, with the file and the number of frames given
+Decode = Callable[..., Clip]  # as `video.sample`, with the file and the family's number of frames given
 
 
 def load(
@@ -27,9 +31,20 @@ def load(
     quantize: str = "none",
     offload: bool = False,
 ) -> Grounder:
-    """Load a model that watches videos; arguments and errors as in `weights.load`."""
-    loaded = weights.load(name, device, dtype, attention, quantize, offload)
-    return Grounder(GroundedVideoLLM(loaded.model, loaded.tokenizer, loaded.config))
+    """Load a model that watches videos; arguments and errors as in `weights.load_any`."""
+    loaded = weights.load_any(name, device, dtype, attention, quantize, offload)
+    if isinstance(loaded, weights.Loaded):
+        return Grounder(GroundedVideoLLM(loaded.model, loaded.tokenizer, loaded.config))
+    return Grounder(FAMILIES[loaded.family](loaded))
+
+
+def _qwen3_vl(loaded: weights.LoadedPretrained) -> Qwen3VL:
+    frames = FrameConfig.from_released(loaded.video_processor, loaded.model.config.vision_config.to_dict())
+    style = ALL_MOMENTS if loaded.all_moments else ONE_MOMENT
+    return Qwen3VL(Qwen3VLNetwork(loaded.model), loaded.tokenizer, frames, loaded.name, style)
+
+
+FAMILIES: dict[str, Callable[[weights.LoadedPretrained], Family]] = {"qwen3_vl": _qwen3_vl}
 
 
 class Grounder:
@@ -61,9 +76,9 @@ class Grounder:
         Raises:
             VideoError: the file cannot be read; see `video.sample`.
         """
-        decode = decode or functools.partial(video.sample, path, self.family.frames)
+        decode = decode or functools.partial(video.sample, path, self.family.frames_for)
         report = on_progress or (lambda *_: None)
-        key = f"{content or content_key(path)}-{self.fingerprint}-{self.family.frames}" if cache else ""
+        key = f"{content or content_key(path)}-{self.fingerprint}" if cache else ""
         if cache and (tokens := cache.find(key)):
             return self.from_tokens(tokens, decode)
         report("decoding", 0.0)
@@ -76,7 +91,10 @@ class Grounder:
     def encode_clip(
         self, clip: Clip, on_progress: OnProgress | None = None, decode: Decode | None = None
     ) -> EncodedVideo:
-        """Encode a clip of ``family.frames`` frames; ``decode(start=…, end=…)`` decodes a window of the same file."""
+        """Encode a clip of as many frames as the family wants of its duration.
+
+        ``decode(start=…, end=…)`` decodes a window of the same file.
+        """
         report = on_progress or (lambda *_: None)
         report("encoding", 0.0)
         visual = self.family.encode(self.family.visual_input(clip), lambda done: report("encoding", done))

@@ -49,13 +49,13 @@ def _watch(model: Grounder, path: Path | None, item: BenchmarkItem) -> EncodedVi
     if item.frame_rate is None and item.part is None:
         return model.watch(path)
     if item.frame_rate is not None:
-        clip = videos.clip_of_frames(path, item.frame_rate, model.family.frames, item.part)
+        clip = videos.clip_of_frames(path, item.frame_rate, model.family.frames_for, item.part)
     else:
         duration = video_file.probe(path).duration
         start, end = item.part or (0.0, duration)
         if not start < duration:
             raise VideoError(f"{path.name} lasts {duration:.2f} s, and its part begins at {start:g} s")
-        clip = video_file.sample(path, model.family.frames, start=start, end=min(end, duration))
+        clip = video_file.sample(path, model.family.frames_for, start=start, end=min(end, duration))
     return model.encode_clip(clip)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +64,12 @@ def missing(root: Path, items: Sequence[BenchmarkItem]) -> list[str]:
     return [video for (video, _), item in first.items() if folder.find(item) is None]
 
 
-def clip_of_frames(folder: Path, rate: float, count: int, part: TimeRange | None = None) -> Clip:
-    """Read ``count`` frames of a video that is a folder of images, ``rate`` a second, in the order of their numbers.
+def clip_of_frames(
+    folder: Path, rate: float, frames: int | Callable[[float], int], part: TimeRange | None = None
+) -> Clip:
+    """Read ``frames`` frames of a video that is a folder of images, ``rate`` a second, in the order of their numbers.
 
+    ``frames`` may be a function of how many seconds are seen.
     ``part`` is the range in seconds that is shown; frames are picked as `video.sample` does at a constant rate.
 
     Raises:
@@ -81,13 +84,14 @@ def clip_of_frames(folder: Path, rate: float, count: int, part: TimeRange | None
         raise VideoError(
             f"{folder.name} has {len(paths)} frames at {rate:g} a second: none from {start:g} to {end:g} s"
         )
+    count = frames((last - first) / rate) if callable(frames) else frames
     indices = first + middle_indices(last - first, count)
     try:
         pictures = {i: np.asarray(Image.open(paths[i]).convert("RGB")) for i in dict.fromkeys(indices.tolist())}
-        frames = np.stack([pictures[i] for i in indices.tolist()]).transpose(0, 3, 1, 2)
+        pixels = np.stack([pictures[i] for i in indices.tolist()]).transpose(0, 3, 1, 2)
     except (OSError, ValueError) as error:
         raise VideoError(f"the frames of {folder.name} cannot be read: {error}") from error
-    return Clip(frames=frames, times=indices / rate, duration=len(paths) / rate, indices=indices)
+    return Clip(frames=pixels, times=indices / rate, duration=len(paths) / rate, indices=indices)
 
 
 def _number(path: Path) -> tuple[int, str]:

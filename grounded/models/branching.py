@@ -35,7 +35,7 @@ class BranchCache(Cache):
 
     def __init__(self, prefix: PrefixCache) -> None:
         super().__init__(layers=[BranchLayer(layer) for layer in prefix.layers])
-        self.prefix_length = prefix.length
+        self.prefix_length, self.shift = prefix.length, prefix.shift
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.prefix_length + super().get_seq_length(layer_idx)

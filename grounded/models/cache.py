@@ -55,10 +55,15 @@ class GrowingLayer(DynamicLayer):
 
 
 class PrefixCache(Cache):
-    """A cache of one sequence: the prefix stays, what follows it is rewound after each question."""
+    """A cache of one sequence: the prefix stays, what follows it is rewound after each question.
 
-    def __init__(self) -> None:
+    ``shift`` is what a position after the prefix differs by from the number of positions before it: not 0 where the
+    tokens of a picture share positions, as in Qwen's multimodal rotary embedding.
+    """
+
+    def __init__(self, shift: int = 0) -> None:
         super().__init__(layer_class_to_replicate=GrowingLayer)
+        self.shift = shift
 
     @property
     def length(self) -> int:

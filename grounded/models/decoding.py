@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from transformers.cache_utils import Cache
 
 from .branching import BranchCache, branching, own_mask
 from .cache import PrefixCache
+
+SCORED_TOGETHER = 32  # answers: the logits of more would take gigabytes, since a vocabulary has 150,000 tokens
 
 
 class Network(Protocol):
@@ -167,12 +168,12 @@ class _Batch:
         self.padding = torch.tensor([length - len(ids) for ids in new], device=device)
         tokens = torch.tensor([[end] * (length - len(ids)) + list(ids) for ids in new], device=device)
         self.step = model.embed(tokens.clamp(min=0))
-        self.cache: Cache = prefix.cache
+        self.cache: PrefixCache | BranchCache = prefix.cache
         if rows > 1:  # the padding lies between the prefix and the shorter questions
             self.cache = BranchCache(prefix.cache)
         elif too_long:
             self.cache, self.step = _continuation(model, prefix, self.step)
-        start = self.cache.get_seq_length() + self.known
+        start = self.cache.get_seq_length() + self.known + self.cache.shift
         positions = start + torch.arange(self.step.shape[1], device=device) - self.padding[:, None]
         self.positions = positions.clamp(min=start)
         self.keep = torch.tensor(list(keep), dtype=torch.long, device=device)
@@ -231,7 +232,7 @@ class _Batch:
 
 def _logits(
     model: Network,
-    cache: Cache,
+    cache: PrefixCache | BranchCache,
     step: torch.Tensor,
     positions: torch.Tensor | None = None,
     padding: torch.Tensor | None = None,
@@ -242,6 +243,9 @@ def _logits(
     ``logits_to_keep`` says how many; 0 keeps all.
     """
     llm = model.language_model
+    if positions is None and cache.shift:
+        start = cache.get_seq_length() + cache.shift
+        positions = torch.arange(start, start + step.shape[1], device=step.device)[None]
     settings = {"position_ids": positions, "cache": cache, "use_cache": True, "logits_to_keep": logits_to_keep}
     if not isinstance(cache, BranchCache):
         return llm(inputs_embeds=step, **settings).logits
@@ -271,20 +275,27 @@ def score(
 ) -> torch.Tensor:
     """Return the log-probability, float32 (len(answers),) on the CPU, of each answer's tokens after a question's ids.
 
-    The question is read once; the answers follow it as one batch, padded on the right.
+    The question is read once; the answers follow it in batches of `SCORED_TOGETHER`, padded on the right.
     """
+    try:
+        step = model.embed(torch.tensor([list(question)], device=model.device))
+        cache, step = _continuation(model, prefix, step, max(map(len, answers)))
+        first = _logits(model, cache, step)
+        batches = [answers[i : i + SCORED_TOGETHER] for i in range(0, len(answers), SCORED_TOGETHER)]
+        return torch.cat([_score(model, cache, first, batch) for batch in batches])
+    finally:
+        prefix.cache.rewind(prefix.length)
+
+
+def _score(model: Network, cache: PrefixCache, first: torch.Tensor, answers: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return what `score` does for one batch; ``first`` (1, 1, vocabulary) are the logits of the first token."""
     device = model.device
     longest = max(map(len, answers))
     tokens = torch.tensor([list(answer) + [0] * (longest - len(answer)) for answer in answers], device=device)
     real = torch.arange(longest, device=device) < torch.tensor([[len(answer)] for answer in answers], device=device)
-    try:
-        step = model.embed(torch.tensor([list(question)], device=device))
-        cache, step = _continuation(model, prefix, step, longest)
-        logits = [_logits(model, cache, step).expand(len(answers), -1, -1)]
-        if longest > 1:
-            logits.append(_logits(model, BranchCache(cache), model.embed(tokens[:, :-1]), logits_to_keep=0))
-    finally:
-        prefix.cache.rewind(prefix.length)
+    logits = [first.expand(len(answers), -1, -1)]
+    if longest > 1:
+        logits.append(_logits(model, BranchCache(cache), model.embed(tokens[:, :-1]), logits_to_keep=0))
     log_probabilities = torch.cat(logits, dim=1).float().log_softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
     return (log_probabilities * real).sum(dim=1).cpu()
 

@@ -26,11 +26,12 @@ class VisualInput(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """What a model costs: the bytes of its weights, and the floating-point operations of encoding and of reading."""
+    """What a model costs: the bytes of its weights, and the floating-point operations of its steps."""
 
     weight_bytes: int
     encode_flops: float  # of encoding one clip
     read_flops: float  # of reading what every question about it begins with
+    score_flops: float = 0.0  # of giving the moments of one query their probabilities, where that is a step of its own
 
 
 class Family(Protocol):
@@ -49,10 +50,6 @@ class Family(Protocol):
         """Held while the network runs: one question is answered at a time."""
 
     @property
-    def frames(self) -> int:
-        """How many frames a clip holds, whether it is a whole video or a window of one."""
-
-    @property
     def end(self) -> int:
         """The token that closes an answer."""
 
@@ -61,14 +58,20 @@ class Family(Protocol):
         """The tokens whose probabilities `read` needs at every step."""
 
     # Frames and visual tokens.
+    def frames_for(self, duration: float) -> int:
+        """Return how many frames are wanted of a video, or of a window of one, that lasts ``duration`` seconds."""
+
     def visual_input(self, clip: Clip) -> VisualInput:
         """Return what the network sees of a clip."""
 
     def encode(self, visual_input: Any, on_progress: Callable[[float], None] | None = None) -> torch.Tensor:
-        """Return the visual tokens (visual tokens, hidden) of a visual input, on the CPU."""
+        """Return the visual tokens of a visual input, on the CPU, in whatever shape `prefix` takes them."""
 
-    def prefix(self, visual: torch.Tensor) -> VideoPrefix:
-        """Return the cache of what every question about a video begins with."""
+    def prefix(self, visual: torch.Tensor, times: Sequence[float], duration: float) -> VideoPrefix:
+        """Return the cache of what every question about a video begins with.
+
+        ``times`` are the seconds of the frames that ``visual`` was made from, in a video of ``duration`` seconds.
+        """
 
     def fingerprint(self) -> str:
         """Return a digest of all that visual tokens depend on beside the frames."""
@@ -106,7 +109,10 @@ class Family(Protocol):
         """Return text for people from what was written so far; its times are seconds."""
 
     def read(self, task: str, question: str, generation: Generation, duration: float) -> Answer:
-        """Turn what was written into an answer whose moments have probabilities."""
+        """Turn what was written into an answer; its moments have probabilities where the written tokens give them."""
+
+    def score_moments(self, answer: Answer, turn: Turn, prefix: VideoPrefix) -> Answer:
+        """Return a grounding answer whose moments have probabilities, where `read` alone could not give them."""
 
     def add_moments(self, answer: Answer, turn: Turn, prefix: VideoPrefix, best: int) -> Answer:
-        """Return a grounding answer with the likeliest moments that were not written, up to ``best`` in all."""
+        """Return a scored answer with the likeliest moments that were not written too, up to ``best`` in all."""

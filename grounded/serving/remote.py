@@ -48,13 +48,16 @@ Visual = torch.Tensor | VisualInput  # visual tokens on the CPU, or the pixels t
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Questions about one video of ``duration`` seconds, which a worker answers; it encodes ``visual`` if need be.
+    """Questions about one video, which a worker answers; it encodes ``visual`` if need be.
+
+    ``duration`` is in seconds, and so are ``times``, of its frames.
 
     Several questions are queries that ask for the same number of moments.
     """
 
     visual: Visual
     duration: float
+    times: tuple[float, ...]
     questions: tuple[Question, ...]
 
 
@@ -72,7 +75,7 @@ def run_jobs(grounder: Grounder, jobs: Sequence[Job]) -> Iterator[Event]:
             if not isinstance(visual, torch.Tensor):
                 visual = grounder.family.encode(visual)
                 emit(Encoded(visual))
-            video = grounder.from_tokens(VideoTokens(visual, job.duration, ()))
+            video = grounder.from_tokens(VideoTokens(visual, job.duration, job.times))
             if len(job.questions) > 1:
                 answers = answer_together(video, job.questions, stop)
             else:
@@ -90,11 +93,13 @@ class Costs:
         work = family.work()
         self.start = START_SECONDS + work.weight_bytes / LOAD_BYTES
         self.encode, self.read = work.encode_flops / FLOPS, work.read_flops / FLOPS
+        self.score = work.score_flops / FLOPS
 
     def job(self, encoded: bool, questions: Sequence[Question]) -> float:
         """Return the seconds of questions about one video, ``encoded`` or not."""
         tokens = sum(TOKENS[question.task] for question in questions)
-        return self.read + (0.0 if encoded else self.encode) + tokens * TOKEN_SECONDS
+        scored = self.score * sum(question.task == "ground" for question in questions)
+        return self.read + (0.0 if encoded else self.encode) + tokens * TOKEN_SECONDS + scored
 
     def grant(self, jobs: Sequence[Job]) -> int:
         """Return the seconds to ask for."""
@@ -112,7 +117,7 @@ class RemoteVideo:
     """A video whose visual tokens come from elsewhere: until they do, the pixels they are made from are kept."""
 
     def __init__(self, clip: Clip, family: Family) -> None:
-        self.duration = clip.duration
+        self.duration, self.times = clip.duration, tuple(clip.times.tolist())
         self.visual: Visual = family.visual_input(clip)
         self.lock = threading.Lock()  # held by the grant that encodes it, or windows of it
         self.window_cache: MemoryCache[RemoteVideo] = MemoryCache(MAX_WINDOW_BYTES, what="windows")
@@ -132,7 +137,7 @@ class RemoteVideo:
         return isinstance(self.visual, torch.Tensor)
 
     def job(self, questions: Sequence[Question]) -> Job:
-        return Job(self.visual, self.duration, tuple(questions))
+        return Job(self.visual, self.duration, self.times, tuple(questions))
 
 
 class RemoteModel:
@@ -201,7 +206,7 @@ class RemoteModel:
     ) -> Answer:
         """Answer a query from coarse to fine, in few grants; what is found before a quota ends stays."""
         asker = _WindowAsker(self, video, decode, on_progress, stop, is_over)
-        gap = video.duration / self.family.frames
+        gap = video.duration / self.family.frames_for(video.duration)
         [answer] = search([question.text], [first], asker, gap, SearchConfig(), question.best, on_progress)
         return dataclasses.replace(answer, note=asker.problem)
 

@@ -94,7 +94,7 @@ class Service:
 
     def may_lose(self, answer: Answer) -> bool:
         """Say whether a search may find what the answer from the whole lost: in a long video, where it is not sure."""
-        gap, config = answer.duration / self.family.frames, SearchConfig()
+        gap, config = answer.duration / self.family.frames_for(answer.duration), SearchConfig()
         return bool(sweep(answer.duration, config)) and not is_sure(answer, gap, config)
 
     def watch(self, path: str | os.PathLike[str]) -> Any:
@@ -177,7 +177,7 @@ class Service:
             raise_if_cancelled(stop)
             emit(Progress(what, fraction))
 
-        key = (content, self.family.name, self.family.frames)
+        key = (content, self.family.name)
         if (video := self.cache.find(key)) is not None:
             return video, True
         report("waiting for the decoder", 0.0)
@@ -186,4 +186,4 @@ class Service:
 
     def _decode(self, path: str, **window: Any) -> Clip:
         with self._decoders:
-            return video_file.sample(path, self.family.frames, limits=self.limits, **window)
+            return video_file.sample(path, self.family.frames_for, limits=self.limits, **window)

@@ -112,7 +112,7 @@ def _typed(question: WorldQuestion) -> str:
 def watch_without(grounder: Grounder, path: Path, ways: Sequence[str]) -> Iterator[EncodedVideo]:
     """Decode a file once and yield it as encoded in each of the ``ways`` of `WITHOUT`."""
     family = cast(GroundedVideoLLM, grounder.family)
-    clip = video_file.sample(path, family.frames)
+    clip = video_file.sample(path, family.frames_for)
     streams = family.visual_input(clip)
     for way in ways:
         visual = family.encode(WITHOUT[way](streams))
@@ -253,8 +253,9 @@ def negative_figures(grounder: Grounder, count: int) -> dict[str, float]:
     """Return how often, and how surely, queries are called absent in videos without any of the world's shapes."""
     rows: dict[str, float] = {}
     queries = [caption(describe(draw_scene(seed).events[0])) for seed in HELD_OUT_SEEDS[:8]]
+    frames = cast(GroundedVideoLLM, grounder.family).config.frames
     for name, draw in (("noise", negatives.noise), ("a panned picture", negatives.panned_picture)):
-        videos = (grounder.encode_clip(draw(grounder.family.frames, number)) for number in range(count))
+        videos = (grounder.encode_clip(draw(frames, number)) for number in range(count))
         answers = [answer for video in videos for answer in video.ground(queries)]
         rows[f"{name}: said to be absent"] = float(np.mean([world.says_absent(a) for a in answers]))
         rows[f"{name}: mean probability of absence"] = float(np.mean([a.absent or 0.0 for a in answers]))

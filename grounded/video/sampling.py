@@ -63,7 +63,7 @@ def probe(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> VideoInfo
 
 def sample(
     path: str | os.PathLike[str],
-    frames: int = FRAMES,
+    frames: int | Callable[[float], int] = FRAMES,
     *,
     sampling: str = "even",
     decoder: str = "pyav",
@@ -76,6 +76,7 @@ def sample(
 
     Which frames, ``sampling`` says: see `choose`.
 
+    ``frames`` may be a function of how many seconds are seen, which are known once the file is open.
     ``on_progress`` is called with the fraction of the frames that are there; what it raises ends the decoding.
 
     Returns:
@@ -91,7 +92,7 @@ def sample(
         raise ConfigError(f"unknown sampling {sampling!r}; there are {' and '.join(SAMPLINGS)}")
     if decoder not in DECODERS:
         raise ConfigError(f"unknown decoder {decoder!r}; there are {' and '.join(DECODERS)}")
-    if frames < 1:
+    if not callable(frames) and frames < 1:
         raise ConfigError(f"{frames} frames were asked for; at least 1 is needed")
     name, size = _check(path, limits)
     request, deadline = _request(path, limits) | {"decoder": decoder}, time.monotonic() + limits.seconds
@@ -101,7 +102,8 @@ def sample(
                 table, times = child.table()
                 info = _describe(name, size, table, times, limits)
                 window = _window(start, end, info.duration)
-                indices = choose(times, info.variable_rate, frames, *window, sampling=sampling)
+                count = frames(window[1] - window[0]) if callable(frames) else frames
+                indices = choose(times, info.variable_rate, count, *window, sampling=sampling)
                 pixels = child.frames(indices, on_progress).transpose(0, 3, 1, 2)
                 return Clip(frames=pixels, times=times[indices], duration=info.duration, indices=indices)
         except RecountError:

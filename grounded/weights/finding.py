@@ -12,7 +12,7 @@ import torch
 
 from ..config import RELEASED, ModelConfig
 from ..errors import WeightsError
-from . import disk, hub, names, storage
+from . import disk, hub, names, pretrained, storage
 from .choices import check_quantize, pick_device, pick_dtype
 from .conversion import convert_files
 
@@ -87,7 +87,7 @@ def _with_heads(config: ModelConfig, image: int | None, video: int | None) -> Mo
 
 
 def find(name: str, device: torch.device) -> Path:
-    """Return the converted folder that a name stands for, fetching and converting it first where need be."""
+    """Return the folder that a name stands for, fetching it, and converting it where need be, first."""
     if name == "auto":
         name = "phi3.5" if device.type == "cuda" else "tiny"
         if name == "tiny" and "SPACE_ID" in os.environ:
@@ -102,8 +102,10 @@ def find(name: str, device: torch.device) -> Path:
         if not storage.is_whole(folder):
             convert(names.HUB_ID, name, folder)
         return folder
+    if name in pretrained.NAMES:
+        return find_on_hub(pretrained.NAMES[name].hub_id)
     folder = Path(name).expanduser()
-    if storage.is_converted(folder):
+    if storage.is_converted(folder) or pretrained.family_of(folder):
         return folder
     if folder.exists():
         raise WeightsError(
@@ -111,19 +113,23 @@ def find(name: str, device: torch.device) -> Path:
             "released files are converted by `python -m grounded convert`"
         )
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        choices = ", ".join(["auto", "tiny", *names.LAYOUTS])
+        choices = ", ".join(["auto", "tiny", *names.LAYOUTS, *pretrained.NAMES])
         raise WeightsError(f"unknown model {name!r}; choose {choices}, a folder, or a hub id (owner/name)")
     return find_on_hub(name)
 
 
 def find_on_hub(hub_id: str) -> Path:
-    """Return the folder of a converted model on the hub, from the cache where it is whole there."""
-    if (snapshot := hub.cached(hub_id)) and storage.is_whole(snapshot):
+    """Return the folder of a model on the hub that `load_any` reads, from the cache where it is whole there."""
+    if (snapshot := hub.cached(hub_id)) and _is_whole(snapshot):
         return snapshot
     download = hub.look_up(hub_id)
     need = disk.DiskNeed(download.bytes, packed=download.bytes if disk.on_zero_gpu() else 0)
     disk.check(hub_id, need, home(), download.bytes - download.missing_bytes)
     folder = hub.fetch(download)
-    if not storage.is_whole(folder):
+    if not _is_whole(folder):
         raise WeightsError(f"{hub_id} on the hub is not a converted model; convert it by `python -m grounded convert`")
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    return pretrained.is_whole(folder) if pretrained.family_of(folder) else storage.is_whole(folder)

@@ -9,10 +9,12 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..config import ModelConfig
+from ..errors import ConfigError, WeightsError
 from ..models import VideoLLM, quantized
-from . import storage
+from . import pretrained, storage
 from .choices import check_quantize, pick_attention, pick_device, pick_dtype
 from .finding import find
+from .pretrained import LoadedPretrained
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +36,27 @@ def load(
     quantize: str = "none",
     offload: bool = False,
 ) -> Loaded:
-    """Load a model.
+    """Load a converted model; arguments and errors as in `load_any`."""
+    loaded = load_any(name, device, dtype, attention, quantize, offload)
+    if not isinstance(loaded, Loaded):
+        raise WeightsError(f"{name} is a model of the family {loaded.family}; this needs a converted model")
+    return loaded
+
+
+def load_any(
+    name: str | Path = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    quantize: str = "none",
+    offload: bool = False,
+) -> Loaded | LoadedPretrained:
+    """Load a model of any family.
 
     Args:
         name: "tiny" (in the package), "phi3.5" or "llama3" (fetched and converted at first use), a converted folder, a
-            hub id of one, or "auto": phi3.5 on a CUDA device, tiny elsewhere.
+            hub id of one, one of `pretrained.NAMES`, a folder or a hub id of such a model, or "auto": phi3.5 on a CUDA
+            device, tiny elsewhere.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         dtype: "auto", "bfloat16", "float16", "float32".
         attention: "auto", "eager", "sdpa", "flash_attention_2".
@@ -57,6 +75,12 @@ def load(
     pick_dtype(dtype, place)  # refuses an unknown one before anything is fetched
     implementation = pick_attention(attention, place)
     folder = find(str(name), place)
+    if family := pretrained.family_of(folder):
+        if quantize != "none" or offload:
+            raise ConfigError(f"models of the family {family} are loaded as they are: neither quantised nor offloaded")
+        precision = pick_dtype(dtype, place)
+        log.info("loading %s from %s on %s, %s, %s", name, folder, place, precision, implementation)
+        return pretrained.read(str(name), folder, implementation, place, precision)
     precision = pick_dtype(dtype, place, storage.quantization(folder).kind if quantize == "none" else quantize)
     config = storage.read_config(folder)
     tokenizer = storage.read_tokenizer(folder)

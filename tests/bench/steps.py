@@ -190,10 +190,10 @@ def bench_answers(grounder: Grounder, path: Path, runs: int) -> list[Row]:
         again = video.sample(path, config.frames)
         with torch.inference_mode():
             visual = model.encode(*_pillow(again, config))
-        fresh = family.prefix(visual)
+        fresh = family.prefix(visual, watched.times, watched.duration)
         decoding.generate(model, fresh, [questions[0]], decoding.Until(-1, NEW_TOKENS))
 
-    read = timed(lambda: family.prefix(watched.visual), runs)
+    read = timed(lambda: family.prefix(watched.visual, watched.times, watched.duration), runs)
     further = timed(lambda: answer(questions[0]), 5 * runs)
     everything = timed(naive, 1)
     batch = timed(lambda: answer(*questions), runs)
@@ -237,10 +237,10 @@ def bench_length(grounder: Grounder, runs: int) -> Row:
     seconds = []
     for minutes in (1, 60):
         clip = Clip(
-            np.zeros((grounder.family.frames, 3, 64, 64), np.uint8),
-            np.linspace(0, 60.0 * minutes, grounder.family.frames),
+            np.zeros((grounder.family.frames_for(60.0 * minutes), 3, 64, 64), np.uint8),
+            np.linspace(0, 60.0 * minutes, grounder.family.frames_for(60.0 * minutes)),
             60.0 * minutes,
-            np.arange(grounder.family.frames),
+            np.arange(grounder.family.frames_for(60.0 * minutes)),
         )
         watched: EncodedVideo = grounder.encode_clip(clip)
         watched.ground(QUERIES[0])

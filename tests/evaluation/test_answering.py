@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,8 +57,8 @@ def test_a_part_of_a_video_file_is_sampled_in_its_range_and_cut_at_its_end(
 ) -> None:
     requests = []
 
-    def sample(path: Path, frames: int, *, start: float, end: float) -> Clip:
-        requests.append((path.name, frames, start, end))
+    def sample(path: Path, frames: Callable[[float], int], *, start: float, end: float) -> Clip:
+        requests.append((path.name, frames(end - start), start, end))
         return Clip(np.zeros((8, 3, 4, 4), np.uint8), np.arange(8.0), 9.0, np.arange(8))
 
     monkeypatch.setattr(answering.video_file, "probe", lambda path: SimpleNamespace(duration=9.0))

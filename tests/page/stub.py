@@ -28,7 +28,7 @@ PAUSE = 0.02  # seconds a word
 class StubFamily:
     """As much of a `Family` as serving needs."""
 
-    name, frames = "stub", FRAMES
+    name = "stub"
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -45,6 +45,9 @@ class StubFamily:
 
     def work(self) -> Work:
         return Work(weight_bytes=10**9, encode_flops=1e13, read_flops=1e13)
+
+    def frames_for(self, duration: float) -> int:
+        return FRAMES
 
     def visual_input(self, clip: Clip) -> Any:
         assert clip.frames.dtype.name == "uint8"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ... import prompts, time_tokens
-from ...confidence import HIT_IOU, coverage, independent, iou, ranked_spans, span_confidence
+from ...confidence import curve, further_moments, independent, span_confidence
 from ...config import ModelConfig
 from ...errors import QuestionError
 from ...types import Answer, Clip, Moment, Question, Turn
@@ -31,7 +31,7 @@ class GroundedVideoLLM:
 
     def __init__(self, network: VideoLLM, tokenizer: Any, config: ModelConfig) -> None:
         self.network, self.tokenizer, self.config = network, tokenizer, config
-        self.name, self.frames, self.lock = config.name, config.frames, threading.Lock()
+        self.name, self.lock = config.name, threading.Lock()
         self.chat = prompts.CHATS[config.chat]
         self.end = prompts.token_id(tokenizer, self.chat.end)
         self.kept = [prompts.token_id(tokenizer, token) for token in time_tokens.tokens(config.bins)]
@@ -40,6 +40,9 @@ class GroundedVideoLLM:
         opening = self.token_ids("From <0> to <1>.")
         start, end = (opening.index(self.kept[k]) for k in (0, 1))
         self.span_opening, self.span_joiner = opening[:start], opening[start + 1 : end]  # as in the training answers
+
+    def frames_for(self, duration: float) -> int:
+        return self.config.frames
 
     def visual_input(self, clip: Clip) -> pixels.Streams:
         return pixels.streams(clip, self.config)
@@ -52,7 +55,7 @@ class GroundedVideoLLM:
             video = pixels.normalise(visual_input.video, pixels.VIDEO_STATISTICS, device, dtype)
             return self.network.encode(image, video, on_progress).cpu()
 
-    def prefix(self, visual: torch.Tensor) -> decoding.VideoPrefix:
+    def prefix(self, visual: torch.Tensor, times: Sequence[float], duration: float) -> decoding.VideoPrefix:
         return decoding.read_prefix(self.network, self.before, visual.to(self.network.device))
 
     def fingerprint(self) -> str:
@@ -148,7 +151,7 @@ class GroundedVideoLLM:
             raw=raw,
             duration=duration,
             moments=self._moments(raw, joints, absent or 0.0, duration),
-            curve=_curve(joints[0]) if task == "ground" and joints else (),
+            curve=curve(joints[0]) if task == "ground" and joints else (),
             absent=absent,
             model=self.name,
             step=self.step(duration),
@@ -180,20 +183,14 @@ class GroundedVideoLLM:
             return None
         return float(generation.first_logits.softmax(dim=0)[self.token_ids(self.config.absent_answer)[0]])
 
+    def score_moments(self, answer: Answer, turn: Turn, prefix: decoding.VideoPrefix) -> Answer:
+        return answer  # the temporal tokens' probabilities were kept as they were written
+
     def add_moments(self, answer: Answer, turn: Turn, prefix: decoding.VideoPrefix, best: int) -> Answer:
         if self.config.absent_answer and answer.raw == self.config.absent_answer:
             return answer  # a model that says "not in the video" is not pressed for moments
         joint = decoding.span_distribution(
             self.network, prefix, [*self.ids([turn]), *self.span_opening], self.span_joiner, self.kept
         ).joint()
-        moments = list(answer.moments)
-        for first, last, confidence in ranked_spans(joint, best + len(moments)):
-            start, end = (time_tokens.bin_to_seconds(k, answer.duration, self.config.bins) for k in (first, last))
-            if len(moments) < best and all(iou((start, end), (m.start, m.end)) < HIT_IOU for m in moments):
-                moments.append(Moment(start, end, confidence * (1 - (answer.absent or 0.0))))
-        return dataclasses.replace(answer, moments=tuple(moments), curve=_curve(joint))
-
-
-def _curve(joint: torch.Tensor) -> tuple[float, ...]:
-    """Return the probability of each bin to lie in the moment, short enough for JSON."""
-    return tuple(round(p, 4) for p in coverage(joint).tolist())
+        moments = further_moments(joint, answer.moments, answer.duration, best, 1 - (answer.absent or 0.0))
+        return dataclasses.replace(answer, moments=moments, curve=curve(joint))

@@ -1,0 +1,123 @@
+"""Models of other families, as transformers loads them: their names, their folders, and how they are read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from ..errors import WeightsError
+from . import storage
+
+log = logging.getLogger(__name__)
+
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+_VIDEO_PROCESSORS = ("video_preprocessor_config.json", "processor_config.json", "preprocessor_config.json")
+FAMILIES = ("qwen3_vl",)  # by the ``model_type`` in config.json
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model on the hub: what it is loaded by and how it was taught to write moments."""
+
+    hub_id: str
+    family: str = "qwen3_vl"
+    all_moments: bool = False  # it was trained to list every moment of a query
+
+
+NAMES = {
+    "qwen3-vl-2b": Pretrained("Qwen/Qwen3-VL-2B-Instruct"),
+    "qwen3-vl-4b": Pretrained("Qwen/Qwen3-VL-4B-Instruct"),
+    "qwen3-vl-8b": Pretrained("Qwen/Qwen3-VL-8B-Instruct"),
+    "timelens-8b": Pretrained("TencentARC/TimeLens-8B"),
+    "timelens2-2b": Pretrained("MCG-NJU/TimeLens2-2B", all_moments=True),
+    "timelens2-4b": Pretrained("MCG-NJU/TimeLens2-4B", all_moments=True),
+    "timelens2-8b": Pretrained("MCG-NJU/TimeLens2-8B", all_moments=True),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPretrained:
+    """A stock model ready to run, the tokenizer of its folder, and what the folder says of how it sees videos."""
+
+    name: str
+    family: str
+    model: Any
+    tokenizer: Tokenizer
+    video_processor: dict[str, Any]
+    all_moments: bool
+
+
+def family_of(folder: Path) -> str | None:
+    """Return the family of a folder that transformers reads; None where it is something else."""
+    family = _json(folder / CONFIG).get("model_type")
+    return family if family in FAMILIES and (folder / TOKENIZER).is_file() else None
+
+
+def is_whole(folder: Path) -> bool:
+    """Say whether a folder holds a model of a known family with all of its weights."""
+    if family_of(folder) is None:
+        return False
+    if (folder / INDEX).is_file():
+        return all(storage.is_shard(folder / file) for file in storage.shard_files(folder))
+    return storage.is_shard(folder / SINGLE)
+
+
+def read(name: str, folder: Path, attention: str, device: torch.device, dtype: torch.dtype) -> LoadedPretrained:
+    """Read a model of a known family from a folder; ``name`` is what it was asked for by.
+
+    Raises:
+        WeightsError: the weights are incomplete or cannot be read, or the device has too little memory.
+    """
+    family = family_of(folder)
+    if family is None or not is_whole(folder):
+        raise WeightsError(f"{folder} lacks {CONFIG}, {TOKENIZER} or weights of a family that is known here")
+    short = Path(name).name.lower()  # of a folder or a hub id too
+    known = {Path(each.hub_id).name.lower(): each for each in NAMES.values()} | NAMES
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=dtype, attn_implementation=attention, local_files_only=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        model = model.to(device).requires_grad_(False)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise WeightsError(f"{device} has too little memory for the weights in {folder}") from error
+    except Exception as error:  # transformers, safetensors and tokenizers share no error of their own
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise WeightsError(f"the model in {folder} cannot be read: {lines[0]}") from error
+    if report["missing_keys"] or report["unexpected_keys"]:
+        problems = [f"{what}: {key}" for what in ("missing", "unexpected") for key in sorted(report[f"{what}_keys"])]
+        raise WeightsError(f"the weights in {folder} do not fit their config:\n" + "\n".join(problems[:20]))
+    return LoadedPretrained(
+        name=short,
+        family=family,
+        model=model,
+        tokenizer=tokenizer,
+        video_processor=_video_processor(folder),
+        all_moments=short in known and known[short].all_moments,
+    )
+
+
+def _video_processor(folder: Path) -> dict[str, Any]:
+    """Return the numbers of a folder's video processor, from the first file that has any."""
+    for file in _VIDEO_PROCESSORS:
+        numbers = _json(folder / file)
+        if numbers := numbers.get("video_processor", numbers if file == _VIDEO_PROCESSORS[0] else {}):
+            return numbers
+    log.warning("%s does not say how it sees videos: it is taken to be as Qwen3-VL was released", folder)
+    return {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
