@@ -198,7 +198,9 @@ def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
     if task == "ask":
         *inputs, restart = tab.inputs
         ask, changed = events.converse, [*changed, *panel.fields]
-        restart.click(handlers.restart_conversation, None, [layout.session, panel.reply], queue=False, **PRIVATE)
+        restart.click(
+            handlers.restart_conversation, layout.session, [layout.session, panel.reply], queue=False, **PRIVATE
+        )
     call = (ask, [*layout.stage, *inputs], changed)
     gr.on(tab.triggers, *call, **PRIVATE, **MODEL_QUEUE)
     filled = [panel.reply, *panel.fields]

@@ -276,6 +276,9 @@ class TaskHandlers:
             except gr.Error as error:  # such as ZeroGPU's quota: Gradio shows it too
                 yield {shown: reply | {"error": str(error.message)[:500]}}
                 raise
+            except Exception:
+                yield {shown: reply | {"error": "Something went wrong that is not your doing; ask again."}}
+                raise
 
     def _show(
         self,
@@ -335,7 +338,8 @@ class PageHandlers:
     def open(self, request: gr.Request, path: str | None, timeline: dict[str, Any]) -> Iterator[Updates]:
         """Probe a new video; make a preview where browsers do not play it."""
         layout = self.layout
-        if not path:
+        if not path:  # Gradio empties every component of a handler that yields nothing
+            yield {layout.player: gr.skip()}
             return
         with self.running.started("open", request) as replaced:
             try:
@@ -393,9 +397,11 @@ class PageHandlers:
         except GroundedError as error:
             return {self.layout.timeline: timeline | {"error": str(error)[:500], what: None}}
 
-    def restart_conversation(self) -> Updates:
-        """Forget the conversation."""
-        return {self.layout.session: Session(), self.layout.panels["ask"].reply: dict(Reply.empty)}
+    def restart_conversation(self, request: gr.Request, session: Session | None) -> Updates:
+        """Forget the conversation, also what is being answered of it; the file behind a preview stays."""
+        self.running.cancel("ask", request)
+        session = replace(session or Session(), turns=())
+        return {self.layout.session: session, self.layout.panels["ask"].reply: dict(Reply.empty)}
 
     def link(self, path: str, timeline: Mapping[str, Any], question: Question) -> str:
         """Return the query string that opens an example with a question; nothing for a visitor's own video."""
