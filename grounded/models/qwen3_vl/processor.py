@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 import string
 import threading
 from collections.abc import Callable, Sequence
