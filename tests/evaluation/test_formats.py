@@ -97,6 +97,14 @@ def test_records_whose_lists_differ_in_length_are_an_error_that_counts_them(anno
         score_files(charades, [path], annotation)
 
 
+def test_a_quoted_query_that_is_not_annotated_is_not_taken_for_a_part_of_it(annotation: Path, tmp_path: Path) -> None:
+    charades, path = find("charades-sta"), tmp_path / "acc_records.json"
+    content = _records(list(charades.read(annotation, "test").items))
+    path.write_text(json.dumps(content | {"prompts": [*content["prompts"][:2], ground("a cat's 'dog' barks.")]}))
+    scores = score_files(charades, [path], annotation, rules=ScoringRules(samples=0))
+    assert scores.missing == ("BBBBB/3",) and f"1 {predictions.UNKNOWN}" in scores.notes
+
+
 def test_a_part_of_a_killed_run_can_be_scored(annotation: Path, tmp_path: Path) -> None:
     charades, path = find("charades-sta"), tmp_path / "part-0.jsonl"
     _ours(path, list(charades.read(annotation, "test").items))
