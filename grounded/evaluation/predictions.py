@@ -101,7 +101,7 @@ def _json_lines(path: Path, text: str) -> JsonLines:
             continue
         try:
             entries[f"line {number}"] = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise DataError(f"{path}, line {number} is not JSON: {error}") from error
     return JsonLines(entries)
@@ -131,7 +131,7 @@ def load(path: Path, oddities: Counter[str] | None = None) -> Any:
     if not text.strip():
         raise DataError(f"{path} is empty")
     counted = Counter[str]() if oddities is None else oddities
-    with suppress(json.JSONDecodeError):
+    with suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=partial(_object, oddities=counted))
     return _json_lines(path, text) if text.lstrip().startswith(("{", "[")) else text
 
@@ -272,7 +272,7 @@ def _finite(value: Any) -> float | None:
     """Return a number in somebody's file, or None where it is none."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -314,7 +314,8 @@ class PredictionCollector:
         if not span or len(span) < 2:
             self._oddities[NO_MOMENT] += 1
             return []
-        start, end, score, *texts = (*span, None)[: max(3, len(span))]
+        start, end, *more = span
+        score, *texts = more or [None]
         numbers = [_finite(start), _finite(end), None if score is None else _finite(score)]
         if None in numbers[:2] or (numbers[2] is None) != (score is None):
             self._oddities[NO_NUMBER] += 1

@@ -94,6 +94,7 @@ GOOD = '{"key": "AAAAA/1", "task": "ground", "error": "x"}'
             "entry 2 lacks query, pred_text",
         ),
         ('[{"vid": "a", \n"query": ', "line 1 is not JSON"),
+        (f'{GOOD}\n{"[" * 100_000}\n{{"n": {"9" * 5000}}}\n', "line 2 is not JSON"),
         ("", "is empty"),
     ],
 )
