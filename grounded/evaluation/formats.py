@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from .. import time_tokens
+from ..errors import DataError
 from .items import BenchmarkItem, PredictionSet
-from .predictions import PredictionCollector, moments_from, records
+from .predictions import PredictionCollector, reading_entry, records
 
 
 class ItemFinder:
-    """Finds items by video and sentence; of items that agree in both, each is found once, in order."""
+    """Finds items by video and sentence; of items that agree in both, each is found once, in order, then the last."""
 
     def __init__(self, items: Sequence[BenchmarkItem]) -> None:
-        self._items: dict[tuple[str, str], list[BenchmarkItem]] = defaultdict(list)
+        self._videos: dict[str, dict[str, list[BenchmarkItem]]] = defaultdict(lambda: defaultdict(list))
         for item in reversed(items):
-            self._items[item.video, _plain(item.question)].append(item)
+            self._videos[item.video][_plain(item.question)].append(item)
 
     def find(self, video: str, sentence: str) -> BenchmarkItem | None:
-        matches = self._items.get((video, _plain(sentence)))
-        return matches.pop() if matches else None
+        matches = self._videos.get(video, {}).get(_plain(sentence))
+        if not matches:
+            return None
+        return matches.pop() if len(matches) > 1 else matches[0]
+
+    def find_in_prompt(self, video: str, prompt: str) -> BenchmarkItem | None:
+        """Find the item whose sentence the prompt quotes; where it quotes none, the longest sentence that it holds."""
+        quoted = _QUOTED.search(prompt)
+        if quoted:
+            return self.find(video, quoted[2])
+        inside = [sentence for sentence in self._videos.get(video, {}) if sentence in _plain(prompt)]
+        return self.find(video, max(inside, key=len)) if inside else None
+
+
+_QUOTED = re.compile(r"""(?:^|\s)(['"])(.+)\1""", re.DOTALL)
 
 
 def _plain(sentence: str) -> str:
@@ -32,17 +45,48 @@ def _plain(sentence: str) -> str:
 
 
 def authors(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
-    """Grounded-VideoLLM's JSON: a list of {vid, query, pred_text with temporal tokens, duration in seconds}."""
+    """Grounded-VideoLLM's slimmed JSON: a list of {vid, query, pred_text with temporal tokens, duration in seconds}."""
     entries = records(content, "vid", "query", "pred_text", "duration")
     if entries is None:
         return None
     finder, collector = ItemFinder(items), PredictionCollector("Grounded-VideoLLM JSON")
-    for entry in entries:
-        text, duration = str(entry["pred_text"]), float(entry["duration"])
-        duration = duration if math.isfinite(duration) else 0.0
-        item = finder.find(str(entry["vid"]), str(entry["query"]))
-        collector.add(item, text, moments=time_tokens.moments(text, duration), duration=duration)
+    for place, entry in entries.items():
+        with reading_entry(place):
+            item = finder.find(str(entry["vid"]), str(entry["query"]))
+            _add_tokens(collector, item, entry["pred_text"], entry["duration"])
     return collector.result()
+
+
+_LISTS = ("video_ids", "prompts", "pred_texts", "durations")
+
+
+def authors_records(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+    """Grounded-VideoLLM's acc_records JSON: parallel lists {video_ids, prompts, pred_texts, durations}.
+
+    They may lie in one object, or in a list of objects, one a batch.
+    """
+    batches = records(content, *_LISTS)
+    if batches is None:
+        return None
+    finder, collector = ItemFinder(items), PredictionCollector("Grounded-VideoLLM acc_records")
+    for place, batch in batches.items():
+        with reading_entry(place):
+            columns = [batch[name] if isinstance(batch[name], list) else [batch[name]] for name in _LISTS]
+            if len(set(map(len, columns))) > 1:
+                lengths = ", ".join(f"{len(column)} {name}" for name, column in zip(_LISTS, columns, strict=True))
+                raise DataError(f"the lists are not of one length: {lengths}")
+            for video, prompt, text, duration in zip(*columns, strict=True):
+                item = finder.find_in_prompt(str(video).removesuffix(".mp4"), str(prompt))
+                _add_tokens(collector, item, text, duration)
+    return collector.result()
+
+
+def _add_tokens(collector: PredictionCollector, item: BenchmarkItem | None, text: Any, duration: Any) -> None:
+    """Add an answer in temporal tokens, about a video that lasts ``duration`` seconds."""
+    measured = collector.duration(duration)
+    seconds = measured or (item.duration if item else None)
+    moments = time_tokens.moments(str(text), seconds) if seconds else ()
+    collector.add(item, text, moments=moments, duration=measured)
 
 
 def lmms_eval(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
@@ -53,7 +97,7 @@ def lmms_eval(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | N
     for key, text in content.items():
         video, sentence, _ = key.split(">>>")
         item, span = finder.find(re.sub(r"\.\w+$", "", video), sentence), seconds_in_text(str(text))
-        collector.add(item, str(text), moments=moments_from([span] if span else []))
+        collector.add(item, text, spans=[span] if span else [])
     return collector.result()
 
 
@@ -68,14 +112,15 @@ def vtimellm_log(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet 
         by_number[item.video, sentences[item.video]] = item
         sentences[item.video] += 1
     collector = PredictionCollector("VTimeLLM log")
-    for entry in entries:
+    for place, entry in entries.items():
         if entry["task"] != "grounding":
             continue
-        target = by_number.get((str(entry["video_id"]), int(entry["info"]["sentence_id"])))
+        with reading_entry(place):
+            target = by_number.get((str(entry["video_id"]), int(entry["info"]["sentence_id"])))
         duration = None if target is None else target.duration
         match = re.search(r"(\d{2}) (?:to|and) (\d{2})", str(entry["answer"]))
         span = [duration * int(number) / 100 for number in match.groups()] if match and duration else []
-        collector.add(target if duration else None, str(entry["answer"]), moments=moments_from([span] if span else []))
+        collector.add(target if duration else None, entry["answer"], spans=[span] if span else [])
     return collector.result()
 
 
@@ -84,10 +129,13 @@ def timed_lines(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet |
     if not isinstance(content, str) or "##" not in content:
         return None
     finder, collector = ItemFinder(items), PredictionCollector("Charades-STA lines")
-    for line in filter(str.strip, content.splitlines()):
+    for number, line in enumerate(content.splitlines(), start=1):
         times, _, sentence = line.partition("##")
-        video, start, end = times.split()
-        collector.add(finder.find(video, sentence), moments=moments_from([(start, end)]))
+        if len(times.split()) == 3:
+            video, *span = times.split()
+            collector.add(finder.find(video, sentence), spans=[span])
+        elif line.strip():
+            raise DataError(f"line {number} is not 'VID start end##sentence': {line[:80]!r}")
     return collector.result()
 
 

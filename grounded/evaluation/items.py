@@ -86,6 +86,14 @@ class AnsweredItem:
         return self.moments[0] if self.moments else None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is a prediction that says nothing: no words, no moment, no choice, and no reason."""
+        if self.prediction is None or self.prediction.error or self.prediction.saliency:
+            return False
+        answer = self.answer
+        return answer is None or not (answer.raw.strip() or answer.text.strip() or answer.moments or answer.choice)
+
+    @property
     def duration(self) -> float | None:
         """The video's seconds: as the prediction measured them, else as the annotation says, else None."""
         measured = 0.0 if self.answer is None else self.answer.duration
@@ -104,16 +112,17 @@ class Annotations:
 class PredictionSet:
     """Predictions read from files: by item key, with the ``format`` they were in.
 
+    ``oddities`` counts what is odd in the files, by the words for it.
     ``right`` holds right answers by key, where the format carries them beside the predictions (NExT-GQA).
     """
 
     format: str
     predictions: Mapping[str, Prediction]
-    notes: tuple[str, ...] = ()
+    oddities: Mapping[str, int] = field(default_factory=dict)
     right: Mapping[str, str] = field(default_factory=dict)
 
 
-# Takes the content of a file, which is a JSON value or else text, and returns None where that is in another format.
+# Takes the content of a file (a JSON value, `JsonLines`, or text); returns None where it is in another format.
 FormatReader = Callable[[Any, Sequence[BenchmarkItem]], PredictionSet | None]
 
 
@@ -164,8 +173,8 @@ class Measurement:
 class Scores:
     """The result of scoring a set of predictions.
 
-    ``convention`` is the name of the rules and ``rule`` a sentence that says them. ``baselines`` and ``score_name`` are
-    those of `Measurement`.
+    ``convention`` is the name of the rules and ``rule`` a sentence that says them. ``cases`` are the items that count,
+    ``left_out`` those that the rules leave out. ``baselines`` and ``score_name`` are those of `Measurement`.
     """
 
     benchmark: str
@@ -176,16 +185,27 @@ class Scores:
     notes: tuple[str, ...] = ()
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     score_name: str = "share of right answers"
+    left_out: tuple[AnsweredItem, ...] = ()
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Keys of the items without a prediction."""
-        return tuple(case.item.key for case in self.cases if case.prediction is None)
+        return tuple(case.item.key for case in self.all_cases if case.prediction is None)
 
     @property
     def errors(self) -> dict[str, str]:
         """What stood in the way of an answer, by item key."""
-        return {c.item.key: c.prediction.error for c in self.cases if c.prediction is not None and c.prediction.error}
+        return {c.item.key: c.prediction.error for c in self.all_cases if c.prediction and c.prediction.error}
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Keys of the items whose prediction says nothing."""
+        return tuple(case.item.key for case in self.all_cases if case.is_empty)
+
+    @property
+    def all_cases(self) -> tuple[AnsweredItem, ...]:
+        """The items that count, and those that the rules leave out."""
+        return self.cases + self.left_out
 
     def value(self, name: str) -> float:
         """Return the metric ``name``; KeyError when there is none."""
@@ -231,16 +251,14 @@ class Benchmark:
         convention = self.convention(rules)
         cases = [AnsweredItem(item, predictions.get(item.key)) for item in items]
         measured = self.measure(cases, dataclasses.replace(rules, convention=convention))
+        scored = list(zip(cases, measured.scores, strict=True))
         return Scores(
             benchmark=self.name,
             convention=convention,
             rule=measured.rule or self.conventions[convention],
             metrics=tuple(measured.metrics),
-            cases=tuple(
-                dataclasses.replace(case, score=float(score))
-                for case, score in zip(cases, measured.scores, strict=True)
-                if score is not None
-            ),
+            cases=tuple(dataclasses.replace(case, score=float(score)) for case, score in scored if score is not None),
+            left_out=tuple(case for case, score in scored if score is None),
             baselines=measured.baselines,
             score_name=measured.score_name,
         )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,15 @@ from ..types import Answer, Moment
 from .items import Benchmark, BenchmarkItem, Prediction, PredictionSet
 
 OURS = "grounded JSON Lines"
+
+# What can be odd in a file; each stands in a note behind its count.
+UNKNOWN = "predictions name no question of the benchmark"
+REPEATED = "predictions are about a question that has one already; the last counts"
+NO_MOMENT = "moments are missing where the file has a place for one"
+NO_NUMBER = "moments have a time or a score that is no number, and are left out"
+NO_TEXT = "sentences are null, and count as empty"
+NO_DURATION = "durations are no numbers; the annotation's counts instead, where it holds one"
+NO_OPTION = "choices name no option, and count as none"
 
 # No score reads the curve's hundreds of numbers; the rest is the same for a whole run, or differs from run to run.
 _NOT_WRITTEN = ("curve", "model", "step", "seconds", "watch_seconds", "cached")
@@ -65,29 +77,52 @@ def read_lines(path: Path) -> dict[str, Prediction]:
     A last line that was cut off, as a killed run leaves it, is passed over.
     """
     text = path.read_text(encoding="utf-8", errors="replace")  # a cut may go through a letter
-    return {prediction.key: prediction for prediction in map(from_record, _json_lines(path, text))}
+    predictions: dict[str, Prediction] = {}
+    for place, record in _json_lines(path, text).entries.items():
+        with reading_entry(f"{path}, {place}"):
+            prediction = from_record(record)
+        predictions[prediction.key] = prediction
+    return predictions
 
 
-def _json_lines(path: Path, text: str) -> list[Any]:
+@dataclass(frozen=True)
+class JsonLines:
+    """The values of JSON Lines by their place, such as "line 3"."""
+
+    entries: dict[str, Any]
+
+
+def _json_lines(path: Path, text: str) -> JsonLines:
     """Return the values of JSON Lines, without a last line that was cut off."""
-    values = []
+    entries: dict[str, Any] = {}
     lines = text.split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            values.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            entries[f"line {number}"] = json.loads(line)
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-    return values
+    return JsonLines(entries)
 
 
-def load(path: Path) -> Any:
-    """Return the content of a file: a JSON value, the list of values of JSON Lines, or text.
+@contextmanager
+def reading_entry(place: str) -> Iterator[None]:
+    """Turn whatever goes wrong while one entry of a file is understood into a DataError that names its place."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"{place} cannot be read: {error!r}") from error
+
+
+def load(path: Path, oddities: Counter[str] | None = None) -> Any:
+    """Return the content of a file: a JSON value, `JsonLines`, or text; ``oddities`` counts keys that stand twice.
 
     Raises:
-        DataError: the file cannot be read, or is empty.
+        DataError: the file cannot be read, is empty, or is JSON with a mistake in it.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -95,23 +130,39 @@ def load(path: Path) -> Any:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not text.strip():
         raise DataError(f"{path} is empty")
-    with suppress(json.JSONDecodeError):
-        return json.loads(text)
-    with suppress(DataError):
-        return _json_lines(path, text) or text
-    return text
+    counted = Counter[str]() if oddities is None else oddities
+    with suppress(ValueError, RecursionError):
+        return json.loads(text, object_pairs_hook=partial(_object, oddities=counted))
+    return _json_lines(path, text) if text.lstrip().startswith(("{", "[")) else text
 
 
-def records(content: Any, *fields: str) -> list[dict[str, Any]] | None:
-    """Return the content of a file as a list of objects that all have ``fields``, or None if it is something else.
+def _object(pairs: list[tuple[str, Any]], oddities: Counter[str]) -> dict[str, Any]:
+    content = dict(pairs)
+    oddities[REPEATED] += len(pairs) - len(content)
+    return content
+
+
+def records(content: Any, *fields: str) -> dict[str, dict[str, Any]] | None:
+    """Return the objects of a file by their place in it, or None if the first has not all ``fields``.
 
     One object alone is a list of one: a JSON Lines file of one line looks like it.
+
+    Raises:
+        DataError: the first object has all fields, and another one has not.
     """
-    entries = [content] if isinstance(content, dict) else content
-    if not isinstance(entries, list) or not entries:
-        return None
-    all_there = all(isinstance(entry, dict) and entry.keys() >= set(fields) for entry in entries)
-    return entries if all_there else None
+    if isinstance(content, JsonLines):
+        entries = content.entries
+    elif isinstance(content, list):
+        entries = {f"entry {number}": entry for number, entry in enumerate(content, start=1)}
+    else:
+        entries = {"line 1": content}
+    for number, (place, entry) in enumerate(entries.items()):
+        lacking = [name for name in fields if not isinstance(entry, dict) or name not in entry]
+        if lacking and number == 0:
+            return None
+        if lacking:
+            raise DataError(f"{place} lacks {', '.join(lacking)}: {json.dumps(entry)[:80]}")
+    return entries or None
 
 
 def read(paths: Sequence[Path], benchmark: Benchmark, items: Sequence[BenchmarkItem]) -> PredictionSet:
@@ -122,65 +173,74 @@ def read(paths: Sequence[Path], benchmark: Benchmark, items: Sequence[BenchmarkI
     """
     parts = [_read_one(path, benchmark, items) for path in paths]
     predictions: dict[str, Prediction] = {}
+    oddities: Counter[str] = Counter()
     for part in parts:
+        oddities.update(part.oddities)
         for key, prediction in part.predictions.items():
+            oddities[REPEATED] += _says_the_same_kind(predictions.get(key), prediction)
             predictions[key] = _merge(predictions.get(key), prediction)
     known = {item.key for item in items}
     unknown = [key for key in predictions if key not in known]
+    oddities[UNKNOWN] += len(unknown)
     if len(unknown) == len(predictions):
         example = f", such as {unknown[0]!r}" if unknown else ""
-        raise DataError(f"none of the {len(unknown)} predictions names a question of {benchmark.title}{example}")
-    notes = [note for part in parts for note in part.notes]
-    if unknown:
-        notes.append(f"{len(unknown)} predictions name no question of the benchmark, such as {unknown[0]!r}")
+        count = oddities[UNKNOWN]
+        raise DataError(f"none of the {count:,} predictions names a question of {benchmark.title}{example}")
     return PredictionSet(
         format=" + ".join(dict.fromkeys(part.format for part in parts)),
         predictions={key: predictions[key] for key in predictions if key in known},
-        notes=tuple(notes),
+        oddities=oddities,
         right={key: letter for part in parts for key, letter in part.right.items()},
     )
 
 
 def _read_one(path: Path, benchmark: Benchmark, items: Sequence[BenchmarkItem]) -> PredictionSet:
-    content = load(path)
-    ours = records(content, "key", "task")
-    if ours is not None:
-        return PredictionSet(OURS, {str(record["key"]): from_record(record) for record in ours})
-    for reader in benchmark.formats:
+    oddities: Counter[str] = Counter()
+    content = load(path, oddities)
+    for reader in (ours, *benchmark.formats):
         try:
             predictions = reader(content, items)
         except DataError as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
+            raise DataError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DataError(f"{path} begins like a prediction file, but cannot be read: {error!r}") from error
         if predictions is not None:
-            return predictions
+            oddities.update(predictions.oddities)
+            return dataclasses.replace(predictions, oddities=oddities)
     known = [OURS, *(str(reader.__doc__).split("\n")[0].rstrip(".") for reader in benchmark.formats)]
     raise DataError(f"{path} is in no format known for {benchmark.title}; known are: " + "; ".join(known))
+
+
+def ours(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | None:
+    """Our own lines, as a run writes them."""
+    entries = records(content, "key", "task")
+    if entries is None:
+        return None
+    predictions: dict[str, Prediction] = {}
+    for place, record in entries.items():
+        with reading_entry(place):
+            prediction = from_record(record)
+        predictions[prediction.key] = prediction
+    return PredictionSet(OURS, predictions, Counter({REPEATED: len(entries) - len(predictions)}))
+
+
+_MERGED = ("text", "raw", "moments", "options", "choice")
+
+
+def _says_the_same_kind(first: Prediction | None, second: Prediction) -> bool:
+    """Say whether two files hold the same kind of thing for one question, so that one of them is lost."""
+    if first is None or first.answer is None or second.answer is None:
+        return first is not None
+    return any(getattr(first.answer, name) and getattr(second.answer, name) for name in _MERGED)
 
 
 def _merge(first: Prediction | None, second: Prediction) -> Prediction:
     """Join what two files hold for one question: NExT-GQA keeps moments and choices apart."""
     if first is None or first.answer is None or second.answer is None:
         return second
-    names = ("text", "raw", "moments", "options", "choice")
-    joined = {name: getattr(second.answer, name) or getattr(first.answer, name) for name in names}
+    joined = {name: getattr(second.answer, name) or getattr(first.answer, name) for name in _MERGED}
     answer = dataclasses.replace(second.answer, **joined)
     return Prediction(first.key, answer, second.error, second.saliency or first.saliency)
-
-
-def moments_from(spans: Iterable[Sequence[Any]]) -> tuple[Moment, ...]:
-    """Return the moments of (start, end), (start, end, score) or (start, end, score, text) in other people's files.
-
-    One with a time or a score that is not a finite number is left out: it says nothing.
-    """
-    moments = []
-    for start, end, *more in spans:
-        score = None if not more or more[0] is None else float(more[0])
-        numbers = (float(start), float(end), 0.0 if score is None else score)
-        if all(map(math.isfinite, numbers)):
-            moments.append(Moment(numbers[0], numbers[1], score, *more[1:]))
-    return tuple(moments)
 
 
 def make_prediction(
@@ -208,23 +268,73 @@ def make_prediction(
     return Prediction(item.key, answer, saliency=saliency)
 
 
+def _finite(value: Any) -> float | None:
+    """Return a number in somebody's file, or None where it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 class PredictionCollector:
-    """Gathers the predictions of one file for the items they are about, and counts those about no item."""
+    """Gathers the predictions of one file for the items they are about, and counts what is odd in it."""
 
     def __init__(self, form: str) -> None:
         self._form = form
         self._predictions: dict[str, Prediction] = {}
-        self._unmatched = 0
+        self._oddities: Counter[str] = Counter()
 
-    def add(self, item: BenchmarkItem | None, text: str = "", **fields: Any) -> None:
-        """Add what the file holds for an item; ``fields`` are those of `make_prediction`."""
+    def add(
+        self,
+        item: BenchmarkItem | None,
+        text: str | None = "",
+        spans: Iterable[Sequence[Any] | None] = (),
+        **fields: Any,
+    ) -> None:
+        """Add what the file holds for an item.
+
+        ``spans`` are the file's own (start, end), (start, end, score) or (start, end, score, text). One that is missing
+        or holds what is no finite number is counted and left out; a null text is counted and empty. ``fields`` are
+        those of `make_prediction`.
+        """
         if item is None:
-            self._unmatched += 1
-        else:
-            self._predictions[item.key] = make_prediction(item, text, **fields)
+            self._oddities[UNKNOWN] += 1
+            return
+        self._oddities[REPEATED] += item.key in self._predictions
+        fields.setdefault("moments", [moment for span in spans for moment in self._moments(span)])
+        self._predictions[item.key] = make_prediction(item, self._text(text), **fields)
+
+    def _text(self, text: Any) -> str:
+        self._oddities[NO_TEXT] += text is None
+        return "" if text is None else str(text)
+
+    def _moments(self, span: Sequence[Any] | None) -> list[Moment]:
+        """Return the moment of a span, or nothing where it holds none."""
+        if not span or len(span) < 2:
+            self._oddities[NO_MOMENT] += 1
+            return []
+        start, end, *more = span
+        score, *texts = more or [None]
+        numbers = [_finite(start), _finite(end), None if score is None else _finite(score)]
+        if None in numbers[:2] or (numbers[2] is None) != (score is None):
+            self._oddities[NO_NUMBER] += 1
+            return []
+        return [Moment(*numbers, *map(self._text, texts))]  # type: ignore[arg-type]
+
+    def duration(self, value: Any) -> float | None:
+        """Return a file's duration in seconds; one that is no number is counted and None."""
+        seconds = _finite(value)
+        self._oddities[NO_DURATION] += seconds is None
+        return seconds
+
+    def letter(self, number: Any, letters: str) -> str | None:
+        """Return the letter of option ``number``; one that is not there is counted and None."""
+        if number in range(len(letters)):
+            return letters[number]
+        self._oddities[NO_OPTION] += 1
+        return None
 
     def result(self, right: Mapping[str, str] | None = None) -> PredictionSet:
-        """Return what was gathered, with a note on predictions about no item; ``right`` as in `PredictionSet`."""
-        count = self._unmatched
-        notes = (f"{count} predictions name no question of the benchmark",) if count else ()
-        return PredictionSet(self._form, self._predictions, notes, right or {})
+        """Return what was gathered, and what was odd; ``right`` as in `PredictionSet`."""
+        return PredictionSet(self._form, self._predictions, self._oddities, right or {})

@@ -71,16 +71,23 @@ def _interval(metric: Metric) -> str:
 
 def summary(scores: Scores) -> list[str]:
     """Return the sentences that must stand beside the numbers: the convention, how many answers, what is missing."""
-    errors = scores.errors
-    answered = len(scores.cases) - len(scores.missing) - len(errors)
-    lines = [
-        f"Convention {scores.convention}: {scores.rule}.",
-        f"{len(scores.cases):,} questions, {answered:,} answered.",
-    ]
-    if errors:
-        lines.append(f"{len(errors):,} could not be answered and count against the score.")
-    if scores.missing:
-        lines.append(f"{len(scores.missing):,} have no prediction and count as not answered.")
+    asked = len(scores.all_cases)
+    answered = asked - len(scores.missing) - len(scores.errors) - len(scores.empty)
+    left_out = {case.item.key for case in scores.left_out}
+    lines = [f"Convention {scores.convention}: {scores.rule}.", f"{asked:,} questions, {answered:,} answered."]
+    for keys, what, counts in (
+        (scores.errors, "could not be answered", " and count against the score"),
+        (scores.missing, "have no prediction", " and count as not answered"),
+        (scores.empty, "have an empty prediction", ""),  # the convention says what that is worth
+    ):
+        out = len(left_out.intersection(keys))
+        left_out.difference_update(keys)
+        if len(keys) > out:
+            lines.append(f"{len(keys) - out:,} {what}{counts}.")
+        if out:
+            lines.append(f"{out:,} {what} and are left out of the score.")
+    if left_out:
+        lines.append(f"{len(left_out):,} are answered and left out of the score.")
     return lines + [f"Note: {note}." for note in scores.notes]
 
 
@@ -106,7 +113,11 @@ def page(scores: Scores, benchmark: Benchmark, model: str = "") -> str:
     return _TEMPLATES.get_template("report.html").render(
         _head(scores, benchmark, model),
         charts=_charts(scores),
-        unanswered=[*scores.errors.items(), *((key, "no prediction") for key in scores.missing)],
+        unanswered=[
+            *scores.errors.items(),
+            *((key, "no prediction") for key in scores.missing),
+            *((key, "an empty prediction") for key in scores.empty),
+        ],
         worst=[(case, *_timeline(case)) for case in worst_cases(scores)],
         letters=string.ascii_uppercase,
     )

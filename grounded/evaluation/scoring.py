@@ -49,10 +49,16 @@ def score_predictions(
     rules: ScoringRules,
     notes: Sequence[str] = (),
 ) -> Scores:
-    """Score predictions; ``notes`` are added to those of the benchmark."""
+    """Score predictions; ``notes`` are added to the one on answers that name no moment where there is one."""
     check_rules(benchmark, rules)
     scores = benchmark.score(items, answers, rules)
-    return dataclasses.replace(scores, notes=(*scores.notes, *notes))
+    without_moment = sum(
+        case.item.task in ("ground", "evidence") and bool(case.item.moments) and not case.moments
+        for case in scores.all_cases
+        if case.answer is not None and not case.is_empty
+    )
+    own = (f"{without_moment:,} answers name no moment, and one is annotated",) if without_moment else ()
+    return dataclasses.replace(scores, notes=(*notes, *own))
 
 
 def score_files(
@@ -70,7 +76,8 @@ def score_files(
         dataclasses.replace(item, answer=answers.right.get(item.key, "")) if not item.answer else item
         for item in annotated.items
     ]
-    notes = (f"the predictions are {answers.format}", *annotated.notes, *answers.notes)
+    oddities = (f"{count:,} {what}" for what, count in answers.oddities.items() if count)
+    notes = (f"the predictions are {answers.format}", *annotated.notes, *oddities)
     return score_predictions(benchmark, items, answers.predictions, rules or ScoringRules(), notes)
 
 
@@ -80,13 +87,15 @@ def to_dict(scores: Scores) -> dict[str, Any]:
         "benchmark": scores.benchmark,
         "convention": scores.convention,
         "rule": scores.rule,
-        "questions": len(scores.cases),
+        "questions": len(scores.all_cases),
         "metrics": {
             metric.name: {"value": metric.value, "low": metric.low, "high": metric.high} for metric in scores.metrics
         },
         "baselines": {name: dict(values) for name, values in scores.baselines.items()},
         "errors": scores.errors,
         "missing": list(scores.missing),
+        "empty": list(scores.empty),
+        "left_out": [case.item.key for case in scores.left_out],
         "notes": list(scores.notes),
     }
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from grounded.errors import DataError
 from grounded.evaluation import predictions
 from grounded.evaluation.benchmarks import find
 from grounded.evaluation.formats import seconds_in_text
 from grounded.evaluation.items import BenchmarkItem, ScoringRules
 from grounded.evaluation.scoring import score_files
+from grounded.prompts import ground
 from grounded.types import Moment
 
 ANSWERED = {"AAAAA/1": (0.0, 10.0), "AAAAA/2": (5.0, 10.0), "BBBBB/3": (21.0, 24.0)}  # IoU 1, .5, 0
@@ -32,6 +34,34 @@ def _authors(path: Path, items: list[BenchmarkItem]) -> None:
     path.write_text(json.dumps(entries))
 
 
+def _records(items: list[BenchmarkItem]) -> dict[str, list]:
+    """Return the lists of the authors' published files, with all that is in them."""
+    texts = ["From <{}> to <{}>.".format(*(round(10 * s) for s in ANSWERED[item.key])) for item in items]
+    prompts = [ground(item.question) for item in items]
+    return {
+        "video_ids": [item.video for item in items],
+        "question_ids": [f"{item.video}_0" for item in items],
+        "prompts": [f"<|user|>\n <grounded>\n{prompt}<|assistant|>\n" for prompt in prompts],
+        "pred_texts": texts,
+        "answers": ["From <0> to <1>."] * len(items),
+        "durations": [30.0] * len(items),
+    }
+
+
+def _authors_records(path: Path, items: list[BenchmarkItem]) -> None:
+    path.write_text(json.dumps(_records(items)))
+
+
+def _authors_batches(path: Path, items: list[BenchmarkItem]) -> None:
+    one = {name: values[0] for name, values in _records(items[2:]).items()}
+    path.write_text(json.dumps([_records(items[:2]), one]))
+
+
+def _authors_other_prompts(path: Path, items: list[BenchmarkItem]) -> None:
+    prompts = [f"When does this happen: {item.question.upper()} Answer with times." for item in items]
+    path.write_text(json.dumps(_records(items) | {"prompts": prompts}))
+
+
 def _lmms_eval(path: Path, items: list[BenchmarkItem]) -> None:
     texts = {
         "AAAAA/1": "It happens in 0.0 - 10.0 seconds.",
@@ -45,7 +75,9 @@ def _lines(path: Path, items: list[BenchmarkItem]) -> None:
     path.write_text("".join("{} {} {}##{}\n".format(i.video, *ANSWERED[i.key], i.question) for i in items))
 
 
-@pytest.mark.parametrize("write", [_ours, _authors, _lmms_eval, _lines])
+@pytest.mark.parametrize(
+    "write", [_ours, _authors, _authors_records, _authors_batches, _authors_other_prompts, _lmms_eval, _lines]
+)
 def test_the_same_answers_score_the_same_in_every_format(
     write: Callable[[Path, list[BenchmarkItem]], None], annotation: Path, tmp_path: Path
 ) -> None:
@@ -55,6 +87,22 @@ def test_the_same_answers_score_the_same_in_every_format(
     scores = score_files(charades, [path], annotation, rules=ScoringRules(samples=0))
     assert [case.score for case in scores.cases] == pytest.approx([1.0, 0.5, 0.0])
     assert scores.value("R1@0.5") == pytest.approx(200 / 3) and not scores.missing
+
+
+def test_records_whose_lists_differ_in_length_are_an_error_that_counts_them(annotation: Path, tmp_path: Path) -> None:
+    charades, path = find("charades-sta"), tmp_path / "acc_records.json"
+    content = _records(list(charades.read(annotation, "test").items))
+    path.write_text(json.dumps(content | {"pred_texts": content["pred_texts"][:2]}))
+    with pytest.raises(DataError, match="not of one length: 3 video_ids, 3 prompts, 2 pred_texts, 3 durations"):
+        score_files(charades, [path], annotation)
+
+
+def test_a_quoted_query_that_is_not_annotated_is_not_taken_for_a_part_of_it(annotation: Path, tmp_path: Path) -> None:
+    charades, path = find("charades-sta"), tmp_path / "acc_records.json"
+    content = _records(list(charades.read(annotation, "test").items))
+    path.write_text(json.dumps(content | {"prompts": [*content["prompts"][:2], ground("a cat's 'dog' barks.")]}))
+    scores = score_files(charades, [path], annotation, rules=ScoringRules(samples=0))
+    assert scores.missing == ("BBBBB/3",) and f"1 {predictions.UNKNOWN}" in scores.notes
 
 
 def test_a_part_of_a_killed_run_can_be_scored(annotation: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from grounded.errors import DataError
 from grounded.evaluation import predictions
 from grounded.evaluation.benchmarks import find
-from grounded.evaluation.items import BenchmarkItem, Prediction
+from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
+from grounded.evaluation.report import summary
 from grounded.evaluation.scoring import score_files
 from grounded.types import Answer, Moment, Option
 
@@ -52,11 +53,6 @@ def test_a_line_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert predictions.read_lines(path)["k"].answer == Answer("ground", "q", "t", "r", 9.0, (Moment(1.0, 2.0),))
 
 
-@pytest.mark.parametrize("span", [(float("nan"), 1.0), (0.0, float("inf")), (0.0, 1.0, float("nan"))])
-def test_a_span_with_a_number_that_is_none_is_left_out(span: tuple[float, ...]) -> None:
-    assert predictions.moments_from([span, (1, 2, 0.5, "text")]) == (Moment(1.0, 2.0, 0.5, "text"),)
-
-
 def test_of_two_lines_on_one_question_the_later_counts_and_a_cut_last_line_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     line = '{"key": "k", "video": "v", "task": "ground", "error": "%s"}\n'
@@ -83,14 +79,76 @@ def test_a_file_in_no_known_format_is_an_error_that_lists_the_known_ones(annotat
             score_files(find("charades-sta"), [path], annotation)
 
 
-def test_a_file_of_a_known_format_with_damage_inside_says_so(annotation: Path, tmp_path: Path) -> None:
+GOOD = '{"key": "AAAAA/1", "task": "ground", "error": "x"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("AAAAA 0 10##a person opens the door.\n\nAAAAA 1.0##x", r"line 3 is not 'VID start end##sentence': 'AAAAA 1"),
+        (f'{GOOD}\n\n{{"key": "AAA\n{GOOD}\n', "line 3 is not JSON"),
+        (f'{GOOD}\n\n{{"key": "AAAAA/2"}}\n', "line 3 lacks task"),
+        (f'{GOOD}\n\n{{"key": "k", "task": "ground", "answer": 3}}', "line 3: a prediction line cannot be read"),
+        (
+            '[{"vid": "a", "query": "b", "pred_text": "", "duration": 3}, {"vid": "a"}]',
+            "entry 2 lacks query, pred_text",
+        ),
+        ('[{"vid": "a", \n"query": ', "line 1 is not JSON"),
+        (f'{GOOD}\n{"[" * 100_000}\n{{"n": {"9" * 5000}}}\n', "line 2 is not JSON"),
+        ("", "is empty"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(content: str, sentence: str, annotation: Path, tmp_path: Path) -> None:
     path = tmp_path / "damaged"
-    path.write_text("AAAAA 1.0##a person opens the door.\n")
-    with pytest.raises(DataError, match="begins like a prediction file, but cannot be read"):
+    path.write_text(content)
+    with pytest.raises(DataError, match=f"damaged.*{sentence}"):
         score_files(find("charades-sta"), [path], annotation)
-    path.write_text("")
-    with pytest.raises(DataError, match="is empty"):
+
+
+@pytest.mark.parametrize("lines", [["CCCCC 0 10##a dog."], ["CCCCC 0 10##a dog.", "DDDDD 1 2##a cat."]])
+def test_predictions_that_all_are_about_something_else_are_counted(
+    lines: list[str], annotation: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines"
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=f"none of the {len(lines)} predictions names a question of Charades-STA"):
         score_files(find("charades-sta"), [path], annotation)
+
+
+def test_what_is_odd_in_a_file_is_counted_in_notes(annotation: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    door, cat = "a person opens the door.", "a cat."
+    path.write_text(f"AAAAA 0 9##{door}\nAAAAA 0 10##{door}\nBBBBB one 4##{cat}\nCCCCC 0 1##a dog\n")
+    scores = score_files(find("charades-sta"), [path], annotation, rules=ScoringRules(samples=0))
+    assert {f"1 {predictions.REPEATED}", f"1 {predictions.NO_NUMBER}", f"1 {predictions.UNKNOWN}"} <= set(scores.notes)
+    assert [case.score for case in scores.cases] == [1.0, 0.0, 0.0]  # of two lines on one query the last counts
+    assert scores.empty == ("BBBBB/3",) and scores.missing == ("AAAAA/2",)
+    lines = summary(scores)
+    assert "3 questions, 1 answered." in lines and "1 have an empty prediction." in lines
+
+
+def test_null_texts_are_empty_and_answers_without_a_moment_are_counted(annotation: Path, tmp_path: Path) -> None:
+    path = tmp_path / "authors.json"
+    texts = {"a person opens the door.": None, "Somebody sits down.": "I cannot see that."}
+    entries = [{"vid": "AAAAA", "query": query, "pred_text": text, "duration": 30} for query, text in texts.items()]
+    path.write_text(
+        json.dumps([*entries, {"vid": "BBBBB", "query": "a cat.", "pred_text": "<0> to <9>", "duration": "?"}])
+    )
+    scores = score_files(find("charades-sta"), [path], annotation, rules=ScoringRules(samples=0))
+    counted = {f"1 {predictions.NO_TEXT}", f"1 {predictions.NO_DURATION}"}
+    assert counted | {"2 answers name no moment, and one is annotated"} <= set(scores.notes)
+    assert scores.empty == ("AAAAA/1",) and "3 questions, 2 answered." in summary(scores)
+
+
+def test_a_key_that_stands_twice_in_a_file_and_a_question_in_two_files_are_repetitions(
+    annotation: Path, tmp_path: Path
+) -> None:
+    path, key = tmp_path / "lmms.json", "BBBBB.mp4>>>a cat>>>[1, 4]"
+    path.write_text(f'{{"{key}": "1 - 2", "{key}": "1 - 4"}}')
+    charades, rules = find("charades-sta"), ScoringRules(samples=0)
+    for paths, count in (([path], 1), ([path, path], 3)):
+        scores = score_files(charades, paths, annotation, rules=rules)
+        assert f"{count} {predictions.REPEATED}" in scores.notes and scores.cases[2].score == 1.0
 
 
 def test_predictions_of_questions_that_are_not_asked_are_noted(annotation: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ BENCHMARK = Benchmark(
     read=read,
     measure=common.measure_grounding,
     splits=tuple(COUNTS),
-    formats=(formats.authors, formats.vtimellm_log, formats.lmms_eval),
+    formats=(formats.authors, formats.authors_records, formats.vtimellm_log, formats.lmms_eval),
     published={
         "Phi3.5-3.8B": {"R1@0.3": 46.2, "R1@0.5": 30.3, "R1@0.7": 19.0, "mIoU": 36.1},
         "Phi3.5-3.8B (*)": {"R1@0.3": 64.9, "R1@0.5": 47.8, "R1@0.7": 30.4, "mIoU": 47.2},

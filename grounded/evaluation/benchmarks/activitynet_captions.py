@@ -10,7 +10,7 @@ from ...prompts import CAPTION
 from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import captions
 from ..metrics.language import LanguageScorers
-from ..predictions import PredictionCollector, moments_from
+from ..predictions import PredictionCollector, reading_entry
 from . import common
 from .activitynet import LICENCE, SOURCE, load
 
@@ -42,8 +42,12 @@ def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | No
         return None
     by_video, collector = {item.video: item for item in items}, PredictionCollector("ActivityNet Captions results")
     for video, entries in content["results"].items():
-        events = [(*entry["timestamp"], None, str(entry["sentence"])) for entry in entries]
-        collector.add(by_video.get(video), moments=moments_from(events))
+        with reading_entry(f"video {video!r}"):
+            spans = [
+                (*entry["timestamp"], None, entry.get("sentence")) if entry.get("timestamp") else None
+                for entry in entries or ()
+            ]
+            collector.add(by_video.get(video), spans=spans)
     return collector.result()
 
 
@@ -70,7 +74,7 @@ def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
     f1 = dict(zip(events.videos, soda[:, 2], strict=True))
     return Measurement(
         metrics=common.means(columns, events.videos, rules, decimals=4),
-        scores=[f1.get(case.item.video, 0.0) for case in cases],
+        scores=[f1.get(case.item.video) for case in cases],
         score_name="SODA_c",
         rule=f"videos without captions: {'left out' if skip else '0'}; two annotators in SODA_c: {rules.references}",
     )

@@ -46,7 +46,7 @@ BENCHMARK = Benchmark(
     conventions=common.GROUNDING_CONVENTIONS,
     read=read,
     measure=common.measure_grounding,
-    formats=(formats.authors, formats.lmms_eval, formats.timed_lines),
+    formats=(formats.authors, formats.authors_records, formats.lmms_eval, formats.timed_lines),
     published={
         "Phi3.5-3.8B": {"R1@0.3": 54.2, "R1@0.5": 36.4, "R1@0.7": 19.7, "mIoU": 36.8},
         "Phi3.5-3.8B (*)": {"R1@0.3": 70.2, "R1@0.5": 55.9, "R1@0.7": 33.2, "mIoU": 49.4},

@@ -116,7 +116,7 @@ def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | No
     for item, result in zip(ordered, results, strict=True):
         if not str(result["gt"]).startswith(f"({item.answer})"):
             raise DataError(f"the answer to {item.key} should be {item.answer}, not {result['gt']!r}")
-        collector.add(item, str(result["pred"]))
+        collector.add(item, result["pred"])
     return collector.result()
 
 

@@ -15,7 +15,7 @@ from ...errors import DataError
 from ...types import Moment
 from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import grounded_qa
-from ..predictions import PredictionCollector, moments_from
+from ..predictions import PredictionCollector
 from . import common
 
 QUESTIONS = {"test": 5_553, "val": 3_358}
@@ -88,21 +88,22 @@ def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | No
     if set(content) == {"ground", "qa"}:  # both in one file
         moments, choices = content["ground"], content["qa"]
     else:
-        moments = {key: value for key, value in content.items() if isinstance(value, list)}
+        moments = {key: value for key, value in content.items() if value is None or isinstance(value, list)}
         choices = {key: value for key, value in content.items() if isinstance(value, dict)}
     if not _are_moments(moments) or not _are_choices(choices) or not (moments or choices):
         return None
     by_key, collector = {item.key: item for item in items}, PredictionCollector("NExT-GQA results")
     for key in dict.fromkeys([*moments, *choices]):
         item = by_key.get(key, BenchmarkItem(key, key, "evidence", ""))
-        spans = [(moments[key][0], moments[key][-1])] if key in moments else []
-        letter = LETTERS[choices[key]["prediction"]] if key in choices else None
-        collector.add(item, moments=moments_from(spans), choice=letter)
+        span = moments.get(key)
+        spans = [(span[0], span[-1]) if span and len(span) > 1 else None] if key in moments else []
+        letter = collector.letter(choices[key]["prediction"], LETTERS) if key in choices else None
+        collector.add(item, spans=spans, choice=letter)
     return collector.result({key: LETTERS[entry["answer"]] for key, entry in choices.items() if "answer" in entry})
 
 
 def _are_moments(entries: Any) -> bool:
-    return isinstance(entries, dict) and all(isinstance(e, list) and len(e) >= 2 for e in entries.values())
+    return isinstance(entries, dict) and all(e is None or isinstance(e, list) for e in entries.values())
 
 
 def _are_choices(entries: Any) -> bool:

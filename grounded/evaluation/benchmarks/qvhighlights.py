@@ -22,7 +22,7 @@ from ..items import (
     ScoringRules,
 )
 from ..metrics import highlights
-from ..predictions import PredictionCollector, moments_from, records
+from ..predictions import PredictionCollector, reading_entry, records
 from . import common
 
 QUERIES = 1_550
@@ -61,10 +61,11 @@ def submission(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | 
     if entries is None:
         return None
     by_key, collector = {item.key: item for item in items}, PredictionCollector("QVHighlights submission")
-    for entry in entries:
-        windows = [(window[0], window[1], float(window[2])) for window in entry["pred_relevant_windows"]]
-        saliency = tuple(float(value) for value in entry.get("pred_saliency_scores", ()))
-        collector.add(by_key.get(str(entry["qid"])), moments=moments_from(windows), saliency=saliency)
+    for place, entry in entries.items():
+        with reading_entry(place):
+            windows = [window and window[:3] for window in entry["pred_relevant_windows"] or [None]]
+            saliency = tuple(float(value) for value in entry.get("pred_saliency_scores") or ())
+            collector.add(by_key.get(str(entry["qid"])), spans=windows, saliency=saliency)
     return collector.result()
 
 
@@ -135,5 +136,5 @@ BENCHMARK = Benchmark(
     measure=measure,
     splits=("val",),
     best=highlights.MAX_WINDOWS,
-    formats=(submission, formats.authors),
+    formats=(submission, formats.authors, formats.authors_records),
 )

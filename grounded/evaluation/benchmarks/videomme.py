@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import DataError
 from ..items import Annotations, AnsweredItem, Benchmark, BenchmarkItem, Measurement, PredictionSet, ScoringRules
 from ..metrics import choice
-from ..predictions import PredictionCollector, load, records
+from ..predictions import PredictionCollector, load, reading_entry, records
 from . import common
 
 QUESTIONS, VIDEOS = 2_700, 900
@@ -51,7 +51,7 @@ def _entries(source: Path) -> Iterator[Mapping[str, Any]]:
     entries = records(load(source), "video_id")
     if entries is None:
         raise DataError(f"{source} is not a list of videos or questions")
-    for entry in entries:
+    for entry in entries.values():
         for question in entry.get("questions", [{}]):
             yield {**{key: value for key, value in entry.items() if key != "questions"}, **question}
 
@@ -78,8 +78,10 @@ def official(content: Any, items: Sequence[BenchmarkItem]) -> PredictionSet | No
     if entries is None:
         return None
     by_key, collector = {item.key: item for item in items}, PredictionCollector("Video-MME results")
-    for question in (question for entry in entries for question in entry["questions"] if "response" in question):
-        collector.add(by_key.get(str(question["question_id"])), str(question["response"]))
+    for place, entry in entries.items():
+        with reading_entry(place):
+            for question in (question for question in entry["questions"] if "response" in question):
+                collector.add(by_key.get(str(question["question_id"])), question["response"])
     return collector.result()
 
 

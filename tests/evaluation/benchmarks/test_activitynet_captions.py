@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grounded.evaluation import predictions
 from grounded.evaluation.benchmarks import activitynet_captions, find
 from grounded.evaluation.items import BenchmarkItem, Prediction, ScoringRules
 from grounded.evaluation.metrics.language import LanguageScorers
 from grounded.evaluation.predictions import make_prediction
+from grounded.evaluation.report import summary
 from grounded.evaluation.scoring import read_annotations, score_files
 from grounded.types import Moment
 from tests.evaluation.shared import SameWords, need, needs_java
@@ -53,6 +55,24 @@ def test_a_missing_video_counts_0_or_is_skipped_and_an_unreadable_one_always_cou
     for name in ("METEOR", "CIDEr", "SODA_c", "Recall", "Precision"):
         assert scores.value(name) == pytest.approx(np.mean(counted))
     assert scores.errors == {"unreadable": "damaged"} and scores.missing == ("missing",)
+    rule, count, _, said = summary(scores)
+    assert count == "3 questions, 1 answered."
+    if missing is None:
+        assert "without captions: left out" in rule and said == "1 have no prediction and are left out of the score."
+    else:
+        assert "without captions: 0" in rule and said == "1 have no prediction and count as not answered."
+
+
+def test_null_sentences_and_events_without_a_time_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activitynet_captions, "LanguageScorers", SameWords)
+    monkeypatch.setattr("grounded.evaluation.scoring.require_java", lambda: None)
+    (tmp_path / "val_2.json").write_text('{"v": {"duration": 9, "timestamps": [[0, 4]], "sentences": ["None"]}}')
+    events = [{"timestamp": [0, 4], "sentence": None}, {"timestamp": None, "sentence": "a"}, {"sentence": "b"}]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"results": {"v": [*events, {"timestamp": [0, "x"], "sentence": "c"}]}}))
+    scores = score_files(CAPTIONS, [path], tmp_path)
+    assert {f"1 {predictions.NO_TEXT}", f"2 {predictions.NO_MOMENT}", f"1 {predictions.NO_NUMBER}"} <= set(scores.notes)
+    assert scores.value("METEOR") == 0.0  # a sentence that is null is not the word "None"
 
 
 @needs_java

@@ -12,6 +12,7 @@ from grounded.errors import DataError
 from grounded.evaluation.benchmarks import find
 from grounded.evaluation.items import Scores, ScoringRules
 from grounded.evaluation.scoring import read_annotations, score_files
+from grounded.prompts import ground
 from grounded.types import Moment
 from tests.evaluation.shared import need
 
@@ -67,6 +68,20 @@ def test_the_authors_3720_charades_predictions_score_as_their_evaluators_say(
     assert [metric.name for metric in scores.metrics] == ["R1@0.3", "R1@0.5", "R1@0.7", "mIoU"]
     assert _printed(scores) == expected
     assert len(scores.cases) == 3720 and not scores.missing and not scores.errors
+
+
+def test_the_authors_own_file_scores_as_its_slimmed_copy(tmp_path: Path) -> None:
+    entries = json.loads(need("charades_sta", "grounded_videollm_dev_predictions.json").read_text())
+    columns = {"video_ids": "vid", "pred_texts": "pred_text", "answers": "answer_text", "durations": "duration"}
+    content = {name: [entry[field] for entry in entries] for name, field in columns.items()}
+    content["question_ids"] = list(range(len(entries)))
+    content["prompts"] = [ground(entry["query"]) for entry in entries]
+    (tmp_path / "acc_records_charades.json").write_text(json.dumps(content))
+    annotation = need("charades_sta", "charades_sta_test_rebuilt.txt")
+    rules = ScoringRules("authors", samples=0)
+    scores = score_files(CHARADES, [tmp_path / "acc_records_charades.json"], annotation, rules=rules)
+    assert _printed(scores) == ["55.134", "27.823", "13.360", "36.557"]
+    assert scores.notes == ("the predictions are Grounded-VideoLLM acc_records",)
 
 
 def test_the_authors_convention_counts_the_same_hits_to_the_last_tie() -> None:

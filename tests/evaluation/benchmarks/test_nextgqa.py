@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from grounded.errors import DataError
+from grounded.evaluation import predictions
 from grounded.evaluation.benchmarks import find, nextgqa
 from grounded.evaluation.items import ScoringRules
+from grounded.evaluation.report import summary
 from grounded.evaluation.scoring import score_files
 from tests.evaluation.shared import EVALDATA, OURS, unpacked
 
@@ -97,8 +99,20 @@ def test_questions_without_a_prediction_count_0_in_ours_and_are_left_out_officia
     ours = score_files(NEXTGQA, results[:1], annotation, rules=ScoringRules(samples=0))
     official = score_files(NEXTGQA, results[:1], annotation, rules=ScoringRules("official", samples=0))
     assert official.value("mIoP") == 100.0 and len(official.cases) == len(kept)
+    assert f"{5553 - len(kept):,} have no prediction and are left out of the score." in summary(official)
+    assert f"{5553 - len(kept):,} have no prediction and count as not answered." in summary(ours)
     assert ours.value("mIoP") == pytest.approx(100 * len(kept) / 5553) and len(ours.missing) == 5553 - len(kept)
     assert "Acc@GQA" not in {metric.name for metric in ours.metrics}  # nobody said which options are right
+
+
+def test_a_null_moment_and_a_choice_of_no_option_are_counted_and_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "gsub_test.json").write_text('{"1": {"duration": 9, "location": {"0": [[1, 2]], "1": [[1, 2]]}}}')
+    path = tmp_path / "results.json"
+    qa = {key: {"answer": 4, "prediction": number} for key, number in (("1_0", -1), ("1_1", 4))}
+    path.write_text(json.dumps({"ground": {"1_0": None, "1_1": [1, 2]}, "qa": qa}))
+    scores = score_files(NEXTGQA, [path], tmp_path / "gsub_test.json", rules=ScoringRules(samples=0))
+    assert {f"1 {predictions.NO_MOMENT}", f"1 {predictions.NO_OPTION}"} <= set(scores.notes)
+    assert scores.value("Acc@QA") == 50.0 and scores.empty == ("1_0",)
 
 
 def test_the_reader_takes_questions_and_options_from_the_csv_beside_the_moments(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from grounded.evaluation.benchmarks import find
 from grounded.evaluation.items import ScoringRules
+from grounded.evaluation.predictions import NO_MOMENT, NO_NUMBER
 from grounded.evaluation.scoring import read_annotations, score_files
 from grounded.types import Moment
 from tests.evaluation.shared import need
@@ -65,6 +66,8 @@ def test_a_qvhighlights_submission_with_a_time_that_is_no_number_loses_that_wind
     entry = {"qid": 7, "query": "q", "vid": "v", "duration": 150, "relevant_windows": [[0, 10]]}
     (tmp_path / "highlight_val_release.jsonl").write_text(json.dumps(entry))
     path = tmp_path / "submission.jsonl"
-    path.write_text('{"qid": 7, "pred_relevant_windows": [[NaN, 10, 0.9], [0, 10, 0.8]]}')
+    windows = [[float("nan"), 10, 0.9], ["a", 9, 0.9], [10**400, 9, 0.9], None, [], [0, 10, 0.8]]
+    path.write_text(json.dumps({"qid": 7, "pred_relevant_windows": windows}))
     scores = score_files(find("qvhighlights"), [path], tmp_path, rules=ScoringRules(samples=0))
     assert scores.value("mAP") == scores.value("R1@0.7") == 100.0
+    assert scores.notes[-2:] == (f"3 {NO_NUMBER}", f"2 {NO_MOMENT}")
