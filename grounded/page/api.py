@@ -20,7 +20,7 @@ from ..prompts import MAX_OPTIONS
 from ..serving import MAX_TEXT, Service
 from ..types import Question
 from . import files
-from .parameters import Data, VideoFile
+from .parameters import Data, VideoPath
 
 MAX_ANSWERS = 64  # of one export
 Words = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -63,7 +63,7 @@ def inputs_of(method: Callable[..., Any]) -> list[gr.components.Component]:
     inputs: list[gr.components.Component] = []
     for name, schema in TypeAdapter(method).json_schema()["properties"].items():
         if name == "video":
-            inputs.append(VideoFile(label=name, sources=["upload"], include_audio=True))
+            inputs.append(VideoPath(label=name, sources=["upload"], include_audio=True))
         else:
             described = schema | {"additional_description": descriptions[name]}
             inputs.append(Data(schema.get("default"), described, label=name))

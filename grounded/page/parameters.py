@@ -24,7 +24,7 @@ class Data(gr.JSON):
         return JsonData(root=value)
 
 
-class VideoFile(gr.Video):
+class VideoPath(gr.Video):
     """A video as a parameter."""
 
     is_template = True
