@@ -122,4 +122,4 @@ def test_converting_refuses_an_unknown_precision(goldens: dict[str, Golden], tmp
     released = str(goldens["phi3.5"].released)
     arguments = ["convert", "--llm", "phi3.5", "--from", released, "--to", str(tmp_path), "--dtype", "int3"]
     result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 1 and "dtype is 'int3'" in result.stderr
+    assert result.exit_code == 1 and "unknown dtype 'int3'" in result.stderr

@@ -26,7 +26,8 @@ def agreement(data: golden.Golden, device: str) -> tuple[int, int]:
     exact = data.family
     rounded = golden.family(weights.load(data.converted, device, "bfloat16", "sdpa"))
     visual_input = exact.visual_input(data.clip)
-    prefixes = [family.prefix(family.encode(visual_input)) for family in (exact, rounded)]
+    times, duration = data.clip.times.tolist(), data.clip.duration
+    prefixes = [family.prefix(family.encode(visual_input), times, duration) for family in (exact, rounded)]
     same = compared = 0
     for prompt in data.prompts:
         ids = prompt["input_ids"][prompt["input_ids"].index(-200) + 1 :]

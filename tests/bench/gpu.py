@@ -124,17 +124,18 @@ def measure(family: GroundedVideoLLM, machine: Machine) -> dict[str, Figure]:
     questions = [family.ids([family.turn(Question("ground", query), 60.0)]) for query in steps.QUERIES]
     captions = family.ids([family.turn(Question("caption"), 60.0)])
     visual = family.encode(visual_input)
-    prefix = family.prefix(visual)
+    times, duration = clip.times.tolist(), clip.duration
+    prefix = family.prefix(visual, times, duration)
 
     def answer(ids: Sequence[Sequence[int]], tokens: int = ANSWER, prefix: decoding.VideoPrefix = prefix) -> None:
         decoding.generate(network, prefix, ids, decoding.Until(-1, tokens))
 
     def first() -> None:
-        answer(questions[:1], prefix=family.prefix(family.encode(visual_input)))
+        answer(questions[:1], prefix=family.prefix(family.encode(visual_input), times, duration))
 
     encode_flops, read_flops = flops(config)
     encode = machine.seconds(lambda: family.encode(visual_input))
-    read = machine.seconds(lambda: family.prefix(visual))
+    read = machine.seconds(lambda: family.prefix(visual, times, duration))
     further = machine.seconds(lambda: answer(questions[:1]))
     batch = machine.seconds(lambda: answer(questions))
     written = machine.seconds(lambda: answer([captions], CAPTIONS))
