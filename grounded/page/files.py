@@ -21,7 +21,6 @@ from ..video import transcode
 LIMITS = video.Limits(seconds=90.0, max_duration=2 * 3600.0, max_bytes=1 << 30, max_pixels=36_000_000, max_work=40e9)
 CLIP_LIMITS = LIMITS
 KEPT_SECONDS = 3600.0
-FORMS = tuple(export.FORMATS)
 
 
 def scratch(suffix: str, stem: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +87,9 @@ def test_first_questions_that_meet_encode_their_video_once(service: Service, gpu
     assert gpu.grounder.family.encoded == 1 and len(gpu.grants) < len(questions)
 
 
-def test_queries_that_wait_together_share_a_grant(service: Service, gpu: Gpu, film: Path) -> None:
-    answers: dict[str, str] = {}
-
-    def ask(text: str) -> None:
-        answers[text] = service.answer(film, Question("ground", text, best=1)).question
-
-    threads = [threading.Thread(target=ask, args=(text,)) for text in ("slow", "a", "b", "c")]
+def ask_behind_the_first(gpu: Gpu, ask: Callable[[str], None], *texts: str) -> None:
+    """Ask each text in a thread of its own, all but the first once that one is being answered."""
+    threads = [threading.Thread(target=ask, args=(text,)) for text in texts]
     threads[0].start()
     while not gpu.grounder.batches:
         time.sleep(0.01)
@@ -101,6 +97,15 @@ def test_queries_that_wait_together_share_a_grant(service: Service, gpu: Gpu, fi
         thread.start()
     for thread in threads:
         thread.join(60)
+
+
+def test_queries_that_wait_together_share_a_grant(service: Service, gpu: Gpu, film: Path) -> None:
+    answers: dict[str, str] = {}
+
+    def ask(text: str) -> None:
+        answers[text] = service.answer(film, Question("ground", text, best=1)).question
+
+    ask_behind_the_first(gpu, ask, "slow", "a", "b", "c")
     assert answers == {text: text for text in ("slow", "a", "b", "c")}
     assert len(gpu.grants) == 2 and gpu.grounder.batches == [1, 3]
 
@@ -160,14 +165,7 @@ def test_a_batch_that_fails_costs_the_others_nothing(
         except QuestionError as error:
             outcomes[text] = str(error)
 
-    threads = [threading.Thread(target=ask, args=(text,)) for text in ("slow", "a", "bad", "c")]
-    threads[0].start()
-    while not gpu.grounder.batches:
-        time.sleep(0.01)
-    for thread in threads[1:]:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    ask_behind_the_first(gpu, ask, "slow", "a", "bad", "c")
     assert outcomes == {"slow": "slow", "a": "a", "c": "c", "bad": "too many tokens"}
 
 
