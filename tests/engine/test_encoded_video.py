@@ -14,7 +14,7 @@ import torch
 import grounded
 from grounded import prompts
 from grounded.confidence import iou
-from grounded.engine import encoded_video as watched_module
+from grounded.engine import encoded_video as encoded_video_module
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.errors import QuestionError
@@ -224,7 +224,7 @@ def test_a_conversation_is_told_as_in_training(watched: EncodedVideo, monkeypatc
 def test_turns_that_continue_from_the_cache_say_what_reading_all_turns_says(
     watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(watched_module._NEW_TOKENS, "ask", 10)
+    monkeypatch.setitem(encoded_video_module._NEW_TOKENS, "ask", 10)
     questions = ["What is shown?", "When does it stop?", "What happens at 0:03?", "Why?"]
     read: list[int] = []
     embed = watched.family.network.embed
@@ -253,7 +253,7 @@ def test_turns_that_continue_from_the_cache_say_what_reading_all_turns_says(
 def test_conversations_are_counted_bounded_and_forgotten(
     watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(watched_module._NEW_TOKENS, "ask", 4)
+    monkeypatch.setitem(encoded_video_module._NEW_TOKENS, "ask", 4)
     watched.ground("a red box")
     alone = watched.cache_nbytes
     conversation = watched.conversation()
@@ -264,7 +264,7 @@ def test_conversations_are_counted_bounded_and_forgotten(
     assert watched.cache_nbytes > once
     kept = [cache.ids for cache in watched._turns_caches]  # a longer one stands for those that it begins with
     assert not any(one is not other and other[: len(one)] == one for one in kept for other in kept)
-    monkeypatch.setattr(watched_module, "MAX_TURNS_TOKENS", 64)
+    monkeypatch.setattr(encoded_video_module, "MAX_TURNS_TOKENS", 64)
     for number in range(5):
         watched.ask(f"What is box {number}?")
     assert sum(len(cache.ids) for cache in watched._turns_caches) <= 64 and len(watched._turns_caches) > 1

@@ -97,7 +97,7 @@ def test_nearly_the_same_moment_has_the_same_surroundings() -> None:
 
 
 def test_an_unsure_first_look_sweeps_and_the_moment_that_holds_closely_wins() -> None:
-    ask_windows = AskWindows(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone at the closer look
+    ask_windows = AskWindows(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone when asked more closely
     done: list[float] = []
     [found] = search(
         ["q"], [answer(absent=0.9)], ask_windows, 8.0, FINE, on_progress=lambda _, fraction: done.append(fraction)

@@ -1,4 +1,4 @@
-"""Serving: questions as streams of events, a lane that answers together, and work that stops."""
+"""Serving: questions as streams of events, a batcher that answers together, and work that stops."""
 
 from __future__ import annotations
 
