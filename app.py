@@ -15,7 +15,9 @@ import spaces  # before anything that touches CUDA
 # isort: split
 import gradio as gr
 import gradio.mcp
+import gradio.queueing
 import typer
+from starlette.middleware import Middleware
 
 import grounded.page.timeline
 from grounded.command import CachedModelOptions, options, program
@@ -25,7 +27,8 @@ from grounded.errors import ConfigError, GroundedError
 from grounded.malloc import share_memory_among_threads
 from grounded.page.api import Endpoints, inputs_of, sentence
 from grounded.page.examples import Example, picture, read_examples
-from grounded.page.files import LIMITS
+from grounded.page.files import LIMITS, own_folder
+from grounded.page.guard import WAITING, FairQueue, Guard
 from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
 from grounded.page.parameters import Data
 from grounded.page.timeline import Gallery, Reply, Timeline
@@ -36,7 +39,6 @@ from grounded.types import Answer
 log = logging.getLogger("grounded.app")
 
 EXAMPLES = Path(__file__).parent / "examples"
-QUEUE = 64  # waiting questions; the next one is told that the queue is full
 SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
 LINKS = {
     "Paper": "https://arxiv.org/abs/2410.03290",
@@ -90,7 +92,8 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
             wire_task(handlers, task, tab)
         wire_stage(handlers, page)
         wire_gallery(handlers, tab_of["ground"])
-    page.queue(default_concurrency_limit=8, max_size=QUEUE)
+    gradio.queueing.Queue = FairQueue  # Gradio makes its queue itself, and takes none
+    page.queue(default_concurrency_limit=8, max_size=2 * WAITING)  # a FairQueue refuses before that, in a sentence
     return page
 
 
@@ -272,15 +275,22 @@ def main(
         log.warning("--cache has no effect on ZeroGPU: the weights are at hand in a worker alone")
     if zero and preload:
         log.warning("--preload has no effect on ZeroGPU: a GPU is granted to a visitor's question alone")
+    with own_folder():
+        serve(loading, preload and not zero, server_name=host, server_port=port, share=share)
+
+
+def serve(loading: CachedModelOptions, preload: bool, **settings: Any) -> None:
+    """Load the model and serve its page until the end."""
+    zero = "SPACES_ZERO_GPU" in os.environ
     grounder = loading.load()
     cache = DiskCache(loading.cache) if loading.cache else None
     model = on_zero_gpu(grounder) if zero else LocalModel(grounder, cache)
     examples = read_examples(EXAMPLES)
     familiar = {content_key(example.path) for example in examples}
     service = Service(grounder.family, model, limits=LIMITS, familiar=familiar)
-    for example in examples if preload and not zero else ():
+    for example in examples if preload else ():
         service.watch(example.path)
-    launch(build(service, examples), server_name=host, server_port=port, share=share)
+    launch(build(service, examples), **settings)
 
 
 def launch(page: gr.Blocks, **settings: Any) -> Any:
@@ -295,6 +305,7 @@ def launch(page: gr.Blocks, **settings: Any) -> Any:
         max_file_size=LIMITS.max_bytes,
         enable_monitoring=False,
         run_history=False,
+        app_kwargs={"middleware": [Middleware(Guard)]},
         **settings,
     )
 
