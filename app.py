@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import logging
 import os
@@ -33,8 +34,9 @@ from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
 from grounded.page.parameters import Data
 from grounded.page.timeline import Gallery, Reply, Timeline
 from grounded.page.tools import TOOLS, ToolServer
-from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, run_jobs
+from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, Services, fit_together, run_jobs
 from grounded.types import Answer
+from grounded.weights import pick_device
 
 log = logging.getLogger("grounded.app")
 
@@ -72,12 +74,13 @@ class Tab:
     triggers: list[Any]
 
 
-def build(service: Service, examples: list[Example]) -> gr.Blocks:
-    """Return the page and the API of one service."""
+def build(services: Services, examples: list[Example]) -> gr.Blocks:
+    """Return the page and the API of one model, or of several to choose among."""
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
-        serve_api(Endpoints(service))
+        serve_api(Endpoints(services), services.names)
         session = gr.State(Session(), time_to_live=SESSION_SECONDS)
-        gr.Markdown(introduction(service), elem_id="title")
+        title = gr.Markdown(introduction(services, services.names[0]), elem_id="title")
+        model = model_choice(services, title)
         films = [{"title": e.title, "label": e.ground[0], "picture": picture(e)} for e in examples]
         gallery = Gallery({"films": films, "chosen": -1}, visible=bool(films), elem_id="gallery")
         with gr.Row(elem_id="work"):
@@ -85,9 +88,10 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
                 player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
                 timeline = Timeline(elem_id="timeline")
             with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as tabs:
-                tab_of = {task: tab(service) for task, tab in TABS.items()}
+                tab_of = {task: tab(services) for task, tab in TABS.items()}
         panels = {task: tab.panel for task, tab in tab_of.items()}
-        handlers = PageHandlers(service, examples, Layout(player, timeline, session, tabs, gallery, panels))
+        layout = Layout(player, timeline, session, tabs, gallery, model, panels)
+        handlers = PageHandlers(services, examples, layout)
         for task, tab in tab_of.items():
             wire_task(handlers, task, tab)
         wire_stage(handlers, page)
@@ -97,24 +101,37 @@ def build(service: Service, examples: list[Example]) -> gr.Blocks:
     return page
 
 
-def introduction(service: Service) -> str:
-    """Return what the page says first, as Markdown."""
+def model_choice(services: Services, title: gr.Markdown) -> gr.Dropdown | gr.State:
+    """Return the field that chooses a model; nothing of it shows where there is one alone."""
+    if len(services.names) == 1:
+        return gr.State("")
+    choice = gr.Dropdown(
+        list(services.names), value=services.names[0], label="Model", elem_id="model", filterable=False,
+        info="Loaded when it is first asked; what was asked before stays below, with the name of who answered.",
+    )  # fmt: skip
+    choice.change(lambda name: introduction(services, name), choice, title, queue=False, **PRIVATE)
+    return choice
+
+
+def introduction(services: Services, name: str) -> str:
+    """Return what the page says first about a model, as Markdown."""
+    knowledge = services.knowledge(name)
     links = [f"[{name}]({address})" for name, address in LINKS.items()]
     if space := os.environ.get("SPACE_ID"):
         links.insert(1, f"[Code](https://huggingface.co/spaces/{space}/tree/main)")
-    more = f" {REAL_MODEL}" if service.knowledge.only else ""
-    model = f"**{html.escape(service.family.name)}** answers. {service.knowledge.sentence}{more}"
+    more = f" {REAL_MODEL}" if knowledge.only and len(services.names) == 1 else ""
+    model = f"**{html.escape(name)}** answers. {knowledge.sentence}{more}"
     return f"# Ask in words, get the seconds\n{model} {' · '.join(links)}"
 
 
-def serve_api(endpoints: Endpoints) -> None:
+def serve_api(endpoints: Endpoints, models: Sequence[str]) -> None:
     """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
     with gr.Group(visible=False):
         answer, file = Data(schema=Answer.json_schema(), label="answer"), gr.File(label="file")
         for name in TOOLS:
             method = getattr(endpoints, name)
             output = file if name == "export" else answer
-            gr.on([], method, inputs_of(method), output, api_name=name, **MODEL_QUEUE)
+            gr.on([], method, inputs_of(method, models), output, api_name=name, **MODEL_QUEUE)
 
 
 def shelf() -> gr.Dataset:
@@ -125,7 +142,7 @@ def shelf() -> gr.Dataset:
     )  # fmt: skip
 
 
-def ground_tab(service: Service) -> Tab:
+def ground_tab(services: Services) -> Tab:
     with gr.Tab("Find a moment", id="ground"):
         with gr.Row(elem_classes="ask"):
             query = gr.Textbox(
@@ -142,7 +159,7 @@ def ground_tab(service: Service) -> Tab:
     return Tab(panel, [query, best, closer], [find.click, query.submit])
 
 
-def refer_tab(service: Service) -> Tab:
+def refer_tab(services: Services) -> Tab:
     with gr.Tab("Describe a range", id="refer"):
         with gr.Row():
             start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
@@ -156,7 +173,7 @@ def refer_tab(service: Service) -> Tab:
     return Tab(panel, [start, end], [describe.click, start.submit, end.submit])
 
 
-def choose_tab(service: Service) -> Tab:
+def choose_tab(services: Services) -> Tab:
     with gr.Tab("Multiple choice", id="choose"):
         question = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
         options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
@@ -166,7 +183,7 @@ def choose_tab(service: Service) -> Tab:
     return Tab(panel, [question, options], [choose.click])
 
 
-def caption_tab(service: Service) -> Tab:
+def caption_tab(services: Services) -> Tab:
     with gr.Tab("List events", id="caption"):
         caption = gr.Button("List all events", variant="primary")
         examples = shelf()
@@ -174,7 +191,7 @@ def caption_tab(service: Service) -> Tab:
     return Tab(panel, [], [caption.click])
 
 
-def ask_tab(service: Service) -> Tab:
+def ask_tab(services: Services) -> Tab:
     with gr.Tab("Ask", id="ask"):
         reply = Reply(elem_id="said", elem_classes="thread")
         with gr.Row(elem_classes="ask"):
@@ -183,8 +200,9 @@ def ask_tab(service: Service) -> Tab:
             )
             ask = gr.Button("Ask", variant="primary", scale=1, min_width=90)
         examples = shelf()
-        if not service.knowledge.several_turns:
-            gr.Markdown("This model was not taught conversations: each question is asked afresh.")
+        if untaught := [name for name in services.names if not services.knowledge(name).several_turns]:
+            who = "This model" if len(services.names) == 1 else f"The model {untaught[0]}"
+            gr.Markdown(f"{who} was not taught conversations: each question is asked afresh.")
         restart = gr.Button("New conversation", size="sm")
     return Tab(Panel((question,), reply, examples), [question, reply, restart], [ask.click, question.submit])
 
@@ -222,9 +240,10 @@ def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
     player, timeline = layout.player, layout.timeline
     emptied = gr.on([player.upload, player.clear], handlers.clear, None, layout.of_a_video, queue=False, **PRIVATE)
     opened = [player, layout.session, timeline, layout.closer]
-    emptied.then(handlers.open, [player, timeline], opened, **PRIVATE, **FILE_QUEUE)
-    timeline.export(handlers.export, layout.stage, timeline, **PRIVATE, **FILE_QUEUE)
-    timeline.cut(handlers.cut, layout.stage, timeline, **PRIVATE, **FILE_QUEUE)
+    emptied.then(handlers.open, [player, timeline, layout.model], opened, **PRIVATE, **FILE_QUEUE)
+    of_a_file = [player, layout.session, timeline]
+    timeline.export(handlers.export, of_a_file, timeline, **PRIVATE, **FILE_QUEUE)
+    timeline.cut(handlers.cut, of_a_file, timeline, **PRIVATE, **FILE_QUEUE)
     arrived = page.load(handlers.arrive, None, layout.all, queue=False, **PRIVATE)
     answered = [timeline, layout.session, *(panel.reply for panel in layout.panels.values())]
     arrived.then(handlers.greet, layout.stage, answered, **PRIVATE, **MODEL_QUEUE)
@@ -255,6 +274,9 @@ def on_zero_gpu(grounder: Grounder) -> RemoteModel:
 @options
 def main(
     loading: CachedModelOptions,
+    models: Annotated[
+        str, typer.Option(envvar="GROUNDED_MODELS", help="Several models to choose among on the page, with commas.")
+    ] = "",
     host: Annotated[
         str | None, typer.Option(envvar="GRADIO_SERVER_NAME", help="The address to listen at; 0.0.0.0 for all.")
     ] = None,
@@ -276,21 +298,43 @@ def main(
     if zero and preload:
         log.warning("--preload has no effect on ZeroGPU: a GPU is granted to a visitor's question alone")
     with own_folder():
-        serve(loading, preload and not zero, server_name=host, server_port=port, share=share)
+        serve(loading, models, preload and not zero, server_name=host, server_port=port, share=share)
 
 
-def serve(loading: CachedModelOptions, preload: bool, **settings: Any) -> None:
-    """Load the model and serve its page until the end."""
-    zero = "SPACES_ZERO_GPU" in os.environ
+def serve(loading: CachedModelOptions, models: str, preload: bool, **settings: Any) -> None:
+    """Load the model, or the first of several, and serve the page until the end."""
+    examples = read_examples(EXAMPLES)
+    if models:
+        services = choose_among(models.split(","), loading, examples)
+    else:
+        services = Services.of(load_service(loading, examples))
+    with services.use() as service:  # what cannot be loaded is told before the page opens
+        for example in examples if preload else ():
+            service.watch(example.path)
+    launch(build(services, examples), **settings)
+
+
+def load_service(loading: CachedModelOptions, examples: Sequence[Example]) -> Service:
+    """Load a model and return what serves it."""
     grounder = loading.load()
     cache = DiskCache(loading.cache) if loading.cache else None
-    model = on_zero_gpu(grounder) if zero else LocalModel(grounder, cache)
-    examples = read_examples(EXAMPLES)
+    model = on_zero_gpu(grounder) if "SPACES_ZERO_GPU" in os.environ else LocalModel(grounder, cache)
     familiar = {content_key(example.path) for example in examples}
-    service = Service(grounder.family, model, limits=LIMITS, familiar=familiar)
-    for example in examples if preload else ():
-        service.watch(example.path)
-    launch(build(service, examples), **settings)
+    return Service(grounder.family, model, limits=LIMITS, familiar=familiar)
+
+
+def choose_among(models: Sequence[str], loading: CachedModelOptions, examples: Sequence[Example]) -> Services:
+    """Return the services of models that visitors choose among; folders and hub ids go by their last part."""
+    if "SPACES_ZERO_GPU" in os.environ:
+        raise ConfigError("ZeroGPU packs the weights of one model when it starts: give it --model, not --models")
+    models = [model.strip() for model in models]
+    names = [Path(model).name.lower() for model in models]
+    model_of = dict(zip(names, models, strict=True))
+
+    def make(name: str) -> Service:
+        return load_service(dataclasses.replace(loading, model=model_of[name]), examples)
+
+    return Services(make, names, fit_together(models, pick_device(loading.device)))
 
 
 def launch(page: gr.Blocks, **settings: Any) -> Any:

@@ -182,6 +182,27 @@ def info(
         typer.echo(f"{name:<{width}}  {value}")
 
 
+def models(as_json: AsJson = False) -> None:
+    """List the models that are known by name: what each takes, what it is for, and how good it is said to be."""
+    import dataclasses
+
+    from .weights.catalogue import MODELS
+
+    if as_json:
+        facts = {name: dataclasses.asdict(model) for name, model in MODELS.items()}
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, model in MODELS.items():
+        typer.echo(f"{name}: {model.purpose}")
+        typer.echo(f"  parameters  {model.parameters:g} billion")
+        typer.echo(f"  disk        {model.disk:g} GB")
+        typer.echo(f"  memory      {model.memory:g} GB ({model.memory_source})")
+        typer.echo(f"  licence     {model.licence}")
+        typer.echo(f"  figures     {f'{model.figures} ({model.source})' if model.figures else 'none known here'}")
+        typer.echo(f"  from        {f'huggingface.co/{model.hub_id}' if model.hub_id else 'this package'}")
+    typer.echo("auto: phi3.5 on a CUDA GPU, tiny elsewhere")
+
+
 def _watch(
     loading: CachedModelOptions,
     video: Path,
@@ -254,6 +275,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ask": ask,
     "page": page,
     "info": info,
+    "models": models,
     "convert": convert,
     "upload": upload,
     "release": training.release,

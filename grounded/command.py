@@ -95,7 +95,7 @@ class ModelOptions:
         str,
         typer.Option(
             envvar="GROUNDED_MODEL",
-            help="auto, tiny, phi3.5, llama3, qwen3-vl-4b, timelens-8b, …; a folder, or a hub id.",
+            help="auto, a name that `models` lists, a folder, or a hub id.",
         ),
     ] = "auto"
     device: Annotated[str, typer.Option(envvar="GROUNDED_DEVICE", help="auto, cuda, mps or cpu.")] = "auto"

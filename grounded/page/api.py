@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import gradio as gr
@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError, validate_call
 from .. import export
 from ..errors import DataError, GroundedError, QuestionError
 from ..prompts import MAX_OPTIONS
-from ..serving import MAX_TEXT, Service
+from ..serving import MAX_TEXT, Services
 from ..types import Question
 from . import files
 from .parameters import Data, VideoPath
@@ -57,14 +57,19 @@ def endpoint(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def inputs_of(method: Callable[..., Any]) -> list[gr.components.Component]:
-    """Return a component for each parameter of an endpoint, to be made inside a page's layout."""
+def inputs_of(method: Callable[..., Any], models: Sequence[str]) -> list[gr.components.Component]:
+    """Return a component for each parameter of an endpoint, to be made inside a page's layout.
+
+    The parameter ``model`` is there where there are several ``models`` to choose among.
+    """
     descriptions = get_function_description(method)[1]
     inputs: list[gr.components.Component] = []
     for name, schema in TypeAdapter(method).json_schema()["properties"].items():
         if name == "video":
             inputs.append(VideoPath(label=name, sources=["upload"], include_audio=True))
-        else:
+        elif name != "model" or len(models) > 1:
+            if name == "model":
+                schema |= {"enum": list(models), "default": models[0]}
             described = schema | {"additional_description": descriptions[name]}
             inputs.append(Data(schema.get("default"), described, label=name))
     return inputs
@@ -73,16 +78,18 @@ def inputs_of(method: Callable[..., Any]) -> list[gr.components.Component]:
 class Endpoints:
     """Each method takes the video and returns plain data."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
-    def _answer(self, path: str | None, question: Question) -> dict[str, Any]:
+    def _answer(self, path: str | None, question: Question, model: str) -> dict[str, Any]:
         if not path:
             raise QuestionError("the video is missing")
-        return self.service.answer(path, question).to_dict()
+        return self.services.answer(path, question, model).to_dict()
 
     @endpoint
-    def ground(self, video: str | None, query: Words, best: Count = 3, fine: Yes = False) -> dict[str, Any]:
+    def ground(
+        self, video: str | None, query: Words, best: Count = 3, fine: Yes = False, model: str = ""
+    ) -> dict[str, Any]:
         """Find when something happens in a video: moments in seconds, the likeliest first, each with its probability.
 
         Args:
@@ -90,49 +97,54 @@ class Endpoints:
             query: What to look for, in words, such as "a red circle spins".
             best: The largest number of moments wanted, 1 to 10.
             fine: Look closer at parts of a long video, where one look loses what lasts seconds; takes much longer.
+            model: Which model answers.
         """
-        return self._answer(video, Question("ground", query, best=best, fine=fine))
+        return self._answer(video, Question("ground", query, best=best, fine=fine), model)
 
     @endpoint
-    def refer(self, video: str | None, start: Seconds, end: Seconds) -> dict[str, Any]:
+    def refer(self, video: str | None, start: Seconds, end: Seconds, model: str = "") -> dict[str, Any]:
         """Say in words what happens in a range of a video.
 
         Args:
             video: The video file.
             start: Where the range begins, in seconds.
             end: Where it ends, in seconds; after the start, and inside the video.
+            model: Which model answers.
         """
-        return self._answer(video, Question("refer", start=start, end=end))
+        return self._answer(video, Question("refer", start=start, end=end), model)
 
     @endpoint
-    def choose(self, video: str | None, question: Words, options: Options) -> dict[str, Any]:
+    def choose(self, video: str | None, question: Words, options: Options, model: str = "") -> dict[str, Any]:
         """Choose one of several answers to a question about a video, with a probability for each option.
 
         Args:
             video: The video file.
             question: The question.
             options: A list of 2 to 26 different options.
+            model: Which model answers.
         """
-        return self._answer(video, Question("choose", question, options=tuple(options)))
+        return self._answer(video, Question("choose", question, options=tuple(options)), model)
 
     @endpoint
-    def caption(self, video: str | None) -> dict[str, Any]:
+    def caption(self, video: str | None, model: str = "") -> dict[str, Any]:
         """List the events of a video, each with its start, its end and a caption.
 
         Args:
             video: The video file.
+            model: Which model answers.
         """
-        return self._answer(video, Question("caption"))
+        return self._answer(video, Question("caption"), model)
 
     @endpoint
-    def ask(self, video: str | None, question: Words) -> dict[str, Any]:
+    def ask(self, video: str | None, question: Words, model: str = "") -> dict[str, Any]:
         """Ask anything about a video.
 
         Args:
             video: The video file.
             question: The question; times such as "from 70.5 to 80 seconds" are understood.
+            model: Which model answers.
         """
-        return self._answer(video, Question("ask", question))
+        return self._answer(video, Question("ask", question), model)
 
     @endpoint
     def export(self, answers: Answers, format: Format, video: str | None = None, moment: Index = 0) -> str:

@@ -22,7 +22,7 @@ from .. import video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
 from ..export import read_answer
 from ..prompts import MAX_OPTIONS
-from ..serving import MAX_TEXT, Answered, Cancelled, LocalModel, PartialText, Progress, Service
+from ..serving import MAX_TEXT, Answered, Cancelled, PartialText, Progress, Services
 from ..time_tokens import parse_seconds
 from ..types import TASKS, Question, Turn
 from ..video import transcode
@@ -46,6 +46,7 @@ class Session:
     original: str = ""
     preview: str = ""  # the name of the preview file
     turns: tuple[Turn, ...] = ()
+    model: str = ""  # which answered them
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Layout:
     session: gr.State
     tabs: gr.Tabs
     gallery: Gallery
+    model: Any  # the name of the chosen model, or nothing where there is one alone
     panels: Mapping[str, Panel]  # by task
 
     @property
@@ -76,7 +78,7 @@ class Layout:
     @property
     def stage(self) -> list[Any]:
         """What every question is asked with."""
-        return [self.player, self.session, self.timeline]
+        return [self.player, self.session, self.timeline, self.model]
 
     @property
     def of_a_video(self) -> list[Any]:
@@ -88,7 +90,7 @@ class Layout:
     def all(self) -> list[Any]:
         """What a visitor's arrival changes."""
         fields = [field for panel in self.panels.values() for field in panel.fields if field is not self.closer]
-        return [self.player, self.tabs, *self.of_a_video, *fields]
+        return [self.player, self.tabs, self.model, *self.of_a_video, *fields]
 
     def emptied(self, example: Example | None = None) -> Updates:
         """Return the values of `of_a_video` for a video about which nothing was asked yet."""
@@ -202,29 +204,34 @@ class TaskHandlers:
     def __init__(self, page: PageHandlers, task: str) -> None:
         self.page, self.task, self.panel = page, task, page.layout.panels[task]
 
-    def ask(self, request: gr.Request, path: Any, session: Any, timeline: Any, *fields: Any) -> Iterator[Updates]:
+    def ask(
+        self, request: gr.Request, path: Any, session: Any, timeline: Any, model: Any, *fields: Any
+    ) -> Iterator[Updates]:
         """Answer what the tab's fields ask."""
-        yield from self.answer(request, path, session, timeline, lambda: QUESTIONS[self.task](*fields))
+        yield from self.answer(request, path, session, timeline, model, lambda: QUESTIONS[self.task](*fields))
 
-    def describe(self, request: gr.Request, path: Any, session: Any, timeline: Any) -> Iterator[Updates]:
+    def describe(self, request: gr.Request, path: Any, session: Any, timeline: Any, model: Any) -> Iterator[Updates]:
         """Say what happens in the range that is chosen on the timeline."""
 
         def question() -> Question:
             start, end = selection(timeline)
             return Question("refer", start=start, end=end)
 
-        yield from self.answer(request, path, session, timeline, question)
+        yield from self.answer(request, path, session, timeline, model, question)
 
     def converse(
-        self, request: gr.Request, path: Any, session: Any, timeline: Any, text: Any, reply: Any
+        self, request: gr.Request, path: Any, session: Any, timeline: Any, model: Any, text: Any, reply: Any
     ) -> Iterator[Updates]:
-        """Ask the next question of a conversation, whose answers so far stay; the field is free for another."""
+        """Ask the next question of a conversation, whose answers so far stay; the field is free for another.
+
+        What another model said is no part of it: each writes in its own way.
+        """
         (field,) = self.panel.fields
-        taught = self.page.service.knowledge.several_turns
-        question = Question("ask", text or "", turns=session.turns if session and taught else ())
+        goes_on = session and session.model == model and self.page.services.knowledge(model).several_turns
+        question = Question("ask", text or "", turns=session.turns if goes_on else ())
         yield {field: ""}
         earlier = (reply.get("answers") or [])[-MAX_TOLD:]
-        for updates in self.answer(request, path, session, timeline, lambda: question, earlier):
+        for updates in self.answer(request, path, session, timeline, model, lambda: question, earlier):
             yield updates
             if updates.get(self.panel.reply, {}).get("error"):
                 yield {field: text}
@@ -245,6 +252,7 @@ class TaskHandlers:
         path: str | None,
         session: Session | None,
         timeline: dict[str, Any],
+        model: str,
         make_question: Callable[[], Question],
         earlier: Sequence[Any] = (),
     ) -> Iterator[Updates]:
@@ -255,11 +263,11 @@ class TaskHandlers:
             try:
                 yield {shown: reply | {"doing": {"what": "starting", "fraction": 0}}}
                 question, file = make_question(), original_file(path, session)
-                link = self.page.link(file, timeline, question)
+                link = self.page.link(file, timeline, question, model)
                 if known := self.page.known(link):
-                    yield self._show(known, question, link, session, timeline, reply)
+                    yield self._show(known, question, link, session, timeline, model, reply)
                     return
-                for step in self.page.service.ask(file, question, event):
+                for step in self.page.services.ask(file, question, event, model):
                     match step:
                         case Progress(what, fraction):
                             yield {shown: reply | {"doing": {"what": what, "fraction": round(fraction, 2)}}}
@@ -267,7 +275,7 @@ class TaskHandlers:
                             yield {shown: reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}}
                         case Answered():
                             self.page.keep(link, step)
-                            yield self._show(step, question, link, session, timeline, reply)
+                            yield self._show(step, question, link, session, timeline, model, reply)
             except Cancelled:
                 if running.is_newest(self.task, request, event):  # otherwise the newer question has the word
                     yield {shown: reply | {"note": "Stopped."}}
@@ -287,6 +295,7 @@ class TaskHandlers:
         link: str,
         session: Session | None,
         timeline: dict[str, Any],
+        model: str,
         reply: dict[str, Any],
     ) -> Updates:
         """Return the updates that show an answer in its tab and on the timeline."""
@@ -294,22 +303,23 @@ class TaskHandlers:
         if question.task == "caption":
             answer = replace(answer, question=ALL_EVENTS)
         row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": link}
-        may_lose = self.task == "ground" and not question.fine and self.page.service.may_lose(answer)
+        service = self.page.services.find(model)
+        may_lose = self.task == "ground" and not question.fine and service is not None and service.may_lose(answer)
         note = MAY_LOSE if may_lose else answer.note[:500]
         updates: Updates = {
             self.panel.reply: reply | {"answers": [*reply["answers"], row], "note": note},
             layout.timeline: Timeline.with_row(timeline, row),
         }
         if self.task == "ask":
-            updates[layout.session] = replace(session or Session(), turns=answered.turns)
+            updates[layout.session] = replace(session or Session(), turns=answered.turns, model=model)
         return updates
 
 
 class PageHandlers:
     """The events of the stage and of the page as a whole."""
 
-    def __init__(self, service: Service, examples: Sequence[Example], layout: Layout) -> None:
-        self.service, self.examples, self.layout = service, examples, layout
+    def __init__(self, services: Services, examples: Sequence[Example], layout: Layout) -> None:
+        self.services, self.examples, self.layout = services, examples, layout
         self.running = Running()
         self.tasks = {task: TaskHandlers(self, task) for task in TASKS}
         self._known: dict[str, Answered] = {}  # by link: answers about examples, the same for all visitors
@@ -335,7 +345,7 @@ class PageHandlers:
             self.running.cancel(task, request)
         return self.layout.emptied()
 
-    def open(self, request: gr.Request, path: str | None, timeline: dict[str, Any]) -> Iterator[Updates]:
+    def open(self, request: gr.Request, path: str | None, timeline: dict[str, Any], model: str) -> Iterator[Updates]:
         """Probe a new video; make a preview where browsers do not play it."""
         layout = self.layout
         if not path:  # Gradio empties every component of a handler that yields nothing
@@ -344,10 +354,11 @@ class PageHandlers:
         with self.running.started("open", request) as replaced:
             try:
                 info = video.probe(path, limits=files.LIMITS)
-                step = self.service.family.step(info.duration)
+                service = self.services.find(model)
+                step = service.family.step(info.duration) if service else 0
                 frame = 1 / info.fps if info.fps else 0
                 timeline = timeline | {"duration": info.duration, "step": step, "frame": frame}
-                windows = self.service.most_windows(info.duration)
+                windows = service.most_windows(info.duration) if service else 0
                 hint = f"{CLOSER[:-1]}; asks up to {windows} more parts of this one." if windows else CLOSER
                 updates: Updates = {layout.timeline: timeline, layout.closer: gr.Checkbox(info=hint)}
                 if transcode.plays_in_browsers(info, Path(path).suffix):
@@ -403,7 +414,7 @@ class PageHandlers:
         session = replace(session or Session(), turns=())
         return {self.layout.session: session, self.layout.panels["ask"].reply: dict(Reply.empty)}
 
-    def link(self, path: str, timeline: Mapping[str, Any], question: Question) -> str:
+    def link(self, path: str, timeline: Mapping[str, Any], question: Question, model: str) -> str:
         """Return the query string that opens an example with a question; nothing for a visitor's own video."""
         example = self.example(timeline.get("example"))
         if example is None or question.turns or not have_same_content(path, example.path):
@@ -411,6 +422,8 @@ class PageHandlers:
         parameters: dict[str, Any] = {"example": example.path.stem, "task": question.task}
         names = FIELDS[question.task]
         parameters |= dict(zip(names, fields_of(question), strict=True))
+        if len(self.services.names) > 1:
+            parameters["model"] = model
         return "?" + urlencode(parameters)
 
     def show_film(self, request: gr.Request, gallery: dict[str, Any]) -> Updates:
@@ -437,18 +450,22 @@ class PageHandlers:
             return {self.layout.tabs: gr.skip()}
         example, question, _ = self._linked(request)
         updates = self._stage(example, question)
+        if (model := request.query_params.get("model")) in self.services.names:
+            updates[self.layout.model] = model
         if request.query_params.get("example", example.path.stem) != example.path.stem:
             updates[self.layout.timeline] |= {"note": ARRIVED}
         return updates
 
-    def greet(self, request: gr.Request, path: Any, session: Any, timeline: dict[str, Any]) -> Iterator[Updates]:
+    def greet(
+        self, request: gr.Request, path: Any, session: Any, timeline: dict[str, Any], model: str
+    ) -> Iterator[Updates]:
         """Answer the question that a visitor arrived with."""
         if not self.examples:
             return
         example, question, is_asked = self._linked(request)
-        known = self.known(self.link(str(example.path), timeline, question))
-        if known or is_asked or isinstance(self.service.model, LocalModel):  # a GPU elsewhere is not asked unasked
-            yield from self.tasks[question.task].answer(request, path, session, timeline, lambda: question)
+        known = self.known(self.link(str(example.path), timeline, question, model))
+        if known or is_asked or self.services.is_local:  # a GPU elsewhere is not asked unasked
+            yield from self.tasks[question.task].answer(request, path, session, timeline, model, lambda: question)
 
     def _linked(self, request: gr.Request) -> tuple[Example, Question, bool]:
         """Return the example and the question of a visitor's link, or the first of each, and whether it was asked."""

@@ -4,6 +4,7 @@ from .events import Answered, Cancelled, PartialText, Progress
 from .local import LocalModel
 from .remote import Costs, Job, Remote, RemoteModel, run_jobs
 from .service import MAX_TEXT, Service
+from .services import Services, fit_together
 
 __all__ = [
     "MAX_TEXT",
@@ -17,5 +18,7 @@ __all__ = [
     "Remote",
     "RemoteModel",
     "Service",
+    "Services",
+    "fit_together",
     "run_jobs",
 ]

@@ -78,8 +78,7 @@ class Service:
         Raises:
             GroundedError: the file, the question or a time is not fit to be answered; `Cancelled` when stopped.
         """
-        self._check(question)
-        return stream(lambda emit, stopped: emit(self._serve(os.fspath(path), question, emit, stopped)), stop)
+        return stream(lambda emit, stopped: emit(self.serve(path, question, emit, stopped)), stop)
 
     def answer(self, path: str | os.PathLike[str], question: Question) -> Answer:
         """Return the answer alone; errors as in `ask`."""
@@ -109,8 +108,10 @@ class Service:
                 raise QuestionError(f"the {what} has {len(text)} characters; at most {MAX_TEXT} are allowed")
             self.family.safe(text, what)
 
-    def _serve(self, path: str, question: Question, emit: Emit, stop: Stop) -> Answered:
-        start = time.perf_counter()
+    def serve(self, path: str | os.PathLike[str], question: Question, emit: Emit, stop: Stop) -> Answered:
+        """Answer a question, emitting what `ask` yields on the way; errors as there."""
+        self._check(question)
+        path, start = os.fspath(path), time.perf_counter()
         content = content_key(path)
         video, cached = self._watch(path, content, emit, stop)
         watch_seconds = time.perf_counter() - start

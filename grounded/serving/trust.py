@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..types import Trust
+from ..weights.catalogue import find_known
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,12 @@ KNOWLEDGE = {
         only="coloured shapes that move",
         several_turns=False,
     ),
-    "phi3.5": _REAL,
-    "llama3": _REAL,
 }
 
 
 def knowledge_of(model: str) -> Knowledge:
     """Return what the model of a name was taught, as far as it is known here."""
-    return KNOWLEDGE.get(model, _NOT_KNOWN)
+    return KNOWLEDGE.get(model) or (_REAL if find_known(model) else _NOT_KNOWN)
 
 
 def trust(knowledge: Knowledge, unknown_words: tuple[str, ...], is_familiar: bool) -> tuple[Trust, str]:

@@ -13,6 +13,7 @@ import torch
 from ..config import RELEASED, ModelConfig
 from ..errors import WeightsError
 from . import disk, hub, names, pretrained, storage
+from .catalogue import MODELS
 from .choices import check_quantize, pick_device, pick_dtype
 from .conversion import convert_files
 
@@ -102,8 +103,8 @@ def find(name: str, device: torch.device) -> Path:
         if not storage.is_whole(folder):
             convert(names.HUB_ID, name, folder)
         return folder
-    if name in pretrained.NAMES:
-        return find_on_hub(pretrained.NAMES[name].hub_id)
+    if name in MODELS:
+        return find_on_hub(MODELS[name].hub_id)
     folder = Path(name).expanduser()
     if storage.is_converted(folder) or pretrained.family_of(folder):
         return folder
@@ -113,7 +114,7 @@ def find(name: str, device: torch.device) -> Path:
             "released files are converted by `python -m grounded convert`"
         )
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        choices = ", ".join(["auto", "tiny", *names.LAYOUTS, *pretrained.NAMES])
+        choices = ", ".join(["auto", *MODELS])
         raise WeightsError(f"unknown model {name!r}; choose {choices}, a folder, or a hub id (owner/name)")
     return find_on_hub(name)
 

@@ -55,8 +55,8 @@ def load_any(
 
     Args:
         name: "tiny" (in the package), "phi3.5" or "llama3" (fetched and converted at first use), a converted folder, a
-            hub id of one, one of `pretrained.NAMES`, a folder or a hub id of such a model, or "auto": phi3.5 on a CUDA
-            device, tiny elsewhere.
+            hub id of one, another name of `catalogue.MODELS`, a folder or a hub id of such a model, or "auto": phi3.5
+            on a CUDA device, tiny elsewhere.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         dtype: "auto", "bfloat16", "float16", "float32".
         attention: "auto", "eager", "sdpa", "flash_attention_2".

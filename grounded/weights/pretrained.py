@@ -1,4 +1,4 @@
-"""Models of other families, as transformers loads them: their names, their folders, and how they are read."""
+"""Models of other families, as transformers loads them: their folders, and how they are read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from ..errors import WeightsError
 from . import storage
+from .catalogue import find_known
 
 log = logging.getLogger(__name__)
 
@@ -21,26 +22,6 @@ CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _VIDEO_PROCESSORS = ("video_preprocessor_config.json", "processor_config.json", "preprocessor_config.json")
 FAMILIES = ("qwen3_vl",)  # by the ``model_type`` in config.json
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A model on the hub: what it is loaded by and how it was taught to write moments."""
-
-    hub_id: str
-    family: str = "qwen3_vl"
-    all_moments: bool = False  # it was trained to list every moment of a query
-
-
-NAMES = {
-    "qwen3-vl-2b": Pretrained("Qwen/Qwen3-VL-2B-Instruct"),
-    "qwen3-vl-4b": Pretrained("Qwen/Qwen3-VL-4B-Instruct"),
-    "qwen3-vl-8b": Pretrained("Qwen/Qwen3-VL-8B-Instruct"),
-    "timelens-8b": Pretrained("TencentARC/TimeLens-8B"),
-    "timelens2-2b": Pretrained("MCG-NJU/TimeLens2-2B", all_moments=True),
-    "timelens2-4b": Pretrained("MCG-NJU/TimeLens2-4B", all_moments=True),
-    "timelens2-8b": Pretrained("MCG-NJU/TimeLens2-8B", all_moments=True),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +60,6 @@ def read(name: str, folder: Path, attention: str, device: torch.device, dtype: t
     family = family_of(folder)
     if family is None or not is_whole(folder):
         raise WeightsError(f"{folder} lacks {CONFIG}, {TOKENIZER} or weights of a family that is known here")
-    short = Path(name).name.lower()  # of a folder or a hub id too
-    known = {Path(each.hub_id).name.lower(): each for each in NAMES.values()} | NAMES
     try:
         model, report = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=dtype, attn_implementation=attention, local_files_only=True, output_loading_info=True
@@ -96,12 +75,12 @@ def read(name: str, folder: Path, attention: str, device: torch.device, dtype: t
         problems = [f"{what}: {key}" for what in ("missing", "unexpected") for key in sorted(report[f"{what}_keys"])]
         raise WeightsError(f"the weights in {folder} do not fit their config:\n" + "\n".join(problems[:20]))
     return LoadedPretrained(
-        name=short,
+        name=Path(name).name.lower(),  # of a folder or a hub id too
         family=family,
         model=model,
         tokenizer=tokenizer,
         video_processor=_video_processor(folder),
-        all_moments=short in known and known[short].all_moments,
+        all_moments=bool((known := find_known(name)) and known.all_moments),
     )
 
 

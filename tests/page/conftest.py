@@ -65,9 +65,10 @@ def url(grounder: StubGrounder, film: Path, tmp_path_factory: pytest.TempPathFac
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         import app
         from grounded.page.examples import Example
+        from grounded.serving import Services
 
         example = Example(film, "Film", ["an example"], [[1.0, 2.0]], [("Which?", ["one", "two"])], ["What?"])
-        page = app.build(service(grounder), [example])
+        page = app.build(Services.of(service(grounder)), [example])
         yield launched(page)
         page.close()
 

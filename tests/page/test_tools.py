@@ -16,6 +16,7 @@ import pytest
 from mcp import ClientSession, types
 from mcp.client.streamable_http import streamable_http_client
 
+from grounded.serving import Services
 from grounded.types import Answer, Moment
 from tests.page.conftest import launched
 from tests.page.stub import service
@@ -29,7 +30,7 @@ def server() -> Iterator[str]:
     """The address of a server that nobody has asked anything."""
     import app
 
-    page = app.build(service(), [])
+    page = app.build(Services.of(service()), [])
     yield launched(page)
     page.close()
 
