@@ -22,7 +22,8 @@ KINDS = ("none", "int8", "int4")
 GROUP = 32  # inputs that share a scale and a zero in int4
 _PARTS = ("image_tower.", "video_tower.", "language_model.model.")  # the last leaves lm_head out
 _BLOCK = 512  # outputs whose weights are written out at a time on a CPU: they stay in its cache
-_FEW = 16  # rows of input up to which the CPU's int8 kernel is faster than writing the weights out
+_FEW = {"int8": 16, "int4": 80}  # rows of input up to which the CPU's kernel is faster than writing the weights out
+_TILE = 64  # outputs that the CPU's int4 kernel reads together
 
 
 class QuantizedLinear(nn.Module):
@@ -59,7 +60,7 @@ class Int8Linear(QuantizedLinear):
         return self.weight[first:last].to(self.scale.dtype).mul_(self.scale[first:last, None])
 
     def multiplied(self, x: torch.Tensor) -> torch.Tensor:
-        if len(x) <= _FEW and x.device.type == "cpu" and x.dtype == torch.bfloat16:
+        if len(x) <= _FEW["int8"] and x.device.type == "cpu" and x.dtype == torch.bfloat16:
             return torch._weight_int8pack_mm(x.contiguous(), self.weight, self.scale)
         return super().multiplied(x)
 
@@ -83,7 +84,14 @@ class PackedInt4Linear(QuantizedLinear):
     def outputs(self) -> int:
         return self.scale.shape[1]
 
+    def written_out(self, first: int, last: int) -> torch.Tensor:
+        numbers = _unpack(self.weight, first, last).to(self.scale.dtype)  # (in, outputs)
+        scale, zero = (part.contiguous() for part in self.scale[:, None, first:last].unbind(dim=-1))
+        return numbers.unflatten(0, (-1, GROUP)).sub_(8).mul_(scale).add_(zero).flatten(0, 1).T
+
     def multiplied(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > _FEW["int4"] and x.device.type == "cpu" and self.outputs() % _TILE == 0 and _can_unpack():
+            return super().multiplied(x)
         return _int4_kernel(x.contiguous(), self.weight, self.scale)
 
 
@@ -190,6 +198,23 @@ def _pack(numbers: torch.Tensor) -> torch.Tensor:
     if numbers.device.type == "cpu":
         return torch._convert_weight_to_int4pack_for_cpu(numbers.int(), 1)
     return torch._convert_weight_to_int4pack((numbers[:, ::2] << 4 | numbers[:, 1::2]).contiguous(), 8)
+
+
+def _unpack(packed: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """Return the numbers uint8 (in, last - first) of outputs that a CPU's int4 kernel reads; whole tiles.
+
+    For each input of a tile, a byte holds output k in its low bits and k + 32 in its high ones: source, torch 2.13's
+    aten/src/ATen/native/cpu/int4mm_kernel.cpp for AVX-512.
+    """
+    tiles = packed.view(len(packed) // _TILE, -1, _TILE // 2)[first // _TILE : -(-last // _TILE)]
+    return torch.cat([tiles & 15, tiles >> 4], dim=-1).transpose(0, 1).flatten(1)
+
+
+@cache
+def _can_unpack() -> bool:
+    """Say whether this processor's int4 weights are packed as `_unpack` reads them; found out by trying."""
+    numbers = (torch.arange(128 * 64).pow(2) // 97 % 16).to(torch.uint8).view(128, 64)
+    return torch.equal(_unpack(_pack(numbers), 0, 128), numbers.T)
 
 
 def _int4_kernel(x: torch.Tensor, packed: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

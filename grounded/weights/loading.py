@@ -6,12 +6,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
 
 from ..config import ModelConfig
 from ..errors import ConfigError, WeightsError
 from ..models import VideoLLM, quantized
-from . import pretrained, storage
+from ..models.quantized import KINDS
+from . import memory, pretrained, storage
 from .choices import check_quantize, pick_attention, pick_device, pick_dtype
 from .finding import find
 from .pretrained import LoadedPretrained
@@ -67,7 +69,7 @@ def load_any(
         offload: keep the towers in main memory, and on the device only while a video is encoded.
 
     Raises:
-        WeightsError: the weights cannot be found, fetched or read.
+        WeightsError: the weights cannot be found, fetched or read, or a CPU has too little memory for them.
         ConfigError: a setting has an unknown value, or the device is not there.
     """
     place = pick_device(device)
@@ -75,18 +77,35 @@ def load_any(
     pick_dtype(dtype, place)  # refuses an unknown one before anything is fetched
     implementation = pick_attention(attention, place)
     folder = find(str(name), place)
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     if family := pretrained.family_of(folder):
         if quantize != "none" or offload:
             raise ConfigError(f"models of the family {family} are loaded as they are: neither quantised nor offloaded")
-        precision = pick_dtype(dtype, place)
+        precision = pick_dtype(dtype, place, size=size)
         log.info("loading %s from %s on %s, %s, %s", name, folder, place, precision, implementation)
+        if place.type == "cpu":
+            memory.check(str(name), memory.MemoryNeed(size * precision.itemsize // torch.bfloat16.itemsize), {})
         return pretrained.read(str(name), folder, implementation, place, precision)
-    precision = pick_dtype(dtype, place, storage.quantization(folder).kind if quantize == "none" else quantize)
+    stored = storage.quantization(folder).kind
+    kind = stored if quantize == "none" else quantize
+    precision = pick_dtype(dtype, place, kind, size)
     config = storage.read_config(folder)
     tokenizer = storage.read_tokenizer(folder)
     log.info("loading %s from %s on %s, %s, %s", config.name, folder, place, precision, implementation)
+    if place.type == "cpu":
+        _check_memory(config, precision, kind, stored)
     offload = offload and place.type != "cpu"
     model = storage.read_model(folder, config, implementation, place, precision, quantize, offload)
     for kind, count in quantized.counts(model).items():
         log.info("%d layers are stored in %s", count, kind)
     return Loaded(model, tokenizer, config)
+
+
+def _check_memory(config: ModelConfig, dtype: torch.dtype, kind: str, stored: str) -> None:
+    """Refuse a model that main memory has no room for, and say which way of loading it fits."""
+    need = memory.memory_needed(config, dtype, kind)
+    ways = {"dtype bfloat16": (torch.bfloat16, kind)} if dtype == torch.float32 else {}
+    if stored == kind == "none":
+        ways |= {f"quantize {small}": (torch.bfloat16, small) for small in KINDS[1:]}
+    others = {} if need.total <= memory.available() else {w: memory.memory_needed(config, *how) for w, how in ways.items()}
+    memory.check(config.name, need, others)

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel
 
 from ...config import ModelConfig, TowerConfig
+from ..attention import CACHED_SDPA
 from .internvideo2 import InternVideo2
 from .projectors import IMAGE_PROJECTORS, VideoProjector
 
@@ -139,6 +140,7 @@ def _image_tower(config: TowerConfig, attention: str) -> nn.Module:
 def _language_model(numbers: Any, attention: str) -> Any:
     """Build transformers' causal LM, with the biased head that the weights were trained with."""
     config = AutoConfig.for_model(**numbers)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    implementation = CACHED_SDPA if attention == "sdpa" else attention
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=implementation)
     model.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=True)
     return model

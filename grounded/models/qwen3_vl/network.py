@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..attention import CACHED_SDPA
 from ..cache import PrefixCache
 from ..decoding import VideoPrefix
 from .frames import FrameConfig, patches
@@ -25,6 +26,8 @@ class LanguageModel:
     def __init__(self, model: Any) -> None:
         self.text, self.head = model.model.language_model, model.lm_head
         self.config = model.config.text_config
+        if self.config._attn_implementation == "sdpa":
+            self.set_attn_implementation(CACHED_SDPA)
 
     def set_attn_implementation(self, name: str) -> None:
         self.text.set_attn_implementation(name)
