@@ -37,6 +37,7 @@ from grounded.page.tools import TOOLS, ToolServer
 from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, Services, fit_together, run_jobs
 from grounded.types import Answer
 from grounded.weights import pick_device
+from grounded.weights.catalogue import find_known
 
 log = logging.getLogger("grounded.app")
 
@@ -107,7 +108,7 @@ def model_choice(services: Services, title: gr.Markdown) -> gr.Dropdown | gr.Sta
         return gr.State("")
     choice = gr.Dropdown(
         list(services.names), value=services.names[0], label="Model", elem_id="model", filterable=False,
-        info="Loaded when it is first asked; what was asked before stays below, with the name of who answered.",
+        info="Loaded when it is first asked.",
     )  # fmt: skip
     choice.change(lambda name: introduction(services, name), choice, title, queue=False, **PRIVATE)
     return choice
@@ -116,9 +117,12 @@ def model_choice(services: Services, title: gr.Markdown) -> gr.Dropdown | gr.Sta
 def introduction(services: Services, name: str) -> str:
     """Return what the page says first about a model, as Markdown."""
     knowledge = services.knowledge(name)
-    links = [f"[{name}]({address})" for name, address in LINKS.items()]
+    addresses = LINKS if len(services.names) == 1 else {}
+    if not addresses and (known := find_known(name)) and known.hub_id:
+        addresses = {"Released model": f"https://huggingface.co/{known.hub_id}"}
+    links = [f"[{name}]({address})" for name, address in addresses.items()]
     if space := os.environ.get("SPACE_ID"):
-        links.insert(1, f"[Code](https://huggingface.co/spaces/{space}/tree/main)")
+        links.append(f"[Code](https://huggingface.co/spaces/{space}/tree/main)")
     more = f" {REAL_MODEL}" if knowledge.only and len(services.names) == 1 else ""
     model = f"**{html.escape(name)}** answers. {knowledge.sentence}{more}"
     return f"# Ask in words, get the seconds\n{model} {' · '.join(links)}"

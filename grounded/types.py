@@ -62,11 +62,15 @@ class Clip:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a user asked, whether an answer with times was asked for, and the answer (None while it is awaited)."""
+    """What a user asked, whether an answer with times was asked for, and the answer (None while it is awaited).
+
+    ``options`` are those of a multiple choice, as they stand in the question.
+    """
 
     question: str
     grounding: bool
     answer: str | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

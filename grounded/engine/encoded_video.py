@@ -12,7 +12,7 @@ import torch
 from ..errors import QuestionError, VideoError
 from ..models import decoding
 from ..models.family import Family
-from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS, option_answer
+from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS
 from ..types import Answer, Moment, OnProgress, Option, Question, Stop, Turn
 from .memory_cache import MemoryCache
 from .search import SearchConfig, Window, WindowQueries, in_whole_video, search
@@ -207,7 +207,8 @@ class EncodedVideo:
                 f"a question takes 2 to {MAX_OPTIONS} options, not {1 if isinstance(options, str) else len(options)}"
             )
         turn = self.family.turn(Question("choose", question, options=tuple(options)), self.duration)
-        scored = self._score_options(turn, options)
+        answers = self.family.option_answers(turn)
+        scored = self._score_options(turn, answers)
         words = [option.text.casefold() for option in scored]
         if repeated := next(
             (option for option, text in zip(scored, words, strict=True) if words.count(text) > 1), None
@@ -220,18 +221,18 @@ class EncodedVideo:
             return dataclasses.replace(answer, text=text, moments=(), choice=None, options=scored)
         moments: tuple[Moment, ...] = ()
         if evidence and not (stop and stop()):
-            chosen = dataclasses.replace(answer, raw=option_answer(first.letter, first.text))
+            chosen = dataclasses.replace(answer, raw=answers[scored.index(first)])
             turns = [self.family.answered(turn, chosen), self.family.evidence_turn()]
             moments = self._answer("ask", [EVIDENCE], [turns], None, stop, goes_on=True)[0].moments
         return dataclasses.replace(answer, text=first.text, moments=moments, choice=first.letter, options=scored)
 
-    def _score_options(self, turn: Turn, options: Sequence[str]) -> tuple[Option, ...]:
+    def _score_options(self, turn: Turn, answers: Sequence[str]) -> tuple[Option, ...]:
         """Return the options of a multiple-choice turn, each with the probability of its whole answer."""
-        texts = [" ".join(self.family.safe(option, "option").split()) for option in options]
-        ids, answers = self.family.ids([turn]), self.family.option_ids(texts)
-        with self.family.lock:
-            scores = decoding.score(self.family.network, self._read_prefix(), ids, answers).softmax(dim=0).tolist()
-        return tuple(Option(*fields) for fields in zip(string.ascii_uppercase, texts, scores, strict=False))
+        family = self.family
+        ids, answer_ids = family.ids([turn]), [family.answer_ids(answer) for answer in answers]
+        with family.lock:
+            scores = decoding.score(family.network, self._read_prefix(), ids, answer_ids).softmax(dim=0).tolist()
+        return tuple(Option(*fields) for fields in zip(string.ascii_uppercase, turn.options, scores, strict=False))
 
     def caption(self, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
         """Report the events of the whole video, each with its moment and a caption."""
@@ -292,7 +293,7 @@ class EncodedVideo:
                     family.network,
                     prefix,
                     ids[first : first + MAX_BATCH],
-                    decoding.Until(family.end, min(_NEW_TOKENS[task], room), stop),
+                    decoding.Until(family.end, min(_NEW_TOKENS[task], room), stop, family.ends),
                     keep=family.kept,
                     on_token=on_token if on_text and len(ids) == 1 else None,
                     earlier=max(caches, key=lambda cache: cache.shared(ids[0]), default=None),

@@ -15,6 +15,9 @@ from ..models.qwen3_vl.frames import FrameConfig
 from ..models.qwen3_vl.network import Qwen3VLNetwork
 from ..models.qwen3_vl.processor import Qwen3VL
 from ..models.qwen3_vl.wording import ALL_MOMENTS, ONE_MOMENT
+from ..models.smolvlm2 import frames as smolvlm2_frames
+from ..models.smolvlm2.network import SmolVLM2Network
+from ..models.smolvlm2.processor import SmolVLM2
 from ..types import Clip, OnProgress
 from .disk_cache import DiskCache, VideoTokens, content_key
 from .encoded_video import EncodedVideo, WatchWindow
@@ -44,7 +47,13 @@ def _qwen3_vl(loaded: weights.LoadedPretrained) -> Qwen3VL:
     return Qwen3VL(Qwen3VLNetwork(loaded.model), loaded.tokenizer, frames, loaded.name, style)
 
 
-FAMILIES: dict[str, Callable[[weights.LoadedPretrained], Family]] = {"qwen3_vl": _qwen3_vl}
+def _smolvlm2(loaded: weights.LoadedPretrained) -> SmolVLM2:
+    frames = smolvlm2_frames.FrameConfig.from_released(loaded.video_processor)
+    return SmolVLM2(SmolVLM2Network(loaded.model), loaded.tokenizer, frames, loaded.name)
+
+
+# By the ``model_type`` in config.json.
+FAMILIES: dict[str, Callable[[weights.LoadedPretrained], Family]] = {"qwen3_vl": _qwen3_vl, "smolvlm": _smolvlm2}
 
 
 class Grounder:

@@ -103,11 +103,12 @@ def read_prefix(model: Network, ids: Sequence[int], visual: torch.Tensor) -> Vid
 
 @dataclass(frozen=True)
 class Until:
-    """When an answer ends: at the token ``end``, after ``max_new_tokens``, or when ``stop`` returns True."""
+    """When an answer ends: at ``end`` or a token of ``ends``, after ``max_new_tokens``, or when ``stop`` says so."""
 
     end: int
     max_new_tokens: int
     stop: Callable[[], bool] | None = None
+    ends: Sequence[int] = ()
 
 
 @torch.inference_mode()
@@ -192,7 +193,7 @@ class _Batch:
             for number in range(until.max_new_tokens):
                 if all(self.finished) or (until.stop and until.stop()):
                     break
-                self._take(self._logits(number), until.end, on_token)
+                self._take(self._logits(number), {until.end, *until.ends}, on_token)
             if keep_turns and self.cache is cache:
                 ids = [*self.questions[0], *self.chosen[0]][: cache.length - self.prefix.length]
                 self.turns = TurnsCache(ids, cache.after(self.prefix.length))
@@ -206,7 +207,7 @@ class _Batch:
             self.first_logits = logits.cpu()
         return logits
 
-    def _take(self, logits: torch.Tensor, end: int, on_token: Callable[[int, int], None] | None) -> None:
+    def _take(self, logits: torch.Tensor, ends: set[int], on_token: Callable[[int, int], None] | None) -> None:
         """Take the likeliest token of each row, and make the next step of them."""
         best = logits.argmax(dim=-1)
         log_probabilities = (logits[:, self.keep] - logits.logsumexp(dim=-1, keepdim=True)).cpu()
@@ -214,7 +215,7 @@ class _Batch:
             if self.finished[row]:
                 continue
             self.kept[row].append(log_probabilities[row])
-            self.finished[row] = token == end
+            self.finished[row] = token in ends
             if not self.finished[row]:
                 self.chosen[row].append(token)
                 if on_token:

@@ -54,6 +54,10 @@ class Family(Protocol):
         """The token that closes an answer."""
 
     @property
+    def ends(self) -> Sequence[int]:
+        """All tokens that end an answer, `end` among them."""
+
+    @property
     def kept(self) -> Sequence[int]:
         """The tokens whose probabilities `read` needs at every step."""
 
@@ -90,7 +94,10 @@ class Family(Protocol):
         """Return the words of a question that the model cannot read, as a small vocabulary leaves some out."""
 
     def turn(self, question: Question, duration: float) -> Turn:
-        """Word a question as its open turn; QuestionError or TimeError where it cannot be asked."""
+        """Word a question as its open turn; QuestionError or TimeError where it cannot be asked.
+
+        The turn of a multiple choice has its options, made safe.
+        """
 
     def evidence_turn(self) -> Turn:
         """Return the turn after a choice that asks for the moments it rests on."""
@@ -98,8 +105,11 @@ class Family(Protocol):
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         """Return the token ids of a conversation whose last turn awaits its answer; they follow the prefix."""
 
-    def option_ids(self, options: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of the answer that each option would be."""
+    def option_answers(self, turn: Turn) -> Sequence[str]:
+        """Return the answer that each option of a multiple-choice turn would be."""
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """Return the token ids of a whole answer, `end` included."""
 
     # Answers.
     def answered(self, turn: Turn, answer: Answer) -> Turn:

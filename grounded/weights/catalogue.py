@@ -49,7 +49,7 @@ def _qwen3_vl(size: str, hub_id: str, purpose: str, licence: str = "Apache-2.0",
 def _smolvlm2(hub_id: str, parameters: float, disk: float, memory: float, *scores: float) -> KnownModel:
     figures = "Video-MME {}, MLVU {}, MVBench {}".format(*scores)
     source = f"huggingface.co/{hub_id}"
-    return KnownModel(hub_id, "smolvlm2", parameters, disk, memory, _AUTHORS, _SMALL, "Apache-2.0", figures, source)
+    return KnownModel(hub_id, "smolvlm", parameters, disk, memory, _AUTHORS, _SMALL, "Apache-2.0", figures, source)
 
 
 MODELS = {

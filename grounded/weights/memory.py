@@ -57,9 +57,11 @@ def memory_needed(config: ModelConfig, dtype: torch.dtype, quantize: str = "none
 def available() -> int:
     """Return the bytes that this process may still take: of the machine, and of the container it runs in."""
     free = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError):  # no limit, or another system
+    with suppress(OSError, ValueError, KeyError):  # no limit, or another system
         group = Path("/sys/fs/cgroup")
-        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        pages = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(pages["inactive_file"]) + int(pages["active_file"]))  # files are let go
     return free
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _VIDEO_PROCESSORS = ("video_preprocessor_config.json", "processor_config.json", "preprocessor_config.json")
-FAMILIES = ("qwen3_vl",)  # by the ``model_type`` in config.json
+FAMILIES = ("qwen3_vl", "smolvlm")  # by the ``model_type`` in config.json
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +85,16 @@ def read(name: str, folder: Path, attention: str, device: torch.device, dtype: t
 
 
 def _video_processor(folder: Path) -> dict[str, Any]:
-    """Return the numbers of a folder's video processor, from the first file that has any."""
+    """Return the numbers of a folder's video processor, from the first file that has any.
+
+    Older releases have them in the file of the image processor.
+    """
     for file in _VIDEO_PROCESSORS:
         numbers = _json(folder / file)
-        if numbers := numbers.get("video_processor", numbers if file == _VIDEO_PROCESSORS[0] else {}):
+        is_of_videos = file == _VIDEO_PROCESSORS[0] or "video_sampling" in numbers
+        if numbers := numbers.get("video_processor", numbers if is_of_videos else {}):
             return numbers
-    log.warning("%s does not say how it sees videos: it is taken to be as Qwen3-VL was released", folder)
+    log.warning("%s does not say how it sees videos: it is taken to be as its family was released", folder)
     return {}
 
 

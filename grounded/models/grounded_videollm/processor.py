@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import string
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,28 +12,29 @@ import torch
 from ... import prompts, time_tokens
 from ...confidence import curve, further_moments, independent, span_confidence
 from ...config import ModelConfig
-from ...errors import QuestionError
 from ...types import Answer, Clip, Moment, Question, Turn
 from ...video import pixels
 from .. import decoding
 from ..family import Work
+from ..processor import Processor, digest
 from .network import VideoLLM
 
 
-class GroundedVideoLLM:
+class GroundedVideoLLM(Processor):
     """Keeps the protocol `Family`; ``tokenizer`` is that of the weights, with the temporal tokens added.
 
     Raises:
         WeightsError: the tokenizer lacks a temporal token.
     """
 
+    network: VideoLLM
+    caption, evidence = prompts.CAPTION, prompts.EVIDENCE
+
     def __init__(self, network: VideoLLM, tokenizer: Any, config: ModelConfig) -> None:
-        self.network, self.tokenizer, self.config = network, tokenizer, config
-        self.name, self.lock = config.name, threading.Lock()
-        self.chat = prompts.CHATS[config.chat]
-        self.end = prompts.token_id(tokenizer, self.chat.end)
+        self.config, self.chat = config, prompts.CHATS[config.chat]
+        special = [t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special]
+        super().__init__(network, tokenizer, config.name, self.chat.end, special)
         self.kept = [prompts.token_id(tokenizer, token) for token in time_tokens.tokens(config.bins)]
-        self.markers = [t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special]
         self.before = tokenizer.encode(prompts.before_image(self.chat)).ids
         opening = self.token_ids("From <0> to <1>.")
         start, end = (opening.index(self.kept[k]) for k in (0, 1))
@@ -59,12 +58,8 @@ class GroundedVideoLLM:
         return decoding.read_prefix(self.network, self.before, visual.to(self.network.device))
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(self.config.to_json().encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
-            if not name.startswith("language_model."):
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        tensors = self.network.state_dict().items()
+        return digest(self.config.to_json(), (pair for pair in tensors if not pair[0].startswith("language_model.")))
 
     def work(self) -> Work:
         config = self.config
@@ -84,13 +79,6 @@ class GroundedVideoLLM:
     def step(self, duration: float) -> float:
         return duration / min(self.config.bins, self.config.frames)
 
-    def safe(self, text: str, what: str = "question") -> str:
-        return prompts.safe(text, self.markers, what)
-
-    def token_ids(self, text: str) -> list[int]:
-        """Tokenise text that follows the visual tokens: a chunk of its own, without a BOS."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
-
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
         unknown, text = self.tokenizer.token_to_id("<unk>"), self.turn(question, duration).question
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
@@ -98,38 +86,23 @@ class GroundedVideoLLM:
         words = [text[start:end] for number, (start, end) in pairs if number == unknown]
         return tuple(dict.fromkeys(word for word in words if any(map(str.isalnum, word))))
 
-    def turn(self, question: Question, duration: float) -> Turn:
-        match question.task:
-            case "ground":
-                return Turn(prompts.ground(self.safe(question.text, "query")), grounding=True)
-            case "refer":
-                time_tokens.check_range(question.start, question.end, duration)
-                start, end = (
-                    time_tokens.to_token(t, duration, self.config.bins) for t in (question.start, question.end)
-                )
-                return Turn(prompts.refer(start, end), grounding=False)
-            case "choose":
-                options = [" ".join(self.safe(option, "option").split()) for option in question.options]
-                return Turn(prompts.choose(self._timed(question.text, duration), options), grounding=False)
-            case "caption":
-                return Turn(prompts.CAPTION, grounding=True)
-            case "ask":
-                text = self._timed(question.text, duration)
-                return Turn(text, grounding=prompts.asks_for_time(text))
-        raise QuestionError(f"unknown task {question.task!r}")
+    def ground_text(self, query: str) -> str:
+        return prompts.ground(query)
 
-    def _timed(self, text: str, duration: float) -> str:
-        return time_tokens.write_times(self.safe(text), duration, self.config.bins)
+    def refer_text(self, start: float, end: float, duration: float) -> str:
+        return prompts.refer(*(time_tokens.to_token(time, duration, self.config.bins) for time in (start, end)))
 
-    def evidence_turn(self) -> Turn:
-        return Turn(prompts.EVIDENCE, grounding=True)
+    def choose_text(self, question: str, options: Sequence[str]) -> str:
+        return prompts.choose(question, options)
+
+    def timed(self, text: str, duration: float) -> str:
+        return time_tokens.write_times(text, duration, self.config.bins)
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         return self.token_ids(prompts.after_image(self.chat, turns))
 
-    def option_ids(self, options: Sequence[str]) -> list[list[int]]:
-        pairs = zip(string.ascii_uppercase, options, strict=False)
-        return [[*self.token_ids(prompts.option_answer(*pair)), self.end] for pair in pairs]
+    def option_answers(self, turn: Turn) -> list[str]:
+        return [prompts.option_answer(*pair) for pair in zip(string.ascii_uppercase, turn.options, strict=False)]
 
     def answered(self, turn: Turn, answer: Answer) -> Turn:
         return dataclasses.replace(turn, answer=time_tokens.spaced(answer.raw))

@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ...errors import ConfigError
-
-_TOGETHER = 16  # frames resized at a time: their pixels are copied once more
+from ..frames import Frames, normalise, resize
 
 
 @dataclass(frozen=True)
@@ -103,22 +101,9 @@ class FrameConfig:
         return high, wide
 
 
-@dataclass(frozen=True, eq=False)
-class Frames:
-    """Resized frames, uint8 (T, 3, H, W); they are normalised where the network is, in a quarter of the bytes."""
-
-    pixels: torch.Tensor
-
-    @property
-    def nbytes(self) -> int:
-        return self.pixels.nbytes
-
-
-def resize(frames: np.ndarray, config: FrameConfig) -> Frames:
+def resized(frames: np.ndarray, config: FrameConfig) -> Frames:
     """Resize uint8 frames (T, 3, H, W), bicubic and antialiased; the last one is repeated to fill its group."""
-    size = config.size(len(frames), *frames.shape[-2:])
-    parts = (torch.from_numpy(frames[i : i + _TOGETHER]) for i in range(0, len(frames), _TOGETHER))
-    pixels = torch.cat([F.interpolate(part, size, mode="bicubic", antialias=True) for part in parts])
+    pixels = resize(frames, config.size(len(frames), *frames.shape[-2:]))
     return Frames(torch.cat([pixels, pixels[-1:].expand(-len(pixels) % config.group, -1, -1, -1)]).contiguous())
 
 
@@ -127,8 +112,7 @@ def patches(pixels: torch.Tensor, config: FrameConfig) -> torch.Tensor:
 
     The patches that are merged into one token follow each other.
     """
-    mean, std = (torch.tensor(s, device=pixels.device).view(3, 1, 1) * 255 for s in (config.mean, config.std))
-    scaled = pixels.float().sub_(mean).div_(std)
+    scaled = normalise(pixels, config.mean, config.std)
     patch, merge = config.patch, config.merge
     cut = scaled.view(
         -1,

@@ -6,60 +6,28 @@ its cache. The tokens of a picture share positions (mrope), so what follows coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from ..attention import CACHED_SDPA
-from ..cache import PrefixCache
 from ..decoding import VideoPrefix
+from ..stock import LanguageModel, StockNetwork
 from .frames import FrameConfig, patches
 
 _GROUPS = 16  # groups of frames that pass the vision tower together: no frame attends to another
 
 
-class LanguageModel:
-    """The text part of Qwen3-VL with its head, called as transformers' causal language models are."""
+class Qwen3VLNetwork(StockNetwork):
+    """``model`` is a `Qwen3VLForConditionalGeneration`."""
 
     def __init__(self, model: Any) -> None:
-        self.text, self.head = model.model.language_model, model.lm_head
-        self.config = model.config.text_config
-        if self.config._attn_implementation == "sdpa":
-            self.set_attn_implementation(CACHED_SDPA)
+        config = model.config
+        text = LanguageModel(model.model.language_model, model.lm_head, config.text_config, axes=3)
+        super().__init__(model, text, config.video_token_id)
 
-    def set_attn_implementation(self, name: str) -> None:
-        self.text.set_attn_implementation(name)
-
-    def __call__(
-        self,
-        inputs_embeds: torch.Tensor,
-        position_ids: torch.Tensor | None = None,
-        logits_to_keep: int = 0,
-        **rest: Any,
-    ) -> SimpleNamespace:
-        """Return ``logits`` (rows, L or ``logits_to_keep``, vocabulary); ``position_ids`` (rows, L) are of words."""
-        if position_ids is not None:
-            position_ids = position_ids.expand(3, -1, -1)  # time, height and width
-        hidden = self.text(inputs_embeds=inputs_embeds, position_ids=position_ids, **rest).last_hidden_state
-        return SimpleNamespace(logits=self.head(hidden[:, -logits_to_keep:]))
-
-
-class Qwen3VLNetwork:
-    """Keeps the protocol `Network`; ``model`` is a `Qwen3VLForConditionalGeneration`."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model.eval()
-        self.language_model = LanguageModel(model)
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the embeddings of token ids, (..., hidden)."""
-        return self.model.get_input_embeddings()(ids)
+    def visual_state(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from self.model.model.visual.state_dict().items()
 
     @torch.inference_mode()
     def encode(
@@ -88,7 +56,7 @@ class Qwen3VLNetwork:
         ``grid`` is the video's groups, and its rows and columns of tokens.
         """
         merge = self.model.config.vision_config.spatial_merge_size
-        video = (ids == self.model.config.video_token_id).int()
+        video = (ids == self.visual_token).int()
         groups, rows, columns = grid
         positions, shift = self.model.model.get_rope_index(
             ids[None],
@@ -101,18 +69,14 @@ class Qwen3VLNetwork:
     def read_prefix(self, ids: Sequence[int], visual: torch.Tensor) -> VideoPrefix:
         """Run the language model over a prompt's ids up to the end of the video, whose tokens are as from `encode`."""
         tokens = torch.tensor(list(ids), device=self.device)
-        is_visual = tokens == self.model.config.video_token_id
-        embeddings = self.embed(tokens)
-        features = visual.flatten(0, 2).to(embeddings).split(embeddings.shape[-1], dim=-1)
-        embeddings[is_visual] = features[0]
+        width = self.language_model.config.hidden_size
+        features = visual.flatten(0, 2).to(self.device, self.model.dtype).split(width, dim=-1)
         positions, shift = self.positions(tokens, visual.shape[:3])
-        cache = PrefixCache(shift)
-        self.language_model.text(
-            inputs_embeds=embeddings[None],
+        return self.read(
+            ids,
+            features[0],
+            shift,
             position_ids=positions,
-            cache=cache,
-            use_cache=True,
-            visual_pos_masks=is_visual[None],
+            visual_pos_masks=(tokens == self.visual_token)[None],
             deepstack_visual_embeds=list(features[1:]),
         )
-        return VideoPrefix(embeddings, cache)

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
-
-@dataclass(frozen=True)
-class Wording:
-    """What one model was trained to be asked and to answer when a moment is looked for.
-
-    ``ground`` has a place for the query; ``opening``, ``joiner`` and ``between`` are what stands before the first time,
-    between start and end, and between two moments.
-    """
-
-    ground: str
-    opening: str
-    joiner: str
-    between: str
-
+from ..processor import Wording
 
 # Zhang et al., 2025, arXiv:2512.14698, evaluation/utils.py of TencentARC/TimeLens; there for plain Qwen3-VL too.
 ONE_MOMENT = Wording(
@@ -26,29 +13,26 @@ ONE_MOMENT = Wording(
     opening="The event happens in ",
     joiner=" - ",
     between=" seconds, ",
+    # Qwen3-VL's cookbook, video understanding.
+    caption="Localize a series of activity events in the video, output the start and end timestamp for each event, and "
+    "describe each event with sentences. Provide the result in json format with 'mm:ss.ff' format for time depiction.",
+    # Video-MME's (arXiv:2405.21075), which Qwen reports its figures with.
+    choose="Select the best answer to the following multiple-choice question based on the video. Respond with only the "
+    "letter ({letters}) of the correct option.\n{question}\n{options}\nThe best answer is:",
+    # Our own: nobody publishes one.
+    refer="Describe what happens in the video from {start} seconds to {end} seconds.",
+    evidence="When does the video show what your answer rests on? "
+    "The format should be: 'The event happens in <start time> - <end time> seconds'.",
+    write=lambda seconds: f"{seconds:.1f}",
+    tick=0.1,
+    unit=" seconds",
 )
 # The model card of MCG-NJU/TimeLens2.
-ALL_MOMENTS = Wording(
+ALL_MOMENTS = dataclasses.replace(
+    ONE_MOMENT,
     ground='Given the query: "{query}", return ALL time spans (in seconds) where the query is relevant.\n'
     "Output format MUST be a JSON array of [start, end] pairs.\n",
     opening="[[",
     joiner=", ",
     between="], [",
-)
-
-# Qwen3-VL's cookbook, video understanding.
-CAPTION = (
-    "Localize a series of activity events in the video, output the start and end timestamp for each event, and "
-    "describe each event with sentences. Provide the result in json format with 'mm:ss.ff' format for time depiction."
-)
-# Video-MME's (arXiv:2405.21075), which Qwen reports its figures with.
-CHOOSE = (
-    "Select the best answer to the following multiple-choice question based on the video. Respond with only the letter "
-    "({letters}) of the correct option.\n{question}\n{options}\nThe best answer is:"
-)
-# Our own: nobody publishes one.
-REFER = "Describe what happens in the video from {start:.1f} seconds to {end:.1f} seconds."
-EVIDENCE = (
-    "When does the video show what your answer rests on? "
-    "The format should be: 'The event happens in <start time> - <end time> seconds'."
 )

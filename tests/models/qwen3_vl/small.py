@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +38,7 @@ TEMPLATE = (
 SIZE = {"shortest_edge": 4096, "longest_edge": 64 * 64 * 48}
 
 
-def tokenizer() -> Tokenizer:
+def tokenizer(special: Sequence[str] = SPECIAL) -> Tokenizer:
     """Return a byte-level BPE that splits text as Qwen's does and knows a few hundred pieces of words."""
     made = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(SPLIT), "isolated")
@@ -47,7 +48,7 @@ def tokenizer() -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=320,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=SPECIAL,
+        special_tokens=list(special),
         min_frequency=1,
         show_progress=False,
     )
@@ -109,14 +110,8 @@ class _Processor(Qwen3VLProcessor):
 
 
 def processor(words: Tokenizer, **numbers: Any) -> Qwen3VLProcessor:
-    """Return transformers' own processor. Where torchvision is missing, torch resizes and normalises in its place."""
-    if not is_torchvision_available():
-        bicubic = SimpleNamespace(BILINEAR="bilinear", LANCZOS="lanczos")
-        in_torch = SimpleNamespace(
-            resize=_resize, normalize=_normalize, grayscale_to_rgb=lambda video: video, InterpolationMode=bicubic
-        )
-        image_processing_backends.tvF = video_processing_utils.tvF = in_torch
-        image_processing_backends.pil_torch_interpolation_mapping = {PILImageResampling.BICUBIC: "bicubic"}
+    """Return transformers' own processor."""
+    without_torchvision()
     video = Qwen3VLVideoProcessor(
         size=SIZE,
         image_mean=[0.5, 0.5, 0.5],
@@ -128,8 +123,24 @@ def processor(words: Tokenizer, **numbers: Any) -> Qwen3VLProcessor:
     return _Processor(None, fast(words), video, chat_template=TEMPLATE)
 
 
-def _resize(image: torch.Tensor, size: tuple[int, int], **_: Any) -> torch.Tensor:
-    flat = F.interpolate(image.flatten(0, -4), size, mode="bicubic", antialias=True)
+def without_torchvision() -> None:
+    """Let torch resize and normalise for transformers' processors where torchvision is missing."""
+    if is_torchvision_available():
+        return
+    modes = SimpleNamespace(BILINEAR="bilinear", BICUBIC="bicubic", LANCZOS="lanczos")
+    in_torch = SimpleNamespace(
+        resize=_resize, normalize=_normalize, grayscale_to_rgb=lambda video: video, InterpolationMode=modes
+    )
+    image_processing_backends.tvF = video_processing_utils.tvF = in_torch
+    image_processing_backends.is_torchvision_greater_or_equal = lambda _: True
+    image_processing_backends.pil_torch_interpolation_mapping = {
+        PILImageResampling.BICUBIC: "bicubic",
+        PILImageResampling.LANCZOS: "lanczos",
+    }
+
+
+def _resize(image: torch.Tensor, size: tuple[int, int], interpolation: str = "bicubic", **_: Any) -> torch.Tensor:
+    flat = F.interpolate(image.flatten(0, -4), size, mode=interpolation, antialias=True)
     return flat.view(*image.shape[:-2], *size)
 
 

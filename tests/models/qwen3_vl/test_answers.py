@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.models import decoding
+from grounded.models.processor import Wording
 from grounded.models.qwen3_vl import wording
 from grounded.models.qwen3_vl.processor import Qwen3VL
 from grounded.types import Answer, Clip, Moment, Question, Turn
@@ -119,7 +120,7 @@ def test_span_probabilities_are_those_of_every_span_written_out(
     stock: Any,
     words: Tokenizer,
     clip: Clip,
-    style: wording.Wording,
+    style: Wording,
     earlier: tuple[Moment, ...],
 ) -> None:
     known = family(watcher)

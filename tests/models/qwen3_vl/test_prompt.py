@@ -16,8 +16,9 @@ from transformers.video_utils import VideoMetadata
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError, VideoError
+from grounded.models.frames import instants
 from grounded.models.qwen3_vl.frames import FrameConfig, patches
-from grounded.models.qwen3_vl.processor import Qwen3VL, instants
+from grounded.models.qwen3_vl.processor import Qwen3VL
 from grounded.types import Clip, Question
 from tests.models.qwen3_vl import small
 

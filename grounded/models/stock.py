@@ -1,0 +1,77 @@
+"""transformers' own vision-language models as `decoding` runs them: what their families share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from .attention import CACHED_SDPA
+from .cache import PrefixCache
+from .decoding import VideoPrefix
+
+
+class LanguageModel:
+    """The text part of a model with its head, called as transformers' causal language models are.
+
+    ``axes`` is of how many numbers a position consists: 3 where pictures have time, height and width.
+    """
+
+    def __init__(self, text: Any, head: Any, config: Any, axes: int = 1) -> None:
+        self.text, self.head, self.config, self.axes = text, head, config, axes
+        if config._attn_implementation == "sdpa":
+            self.set_attn_implementation(CACHED_SDPA)
+
+    def set_attn_implementation(self, name: str) -> None:
+        self.text.set_attn_implementation(name)
+
+    def __call__(
+        self,
+        inputs_embeds: torch.Tensor,
+        position_ids: torch.Tensor | None = None,
+        logits_to_keep: int = 0,
+        **rest: Any,
+    ) -> SimpleNamespace:
+        """Return ``logits`` (rows, L or ``logits_to_keep``, vocabulary); ``position_ids`` (rows, L) are of words."""
+        if position_ids is not None and self.axes > 1:
+            position_ids = position_ids.expand(self.axes, -1, -1)
+        hidden = self.text(inputs_embeds=inputs_embeds, position_ids=position_ids, **rest).last_hidden_state
+        return SimpleNamespace(logits=self.head(hidden[:, -logits_to_keep:]))
+
+
+class StockNetwork:
+    """Keeps the protocol `Network`; ``model`` is one of transformers' `…ForConditionalGeneration`.
+
+    ``visual_token`` is the id in whose places visual tokens stand.
+    """
+
+    def __init__(self, model: Any, language_model: LanguageModel, visual_token: int) -> None:
+        self.model, self.language_model, self.visual_token = model.eval(), language_model, visual_token
+
+    @property
+    def device(self) -> torch.device:
+        return self.language_model.head.weight.device
+
+    def visual_state(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield the tensors that visual tokens depend on, by name."""
+        raise NotImplementedError
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of token ids, (..., hidden)."""
+        return self.model.get_input_embeddings()(ids)
+
+    @torch.inference_mode()
+    def read(self, ids: Sequence[int], visual: torch.Tensor, shift: int = 0, **settings: Any) -> VideoPrefix:
+        """Run the language model over a prompt's ids up to the end of the video.
+
+        ``visual`` (visual tokens, hidden) stand at the places of `visual_token`; ``settings`` go to the text part, and
+        ``shift`` is as in `PrefixCache`.
+        """
+        tokens = torch.tensor(list(ids), device=self.device)
+        embeddings = self.embed(tokens)
+        embeddings[tokens == self.visual_token] = visual.to(embeddings)
+        cache = PrefixCache(shift)
+        self.language_model.text(inputs_embeds=embeddings[None], cache=cache, use_cache=True, **settings)
+        return VideoPrefix(embeddings, cache)
