@@ -57,11 +57,12 @@ def _opened(path: Path) -> Image.Image:
 
 
 def photograph(path: Path, t: float) -> Image.Image:
-    """Pan over a photograph, or zoom into it."""
+    """Pan over a photograph, then zoom into it."""
     width, height = SIZE
-    if len(path.name) % 2:
-        return _opened(path).crop((int(t * width), height // 2, int(t * width) + width, height // 2 + height))
-    left, top = t * 0.7 * width, t * 0.7 * height
+    if t < 0.5:
+        left = 2 * t * width
+        return _opened(path).resize(SIZE, box=(left, height / 2, left + width, height * 1.5))
+    left, top = (t - 0.5) * 1.4 * width, (t - 0.5) * 1.4 * height
     return _opened(path).resize(SIZE, box=(left, top, 2 * width - left, 2 * height - top))
 
 
