@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..config import ModelConfig
-from ..errors import ConfigError, WeightsError
+from ..errors import WeightsError
 from ..models import VideoLLM, quantized
 from . import pretrained, storage
 from .choices import check_quantize, pick_attention, pick_device, pick_dtype
@@ -75,12 +75,10 @@ def load_any(
     pick_dtype(dtype, place)  # refuses an unknown one before anything is fetched
     implementation = pick_attention(attention, place)
     folder = find(str(name), place)
-    if family := pretrained.family_of(folder):
-        if quantize != "none" or offload:
-            raise ConfigError(f"models of the family {family} are loaded as they are: neither quantised nor offloaded")
-        precision = pick_dtype(dtype, place)
+    if pretrained.family_of(folder):
+        precision = pick_dtype(dtype, place, quantize)
         log.info("loading %s from %s on %s, %s, %s", name, folder, place, precision, implementation)
-        return pretrained.read(str(name), folder, implementation, place, precision)
+        return pretrained.read(str(name), folder, implementation, place, precision, quantize, offload)
     precision = pick_dtype(dtype, place, storage.quantization(folder).kind if quantize == "none" else quantize)
     config = storage.read_config(folder)
     tokenizer = storage.read_tokenizer(folder)
