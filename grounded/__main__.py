@@ -236,8 +236,10 @@ def _video_facts(path: Path) -> dict[str, Any]:
 
 
 def _model_facts(folder: Path) -> dict[str, Any]:
-    from .weights import storage
+    from .weights import pretrained, storage
 
+    if pretrained.family_of(folder):
+        return pretrained.facts(folder)
     config = storage.read_config(folder)
     return {
         "name": config.name,

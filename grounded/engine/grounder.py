@@ -44,12 +44,12 @@ def load(
 def _qwen3_vl(loaded: weights.LoadedPretrained) -> Qwen3VL:
     frames = FrameConfig.from_released(loaded.video_processor, loaded.model.config.vision_config.to_dict())
     style = ALL_MOMENTS if loaded.all_moments else ONE_MOMENT
-    return Qwen3VL(Qwen3VLNetwork(loaded.model), loaded.tokenizer, frames, loaded.name, style)
+    return Qwen3VL(Qwen3VLNetwork(loaded.model, loaded.offload), loaded.tokenizer, frames, loaded.name, style)
 
 
 def _smolvlm2(loaded: weights.LoadedPretrained) -> SmolVLM2:
     frames = smolvlm2_frames.FrameConfig.from_released(loaded.video_processor)
-    return SmolVLM2(SmolVLM2Network(loaded.model), loaded.tokenizer, frames, loaded.name)
+    return SmolVLM2(SmolVLM2Network(loaded.model, loaded.offload), loaded.tokenizer, frames, loaded.name)
 
 
 # By the ``model_type`` in config.json.
@@ -85,7 +85,7 @@ class Grounder:
         Raises:
             VideoError: the file cannot be read; see `video.sample`.
         """
-        decode = decode or functools.partial(video.sample, path, self.family.frames_for)
+        decode = decode or functools.partial(video.sample, path, self.family.frames_for, shrink=self.family.shrink)
         report = on_progress or (lambda *_: None)
         key = f"{content or content_key(path)}-{self.fingerprint}" if cache else ""
         if cache and (tokens := cache.find(key)):

@@ -55,7 +55,8 @@ def _watch(model: Grounder, path: Path | None, item: BenchmarkItem) -> EncodedVi
         start, end = item.part or (0.0, duration)
         if not start < duration:
             raise VideoError(f"{path.name} lasts {duration:.2f} s, and its part begins at {start:g} s")
-        clip = video_file.sample(path, model.family.frames_for, start=start, end=min(end, duration))
+        family = model.family
+        clip = video_file.sample(path, family.frames_for, start=start, end=min(end, duration), shrink=family.shrink)
     return model.encode_clip(clip)
 
 

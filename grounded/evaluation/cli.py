@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Name = Annotated[
     str,
     typer.Argument(
-        help="charades-sta, activitynet, activitynet-captions, qvhighlights, nextgqa, mvbench, videomme or world.",
+        help="A name that `benchmarks` lists, such as charades-sta.",
         metavar="BENCHMARK",
         show_default=False,
     ),
@@ -36,7 +36,7 @@ class ScoringOptions:
         ""
     )
     convention: Annotated[
-        str, typer.Option(help="Whose rules: ours, authors, vtimellm, lmms-eval, official; '' is ours.")
+        str, typer.Option(help="Whose rules: ours, authors, timelens, …, as `benchmarks` lists; '' is ours.")
     ] = ""
     references: Annotated[str, typer.Option(help="Two annotators in SODA_c: merged, best or mean.")] = "merged"
     missing: Annotated[str, typer.Option(help="Videos without captions: zero or skip; '' is the convention's way.")] = (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from ..types import Answer, Clip, Question, Turn
@@ -64,6 +65,9 @@ class Family(Protocol):
     # Frames and visual tokens.
     def frames_for(self, duration: float) -> int:
         """Return how many frames are wanted of a video, or of a window of one, that lasts ``duration`` seconds."""
+
+    def shrink(self, frame: np.ndarray, count: int) -> np.ndarray:
+        """Return one of ``count`` decoded frames, uint8 (H, W, 3), as small as `visual_input` makes it."""
 
     def visual_input(self, clip: Clip) -> VisualInput:
         """Return what the network sees of a clip."""

@@ -35,6 +35,11 @@ def resize(frames: np.ndarray, *sizes: tuple[int, int], mode: str = "bicubic") -
     return torch.cat([resized(torch.from_numpy(frames[i : i + _TOGETHER])) for i in range(0, len(frames), _TOGETHER)])
 
 
+def shrunk(frame: np.ndarray, *sizes: tuple[int, int], mode: str = "bicubic") -> np.ndarray:
+    """Return what `resize` makes of one frame, uint8 (H, W, 3)."""
+    return resize(np.ascontiguousarray(frame.transpose(2, 0, 1)[None]), *sizes, mode=mode)[0].permute(1, 2, 0).numpy()
+
+
 def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Return uint8 pixels (T, 3, H, W) as float32; ``mean`` and ``std`` are those of RGB in [0, 1]."""
     low, wide = (torch.tensor(s, device=pixels.device).view(3, 1, 1) * 255 for s in (mean, std))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from .. import prompts, time_text, time_tokens
@@ -38,7 +39,7 @@ class Processor:
         self.network, self.tokenizer, self.name = network, tokenizer, name
         self.lock = threading.Lock()
         self.end, self.markers = prompts.token_id(tokenizer, end), list(markers)
-        self.ends = (self.end,)
+        self.ends: tuple[int, ...] = (self.end,)
 
     def ground_text(self, query: str) -> str:
         """Word the search for a moment."""
@@ -55,6 +56,9 @@ class Processor:
     def timed(self, text: str, duration: float) -> str:
         """Return a user's question with its times as the model reads them."""
         raise NotImplementedError
+
+    def shrink(self, frame: np.ndarray, count: int) -> np.ndarray:
+        return frame
 
     def safe(self, text: str, what: str = "question") -> str:
         return prompts.safe(text, self.markers, what)

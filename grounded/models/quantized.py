@@ -20,7 +20,15 @@ from .grounded_videollm.network import VideoLLM
 
 KINDS = ("none", "int8", "int4")
 GROUP = 32  # inputs that share a scale and a zero in int4
-_PARTS = ("image_tower.", "video_tower.", "language_model.model.")  # the last leaves lm_head out
+_PARTS = (  # of ours, of Qwen3-VL and of SmolVLM; lm_head is left out
+    "image_tower.",
+    "video_tower.",
+    "language_model.model.",
+    "model.visual.blocks.",
+    "model.language_model.layers.",
+    "model.vision_model.encoder.",
+    "model.text_model.layers.",
+)
 _BLOCK = 512  # outputs whose weights are written out at a time on a CPU: they stay in its cache
 _FEW = {"int8": 16, "int4": 80}  # rows of input up to which the CPU's kernel is faster than writing the weights out
 _TILE = 64  # outputs that the CPU's int4 kernel reads together
@@ -95,7 +103,7 @@ class PackedInt4Linear(QuantizedLinear):
         return _int4_kernel(x.contiguous(), self.weight, self.scale)
 
 
-def linears(model: VideoLLM) -> dict[str, nn.Linear]:
+def linears(model: nn.Module) -> dict[str, nn.Linear]:
     """Return the layers that may be quantised, by name: those in the blocks of both towers and the language model."""
     return {
         name: module
@@ -147,6 +155,12 @@ def replace_linears(model: VideoLLM, kind: str, device: torch.device, dtype: tor
         else:
             numbers = torch.empty(rows, columns // 2, dtype=torch.uint8, device="meta")
         model.set_submodule(name, layer(numbers, torch.empty(scale, dtype=dtype, device="meta"), linear.bias))
+
+
+def quantize_linears(model: nn.Module, kind: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Quantise the layers of a model that is in main memory, each for ``device`` and on it."""
+    for name, linear in linears(model).items():
+        model.set_submodule(name, quantize(linear.weight.to(device), linear.bias, kind, dtype, device))
 
 
 def _layer_class(

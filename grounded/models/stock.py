@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from .attention import CACHED_SDPA
 from .cache import PrefixCache
 from .decoding import VideoPrefix
+
+TOGETHER = 16  # frames that pass the vision tower together
 
 
 class LanguageModel:
@@ -44,19 +46,52 @@ class LanguageModel:
 class StockNetwork:
     """Keeps the protocol `Network`; ``model`` is one of transformers' `…ForConditionalGeneration`.
 
-    ``visual_token`` is the id in whose places visual tokens stand.
+    ``visual_token`` is the id in whose places visual tokens stand, ``tower`` what makes them; with ``offload`` it is on
+    the device only while a video is encoded.
     """
 
-    def __init__(self, model: Any, language_model: LanguageModel, visual_token: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        language_model: LanguageModel,
+        visual_token: int,
+        tower: Sequence[torch.nn.Module],
+        offload: bool = False,
+    ) -> None:
         self.model, self.language_model, self.visual_token = model.eval(), language_model, visual_token
+        self.tower, self.offload = tower, offload
 
     @property
     def device(self) -> torch.device:
         return self.language_model.head.weight.device
 
+    @torch.inference_mode()
+    def encode(
+        self, pixels: torch.Tensor, config: Any, on_progress: Callable[[float], None] | None = None
+    ) -> torch.Tensor:
+        """Return visual tokens, on the CPU, of frames uint8 (T, 3, H, W) that were resized as ``config`` says."""
+        encoded = []
+        try:
+            for part in self.tower:
+                part.to(self.device)
+            for first in range(0, len(pixels), TOGETHER):
+                encoded.append(self.encode_part(pixels[first : first + TOGETHER].to(self.device), config).cpu())
+                if on_progress:
+                    on_progress(min(1.0, (first + TOGETHER) / len(pixels)))
+        finally:
+            for part in self.tower if self.offload else ():
+                part.to("cpu")
+        return torch.cat(encoded)
+
+    def encode_part(self, pixels: torch.Tensor, config: Any) -> torch.Tensor:
+        """Return the visual tokens of at most `TOGETHER` frames; none of a part attends to another part."""
+        raise NotImplementedError
+
     def visual_state(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield the tensors that visual tokens depend on, by name."""
-        raise NotImplementedError
+        for number, part in enumerate(self.tower):
+            for name, tensor in part.state_dict().items():
+                yield f"{number}.{name}", tensor
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of token ids, (..., hidden)."""

@@ -187,4 +187,6 @@ class Service:
 
     def _decode(self, path: str, **window: Any) -> Clip:
         with self._decoders:
-            return video_file.sample(path, self.family.frames_for, limits=self.limits, **window)
+            return video_file.sample(
+                path, self.family.frames_for, limits=self.limits, shrink=self.family.shrink, **window
+            )

@@ -121,18 +121,32 @@ class Decoder:
             return str(error)
         return ""
 
-    def frames(self, indices: np.ndarray, on_progress: Callable[[float], None] | None) -> np.ndarray:
-        """Return the frames of these rising numbers (T,), uint8 (T, H, W, 3); one that comes twice is decoded once."""
+    def frames(
+        self,
+        indices: np.ndarray,
+        on_progress: Callable[[float], None] | None = None,
+        shrink: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Return the frames of these rising numbers (T,), uint8 (T, H, W, 3); one that comes twice is decoded once.
+
+        ``shrink`` makes each of so many smaller, all to one size, as it comes: only one is held as it was decoded.
+        """
         numbers, places = np.unique(indices, return_index=True)
         self.tell({"indices": numbers.tolist(), "decode": True})
         width, height = self.size
-        frames = np.empty((len(indices), height, width, 3), np.uint8)
+        decoded = np.empty((height, width, 3), np.uint8)
+        size = shrink(decoded, len(indices)).shape if shrink else decoded.shape
+        frames = np.empty((len(indices), *size), np.uint8)
         missing = set(range(len(numbers)))
         while missing:
             place, length = self._header()
-            if place not in missing or length != frames[0].nbytes:
+            if place not in missing or length != decoded.nbytes:
                 raise self._nonsense()
-            self._fill(frames[places[place]].data.cast("B"))
+            if shrink:
+                self._fill(decoded.data.cast("B"))
+                frames[places[place]] = shrink(decoded, len(indices))
+            else:
+                self._fill(frames[places[place]].data.cast("B"))
             missing.remove(place)
             if on_progress:
                 on_progress(1 - len(missing) / len(numbers))

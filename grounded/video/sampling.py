@@ -71,12 +71,14 @@ def sample(
     start: float | None = None,
     end: float | None = None,
     on_progress: Callable[[float], None] | None = None,
+    shrink: Callable[[np.ndarray, int], np.ndarray] | None = None,
 ) -> Clip:
     """Decode ``frames`` frames of a video, or of its window from ``start`` to ``end`` in seconds.
 
     Which frames, ``sampling`` says: see `choose`.
 
     ``frames`` may be a function of how many seconds are seen, which are known once the file is open.
+    ``shrink`` makes a decoded frame, uint8 (H, W, 3), of so many smaller, all to one size: they take less memory.
     ``on_progress`` is called with the fraction of the frames that are there; what it raises ends the decoding.
 
     Returns:
@@ -104,7 +106,7 @@ def sample(
                 window = _window(start, end, info.duration)
                 count = frames(window[1] - window[0]) if callable(frames) else frames
                 indices = choose(times, info.variable_rate, count, *window, sampling=sampling)
-                pixels = child.frames(indices, on_progress).transpose(0, 3, 1, 2)
+                pixels = child.frames(indices, on_progress, shrink).transpose(0, 3, 1, 2)
                 return Clip(frames=pixels, times=times[indices], duration=info.duration, indices=indices)
         except RecountError:
             continue

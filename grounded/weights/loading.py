@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from ..config import ModelConfig
-from ..errors import ConfigError, WeightsError
+from ..errors import WeightsError
 from ..models import VideoLLM, quantized
 from ..models.quantized import KINDS
 from . import memory, pretrained, storage
@@ -78,14 +78,12 @@ def load_any(
     implementation = pick_attention(attention, place)
     folder = find(str(name), place)
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    if family := pretrained.family_of(folder):
-        if quantize != "none" or offload:
-            raise ConfigError(f"models of the family {family} are loaded as they are: neither quantised nor offloaded")
-        precision = pick_dtype(dtype, place, size=size)
+    if pretrained.family_of(folder):
+        precision = pick_dtype(dtype, place, quantize, size)
         log.info("loading %s from %s on %s, %s, %s", name, folder, place, precision, implementation)
-        if place.type == "cpu":
+        if place.type == "cpu" and quantize == "none":
             memory.check(str(name), memory.MemoryNeed(size * precision.itemsize // torch.bfloat16.itemsize), {})
-        return pretrained.read(str(name), folder, implementation, place, precision)
+        return pretrained.read(str(name), folder, implementation, place, precision, quantize, offload)
     stored = storage.quantization(folder).kind
     kind = stored if quantize == "none" else quantize
     precision = pick_dtype(dtype, place, kind, size)

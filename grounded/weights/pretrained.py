@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
 from ..errors import WeightsError
+from ..models import quantized
 from . import storage
 from .catalogue import find_known
 
@@ -34,6 +35,7 @@ class LoadedPretrained:
     tokenizer: Tokenizer
     video_processor: dict[str, Any]
     all_moments: bool
+    offload: bool
 
 
 def family_of(folder: Path) -> str | None:
@@ -51,8 +53,31 @@ def is_whole(folder: Path) -> bool:
     return storage.is_shard(folder / SINGLE)
 
 
-def read(name: str, folder: Path, attention: str, device: torch.device, dtype: torch.dtype) -> LoadedPretrained:
+def facts(folder: Path) -> dict[str, Any]:
+    """Return what the files of a known family's folder say."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    text, vision = config.text_config, config.vision_config.to_dict()
+    return {
+        "name": folder.name,
+        "family": config.model_type,
+        "language model": f"{text.model_type}, {text.hidden_size} wide, {text.num_hidden_layers} layers",
+        "vision tower": f"{vision['hidden_size']} wide, {vision.get('depth', vision.get('num_hidden_layers'))} layers",
+        "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+    }
+
+
+def read(
+    name: str,
+    folder: Path,
+    attention: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantize: str = "none",
+    offload: bool = False,
+) -> LoadedPretrained:
     """Read a model of a known family from a folder; ``name`` is what it was asked for by.
+
+    Weights are quantised, and moved to the device, once all are in main memory.
 
     Raises:
         WeightsError: the weights are incomplete or cannot be read, or the device has too little memory.
@@ -65,6 +90,8 @@ def read(name: str, folder: Path, attention: str, device: torch.device, dtype: t
             folder, dtype=dtype, attn_implementation=attention, local_files_only=True, output_loading_info=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        if quantize != "none":
+            quantized.quantize_linears(model, quantize, device, dtype)
         model = model.to(device).requires_grad_(False)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise WeightsError(f"{device} has too little memory for the weights in {folder}") from error
@@ -81,6 +108,7 @@ def read(name: str, folder: Path, attention: str, device: torch.device, dtype: t
         tokenizer=tokenizer,
         video_processor=_video_processor(folder),
         all_moments=bool((known := find_known(name)) and known.all_moments),
+        offload=offload,
     )
 
 

@@ -61,7 +61,7 @@ class FakeModel:
     """Reads any file that does not begin with "bad"; ``calls`` tells what was done, in order."""
 
     def __init__(self, pause: float = 0.0) -> None:
-        self.family = SimpleNamespace(frames_for=lambda duration: 8)
+        self.family = SimpleNamespace(frames_for=lambda duration: 8, shrink=lambda frame, count: frame)
         self.calls: list[str] = []
         self.pause = pause
 

@@ -49,6 +49,9 @@ class StubFamily:
     def frames_for(self, duration: float) -> int:
         return FRAMES
 
+    def shrink(self, frame: Any, count: int) -> Any:
+        return frame
+
     def visual_input(self, clip: Clip) -> Any:
         assert clip.frames.dtype.name == "uint8"
         frames = torch.from_numpy(clip.frames)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from ...errors import DataError
 from ..items import Benchmark
-from . import activitynet, activitynet_captions, charades_sta, mvbench, nextgqa, qvhighlights, videomme, world
+from . import activitynet, activitynet_captions, charades_sta, mvbench, nextgqa, qvhighlights, timelens, videomme, world
 
 BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK
-    for module in (
-        charades_sta,
-        activitynet,
-        activitynet_captions,
-        qvhighlights,
-        nextgqa,
-        mvbench,
-        videomme,
-        world,
+    benchmark.name: benchmark
+    for benchmark in (
+        charades_sta.BENCHMARK,
+        activitynet.BENCHMARK,
+        activitynet_captions.BENCHMARK,
+        qvhighlights.BENCHMARK,
+        *timelens.BENCHMARKS,
+        nextgqa.BENCHMARK,
+        mvbench.BENCHMARK,
+        videomme.BENCHMARK,
+        world.BENCHMARK,
     )
 }
 

@@ -78,7 +78,7 @@ def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
         rows = [row for row, windows in enumerate(annotated) if windows]
         if not rows:
             continue
-        windows = [_windows(cases[row]) for row in rows]
+        windows = [highlights.ranked(cases[row].moments) for row in rows]
         precisions = np.array(
             [highlights.average_precisions(w, annotated[r]) for w, r in zip(windows, rows, strict=True)]
         )
@@ -90,11 +90,6 @@ def measure(cases: Sequence[AnsweredItem], rules: ScoringRules) -> Measurement:
     # The headline comes first, the rest in its own order.
     metrics.sort(key=lambda metric: HEADLINE.index(metric.name) if metric.name in HEADLINE else len(HEADLINE))
     return Measurement(metrics, full_iou.tolist(), score_name="IoU")
-
-
-def _windows(case: AnsweredItem) -> list[tuple[float, float, float]]:
-    """Return the predicted windows as listed; one without a score ranks as it is listed."""
-    return [(m.start, m.end, 1.0 - rank if m.score is None else m.score) for rank, m in enumerate(case.moments)]
 
 
 def _moment_metrics(

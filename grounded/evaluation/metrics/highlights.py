@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...types import iou
+from ...types import Moment, iou
 from .grounding import union_iou
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -40,12 +40,19 @@ def first_window_iou(predicted: Sequence[RankedWindow], annotated: Sequence[Rank
     return iou(predicted[0], annotated[nearest])
 
 
-def average_precisions(predicted: Sequence[RankedWindow], annotated: Sequence[RankedWindow]) -> np.ndarray:
-    """Return the average precision of one query at each of `THRESHOLDS`, shape (10,)."""
-    ranked = sorted(predicted[:MAX_WINDOWS], key=lambda window: -window[2])
-    if not ranked or not annotated:
+def ranked(moments: Sequence[Moment]) -> list[RankedWindow]:
+    """Return moments as windows; one without a score ranks as it is listed."""
+    return [(m.start, m.end, 1.0 - rank if m.score is None else m.score) for rank, m in enumerate(moments)]
+
+
+def average_precisions(
+    predicted: Sequence[RankedWindow], annotated: Sequence[RankedWindow], most: int | None = MAX_WINDOWS
+) -> np.ndarray:
+    """Return the average precision of one query at each of `THRESHOLDS`, shape (10,); of ``most`` windows, or all."""
+    surest_first = sorted(predicted[:most], key=lambda window: -window[2])
+    if not surest_first or not annotated:
         return np.zeros(len(THRESHOLDS))
-    overlaps = union_iou(np.array([w[:2] for w in ranked], dtype=float), np.array(annotated, dtype=float))
+    overlaps = union_iou(np.array([w[:2] for w in surest_first], dtype=float), np.array(annotated, dtype=float))
     order, best = np.argsort(overlaps, axis=1)[:, ::-1], overlaps.max()
     return np.array(
         [_average_precision(_ranked_hits(overlaps, order, t), len(annotated)) if best >= t else 0.0 for t in THRESHOLDS]

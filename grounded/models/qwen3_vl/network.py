@@ -6,7 +6,7 @@ its cache. The tokens of a picture share positions (mrope), so what follows coun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,40 +15,26 @@ from ..decoding import VideoPrefix
 from ..stock import LanguageModel, StockNetwork
 from .frames import FrameConfig, patches
 
-_GROUPS = 16  # groups of frames that pass the vision tower together: no frame attends to another
-
 
 class Qwen3VLNetwork(StockNetwork):
     """``model`` is a `Qwen3VLForConditionalGeneration`."""
 
-    def __init__(self, model: Any) -> None:
-        config = model.config
-        text = LanguageModel(model.model.language_model, model.lm_head, config.text_config, axes=3)
-        super().__init__(model, text, config.video_token_id)
+    def __init__(self, model: Any, offload: bool = False) -> None:
+        inner, config = model.model, model.config
+        text = LanguageModel(inner.language_model, model.lm_head, config.text_config, axes=3)
+        super().__init__(model, text, config.video_token_id, [inner.visual], offload)
 
-    def visual_state(self) -> Iterator[tuple[str, torch.Tensor]]:
-        yield from self.model.model.visual.state_dict().items()
+    def encode_part(self, pixels: torch.Tensor, config: FrameConfig) -> torch.Tensor:
+        """Return visual tokens (groups, rows, columns, hidden · (1 + deepstack layers)) of whole groups of frames.
 
-    @torch.inference_mode()
-    def encode(
-        self, pixels: torch.Tensor, config: FrameConfig, on_progress: Callable[[float], None] | None = None
-    ) -> torch.Tensor:
-        """Return visual tokens (groups, rows, columns, hidden · (1 + deepstack layers)), on the CPU.
-
-        ``pixels`` are whole groups of resized frames, uint8 (T, 3, H, W). A token's deepstack features follow it.
+        A token's deepstack features follow it.
         """
         rows, columns = (side // config.patch for side in pixels.shape[-2:])
-        encoded = []
-        for part in pixels.split(_GROUPS * config.group):
-            count = len(part) // config.group
-            grid = torch.tensor([[count, rows, columns]], device=self.device)
-            cut = patches(part.to(self.device), config).to(self.model.dtype)
-            seen = self.model.model.visual(cut, grid_thw=grid)
-            tokens = torch.cat([seen.pooler_output, *seen.deepstack_features], dim=-1)
-            encoded.append(tokens.view(count, rows // config.merge, columns // config.merge, -1).cpu())
-            if on_progress:
-                on_progress(sum(map(len, encoded)) * config.group / len(pixels))
-        return torch.cat(encoded)
+        count = len(pixels) // config.group
+        grid = torch.tensor([[count, rows, columns]], device=self.device)
+        seen = self.model.model.visual(patches(pixels, config).to(self.model.dtype), grid_thw=grid)
+        tokens = torch.cat([seen.pooler_output, *seen.deepstack_features], dim=-1)
+        return tokens.view(count, rows // config.merge, columns // config.merge, -1)
 
     def positions(self, ids: torch.Tensor, grid: Sequence[int]) -> tuple[torch.Tensor, int]:
         """Return the positions (3, 1, P) of a prefix's ids (P,) and what a position after it differs from its number.

@@ -13,7 +13,7 @@ from ...errors import ConfigError, VideoError
 from ...types import Clip, Turn
 from .. import decoding
 from ..family import Work
-from ..frames import Frames, instants
+from ..frames import Frames, instants, shrunk
 from ..processor import MAX_BINS, MAX_STARTS, TextProcessor, Wording
 from . import wording
 from .frames import FrameConfig, resized
@@ -45,6 +45,14 @@ class Qwen3VL(TextProcessor):
         super().__init__(network, tokenizer, name, _END, style, frames or FrameConfig())
         self.ends = (self.end, prompts.token_id(tokenizer, _END_OF_TEXT))
         self._video, self._open, self._close = (prompts.token_id(tokenizer, t) for t in (_VIDEO, _OPEN, _CLOSE))
+
+    def shrink(self, frame: np.ndarray, count: int) -> np.ndarray:
+        try:
+            size = self.frames.size(count, *frame.shape[:2])
+            is_final = self.frames.size(count, *size) == size  # that of a line of pixels is not
+        except ConfigError as error:
+            raise VideoError(str(error)) from error
+        return shrunk(frame, size) if is_final and size[0] * size[1] < frame.shape[0] * frame.shape[1] else frame
 
     def visual_input(self, clip: Clip) -> Frames:
         try:

@@ -54,6 +54,10 @@ class FrameConfig:
         """Return how many frames are wanted of ``duration`` seconds."""
         return max(1, min(round(duration * self.fps), self.max_frames))
 
+    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Return the heights and widths that a frame of a size gets in turn."""
+        return [self.size(height, width), (self.side, self.side)]
+
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that a frame of a size gets before it becomes a square."""
         ratio, edge = width / height, self.longest_edge
@@ -68,5 +72,4 @@ def _even(side: float) -> int:
 
 def resized(frames: np.ndarray, config: FrameConfig) -> Frames:
     """Resize uint8 frames (T, 3, H, W) to squares."""
-    first = config.size(*frames.shape[-2:])
-    return Frames(resize(frames, first, (config.side, config.side), mode=lanczos()))
+    return Frames(resize(frames, *config.sizes(*frames.shape[-2:]), mode=lanczos()))

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import torch
 
 from ... import prompts
 from ...types import Clip, Turn
 from .. import decoding
 from ..family import Work
-from ..frames import Frames, instants
+from ..frames import Frames, instants, lanczos, shrunk
 from ..processor import MAX_BINS, MAX_STARTS, TextProcessor
 from .frames import FrameConfig, resized
 from .network import SmolVLM2Network
@@ -48,6 +49,9 @@ class SmolVLM2(TextProcessor):
         self._image, self._around, self._global = (
             prompts.token_id(tokenizer, token) for token in (_IMAGE, _AROUND, _GLOBAL)
         )
+
+    def shrink(self, frame: np.ndarray, count: int) -> np.ndarray:
+        return shrunk(frame, *self.frames.sizes(*frame.shape[:2]), mode=lanczos())
 
     def visual_input(self, clip: Clip) -> Frames:
         return resized(clip.frames, self.frames)

@@ -12,15 +12,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from typer.testing import CliRunner
 
 import grounded
 from grounded import time_text
+from grounded.__main__ import app
 from grounded.engine import encoded_video, grounder
 from grounded.engine.disk_cache import DiskCache
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.engine.search import SearchConfig
-from grounded.errors import ConfigError, QuestionError, TimeError, WeightsError
+from grounded.errors import QuestionError, TimeError, WeightsError
+from grounded.models import quantized
 from grounded.models.qwen3_vl.wording import ALL_MOMENTS, ONE_MOMENT
 from grounded.serving import remote
 from grounded.serving.events import Answered
@@ -154,15 +157,33 @@ def test_weights_that_do_not_fit_end_as_a_sentence(folder: Path, tmp_path: Path)
         grounder.load(tmp_path / "model", device="cpu")
 
 
-def test_what_is_not_there_yet_is_said(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="neither quantised nor offloaded"):
-        grounder.load(folder, device="cpu", quantize="int8")
+def test_what_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(WeightsError, match="timelens-8b"):
         grounder.load("timelens-9b", device="cpu")
     with pytest.raises(WeightsError, match="Qwen/Qwen3-VL-2B-Instruct"):
         grounder.load("qwen3-vl-2b", device="cpu")  # no test may wait for a network
     with pytest.raises(WeightsError, match="needs a converted model"):
         grounded.weights.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(("kind", "near"), [("int8", 0.02), ("int4", 0.35)])
+def test_weights_in_few_bits_say_nearly_the_same(
+    folder: Path, video: EncodedVideo, watcher: Grounder, kind: str, near: float
+) -> None:
+    model = grounder.load(folder, device="cpu", dtype="float32", quantize=kind, offload=True)
+    stock = family(model).network.model
+    assert quantized.counts(stock)[kind] == len(quantized.linears(family(watcher).network.model)) > 20
+    again = model.watch(FILM)
+    difference = (again.visual - video.visual).norm() / video.visual.norm()
+    assert 0 < difference < near, f"{difference:.3f}"
+    assert again.ask("What happens?").raw
+
+
+def test_the_facts_of_a_folder_are_told(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["info", str(folder), "--json"])
+    facts = json.loads(result.stdout)
+    assert facts["family"] == "qwen3_vl" and facts["language model"] == "qwen3_vl_text, 64 wide, 4 layers"
+    assert facts["bytes"] == (folder / "model.safetensors").stat().st_size
 
 
 def test_a_folder_of_another_class_is_not_taken_for_this_family(folder: Path, tmp_path: Path) -> None:
