@@ -107,5 +107,7 @@ def _check_memory(config: ModelConfig, dtype: torch.dtype, kind: str, stored: st
     ways = {"dtype bfloat16": (torch.bfloat16, kind)} if dtype == torch.float32 else {}
     if stored == kind == "none":
         ways |= {f"quantize {small}": (torch.bfloat16, small) for small in KINDS[1:]}
-    others = {} if need.total <= memory.available() else {w: memory.memory_needed(config, *how) for w, how in ways.items()}
+    others = (
+        {} if need.total <= memory.available() else {w: memory.memory_needed(config, *how) for w, how in ways.items()}
+    )
     memory.check(config.name, need, others)

@@ -15,6 +15,7 @@ import torch
 from ..attention import CACHED_SDPA
 from ..cache import PrefixCache
 from ..decoding import VideoPrefix
+from ..progress import layer_progress
 from .frames import FrameConfig, patches
 
 _GROUPS = 16  # groups of frames that pass the vision tower together: no frame attends to another
@@ -24,13 +25,13 @@ class LanguageModel:
     """The text part of Qwen3-VL with its head, called as transformers' causal language models are."""
 
     def __init__(self, model: Any) -> None:
-        self.text, self.head = model.model.language_model, model.lm_head
+        self.model, self.head = model.model.language_model, model.lm_head
         self.config = model.config.text_config
         if self.config._attn_implementation == "sdpa":
             self.set_attn_implementation(CACHED_SDPA)
 
     def set_attn_implementation(self, name: str) -> None:
-        self.text.set_attn_implementation(name)
+        self.model.set_attn_implementation(name)
 
     def __call__(
         self,
@@ -42,7 +43,7 @@ class LanguageModel:
         """Return ``logits`` (rows, L or ``logits_to_keep``, vocabulary); ``position_ids`` (rows, L) are of words."""
         if position_ids is not None:
             position_ids = position_ids.expand(3, -1, -1)  # time, height and width
-        hidden = self.text(inputs_embeds=inputs_embeds, position_ids=position_ids, **rest).last_hidden_state
+        hidden = self.model(inputs_embeds=inputs_embeds, position_ids=position_ids, **rest).last_hidden_state
         return SimpleNamespace(logits=self.head(hidden[:, -logits_to_keep:]))
 
 
@@ -70,16 +71,15 @@ class Qwen3VLNetwork:
         ``pixels`` are whole groups of resized frames, uint8 (T, 3, H, W). A token's deepstack features follow it.
         """
         rows, columns = (side // config.patch for side in pixels.shape[-2:])
-        encoded = []
-        for part in pixels.split(_GROUPS * config.group):
-            count = len(part) // config.group
-            grid = torch.tensor([[count, rows, columns]], device=self.device)
-            cut = patches(part.to(self.device), config).to(self.model.dtype)
-            seen = self.model.model.visual(cut, grid_thw=grid)
-            tokens = torch.cat([seen.pooler_output, *seen.deepstack_features], dim=-1)
-            encoded.append(tokens.view(count, rows // config.merge, columns // config.merge, -1).cpu())
-            if on_progress:
-                on_progress(sum(map(len, encoded)) * config.group / len(pixels))
+        encoded, parts, tower = [], pixels.split(_GROUPS * config.group), self.model.model.visual
+        with layer_progress({tower: 1}, len(parts), on_progress):
+            for part in parts:
+                count = len(part) // config.group
+                grid = torch.tensor([[count, rows, columns]], device=self.device)
+                cut = patches(part.to(self.device), config).to(self.model.dtype)
+                seen = tower(cut, grid_thw=grid)
+                tokens = torch.cat([seen.pooler_output, *seen.deepstack_features], dim=-1)
+                encoded.append(tokens.view(count, rows // config.merge, columns // config.merge, -1).cpu())
         return torch.cat(encoded)
 
     def positions(self, ids: torch.Tensor, grid: Sequence[int]) -> tuple[torch.Tensor, int]:
@@ -107,7 +107,7 @@ class Qwen3VLNetwork:
         embeddings[is_visual] = features[0]
         positions, shift = self.positions(tokens, visual.shape[:3])
         cache = PrefixCache(shift)
-        self.language_model.text(
+        self.language_model.model(
             inputs_embeds=embeddings[None],
             position_ids=positions,
             cache=cache,
