@@ -223,7 +223,9 @@ def _watch(
         time_tokens.check_range(*span, duration)
     cache = DiskCache(loading.cache) if loading.cache else None
     show("loading the model", 0.0)
-    return loading.load().watch(video, cache=cache, on_progress=show)
+    encoded = loading.load().watch(video, cache=cache, on_progress=show)
+    encoded.prepare(show)
+    return encoded
 
 
 def _video_facts(path: Path) -> dict[str, Any]:

@@ -68,17 +68,30 @@ def program(function: Callable[..., None]) -> typer.Typer:
 
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[OnProgress]:
-    """Give a function (what is being done, fraction done) that draws a bar on a terminal, and nothing elsewhere."""
+    """Give a function (what is being done, fraction done) that draws a bar with the time left on a terminal.
+
+    Elsewhere a line at most every 10 % goes to the log.
+    """
     from tqdm import tqdm
 
-    bar = tqdm(
-        total=100, bar_format="{desc:<30} {bar:30} {percentage:3.0f} %", disable=quiet or not sys.stderr.isatty()
-    )
+    is_terminal = sys.stderr.isatty()
+    style = "{desc:<30} {bar:30} {percentage:3.0f} % {remaining} left"
+    bar = tqdm(total=100, bar_format=style, disable=quiet or not is_terminal)
+    last = ("", 0)
 
     def show(what: str, fraction: float) -> None:
-        bar.set_description_str(what, refresh=False)
-        bar.n = round(100 * fraction)
+        nonlocal last
+        step = int(100 * fraction) if is_terminal else int(10 * fraction) * 10
+        if (what, step) == last:
+            return
+        if what != last[0]:
+            bar.reset()
+            bar.set_description_str(what, refresh=False)
+        last = what, step
+        bar.n = step
         bar.refresh()
+        if not is_terminal:
+            log.info("%s: %d %%", what, step)
 
     try:
         yield show

@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tarfile
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +47,14 @@ def folder(tmp: Path) -> Path:
 def family(loaded: Loaded) -> GroundedVideoLLM:
     """Return a loaded model as a family."""
     return GroundedVideoLLM(loaded.model, loaded.tokenizer, loaded.config)
+
+
+class Kept(NamedTuple):
+    """What a set keeps of a tensor: some frames or segments, by their numbers, and every ``step``-th pixel."""
+
+    tensor: torch.Tensor
+    numbers: list[int]
+    step: int
 
 
 class Golden:
@@ -121,6 +130,13 @@ class Golden:
     def prefix(self) -> decoding.VideoPrefix:
         ids = self.prompts[0]["input_ids"]
         return decoding.read_prefix(self.model, ids[: ids.index(-200)], self.visual)
+
+    def kept(self, beginning: str) -> Kept:
+        """Return the frames or segments that the name of a tensor tells of, as "temporal_slice_f0_47_95_s4" does."""
+        form = re.compile(rf"{beginning}_(?:f|seg)(\d+(?:_f?\d+)*)(?:_full)?(?:_s(\d+))?")
+        [(match, tensor)] = [(match, self.tensors[name]) for name in self.tensors if (match := form.fullmatch(name))]
+        numbers = [int(digits) for digits in re.findall(r"\d+", match[1])]
+        return Kept(tensor if len(tensor) == len(numbers) else tensor[None], numbers, int(match[2] or 1))
 
     @property
     def prompts(self) -> list[dict[str, Any]]:

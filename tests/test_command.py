@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from grounded.command import options, program
+from grounded.command import options, program, progress
 from grounded.errors import ConfigError
 
 
@@ -75,3 +76,11 @@ def test_mistakes_of_our_own_are_not_dressed_up() -> None:
 def test_a_name_of_thousands_of_characters_is_not_echoed_whole() -> None:
     message = str(ConfigError(f"{'x' * 5000} is no model\nmissing: a\nmissing: b"))
     assert len(message) < 700 and message.startswith("xxx") and message.endswith("is no model\nmissing: a\nmissing: b")
+
+
+def test_a_log_gets_a_line_at_most_every_ten_percent(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="grounded.command"), progress() as show:
+        for number in range(1001):
+            show("encoding", number / 1000)
+        show("reading", 0.0)
+    assert caplog.messages == [f"encoding: {percent} %" for percent in range(0, 101, 10)] + ["reading: 0 %"]

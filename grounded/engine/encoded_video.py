@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import overload
@@ -12,6 +13,7 @@ import torch
 from ..errors import QuestionError, VideoError
 from ..models import decoding
 from ..models.family import Family
+from ..models.progress import layer_progress
 from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS
 from ..types import Answer, Moment, OnProgress, Option, Question, Stop, Turn
 from .memory_cache import MemoryCache
@@ -251,6 +253,18 @@ class EncodedVideo:
     def conversation(self, turns: tuple[Turn, ...] = ()) -> Conversation:
         """Begin a conversation of several turns about this video, or go on with one after its ``turns``."""
         return Conversation(self, turns)
+
+    def prepare(self, on_progress: OnProgress) -> None:
+        """Read what every question about the video begins with, which the first one does otherwise, unseen.
+
+        What ``on_progress`` raises, called after every layer, ends it.
+        """
+        family = self.family
+        with family.lock:
+            if self._prefix is None:
+                decoder = family.network.language_model.model
+                with layer_progress({decoder: 1}, 1, functools.partial(on_progress, "reading the video")):
+                    self._read_prefix()
 
     def _read_prefix(self) -> decoding.VideoPrefix:
         if self._prefix is None:

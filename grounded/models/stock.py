@@ -11,6 +11,7 @@ import torch
 from .attention import CACHED_SDPA
 from .cache import PrefixCache
 from .decoding import VideoPrefix
+from .progress import layer_progress
 
 TOGETHER = 16  # frames that pass the vision tower together
 
@@ -22,12 +23,12 @@ class LanguageModel:
     """
 
     def __init__(self, text: Any, head: Any, config: Any, axes: int = 1) -> None:
-        self.text, self.head, self.config, self.axes = text, head, config, axes
+        self.model, self.head, self.config, self.axes = text, head, config, axes
         if config._attn_implementation == "sdpa":
             self.set_attn_implementation(CACHED_SDPA)
 
     def set_attn_implementation(self, name: str) -> None:
-        self.text.set_attn_implementation(name)
+        self.model.set_attn_implementation(name)
 
     def __call__(
         self,
@@ -39,7 +40,7 @@ class LanguageModel:
         """Return ``logits`` (rows, L or ``logits_to_keep``, vocabulary); ``position_ids`` (rows, L) are of words."""
         if position_ids is not None and self.axes > 1:
             position_ids = position_ids.expand(self.axes, -1, -1)
-        hidden = self.text(inputs_embeds=inputs_embeds, position_ids=position_ids, **rest).last_hidden_state
+        hidden = self.model(inputs_embeds=inputs_embeds, position_ids=position_ids, **rest).last_hidden_state
         return SimpleNamespace(logits=self.head(hidden[:, -logits_to_keep:]))
 
 
@@ -70,14 +71,13 @@ class StockNetwork:
         self, pixels: torch.Tensor, config: Any, on_progress: Callable[[float], None] | None = None
     ) -> torch.Tensor:
         """Return visual tokens, on the CPU, of frames uint8 (T, 3, H, W) that were resized as ``config`` says."""
-        encoded = []
+        encoded, parts = [], pixels.split(TOGETHER)
         try:
             for part in self.tower:
                 part.to(self.device)
-            for first in range(0, len(pixels), TOGETHER):
-                encoded.append(self.encode_part(pixels[first : first + TOGETHER].to(self.device), config).cpu())
-                if on_progress:
-                    on_progress(min(1.0, (first + TOGETHER) / len(pixels)))
+            with layer_progress(dict.fromkeys(self.tower, 1), len(parts), on_progress):
+                for frames in parts:
+                    encoded.append(self.encode_part(frames.to(self.device), config).cpu())
         finally:
             for part in self.tower if self.offload else ():
                 part.to("cpu")
@@ -108,5 +108,5 @@ class StockNetwork:
         embeddings = self.embed(tokens)
         embeddings[tokens == self.visual_token] = visual.to(embeddings)
         cache = PrefixCache(shift)
-        self.language_model.text(inputs_embeds=embeddings[None], cache=cache, use_cache=True, **settings)
+        self.language_model.model(inputs_embeds=embeddings[None], cache=cache, use_cache=True, **settings)
         return VideoPrefix(embeddings, cache)

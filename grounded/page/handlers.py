@@ -6,6 +6,7 @@ They return ``{component: new value}``; components that are not named stay as th
 from __future__ import annotations
 
 import filecmp
+import math
 import threading
 import time
 import uuid
@@ -161,6 +162,11 @@ def original_file(path: str | None, session: Session | None) -> str:
     return session.original if session and is_preview else path
 
 
+def seconds_text(seconds: float) -> str:
+    """Return how long something takes as people say it: no finer than they can count on."""
+    return f"{math.ceil(seconds / 60)} min" if seconds > 90 else f"{math.ceil(seconds / 10) * 10} s"
+
+
 def have_same_content(path: str, other: Path) -> bool:
     """Say whether two files hold the same; one that is gone does not."""
     try:
@@ -269,7 +275,8 @@ class TaskHandlers:
                     return
                 for step in self.page.services.ask(file, question, event, model):
                     match step:
-                        case Progress(what, fraction):
+                        case Progress(what, fraction, left):
+                            what += f", about {seconds_text(left)} left" if left is not None else ""
                             yield {shown: reply | {"doing": {"what": what, "fraction": round(fraction, 2)}}}
                         case PartialText(text):
                             yield {shown: reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}}

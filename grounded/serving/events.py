@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,11 @@ class Cancelled(GroundedError):
 
 @dataclass(frozen=True)
 class Progress:
-    """What is being done, and the fraction of it that is done, in [0, 1]."""
+    """What is being done, the fraction of it that is done, in [0, 1], and the seconds left, None where unknown."""
 
     what: str
     fraction: float
+    left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Answered:
 
 
 POLL_SECONDS = 0.2  # after which a visitor who waits for others can cancel
+TELLING_SECONDS = 3.0  # of work that tell how long the rest of it takes
 Event = Progress | PartialText | Encoded | Answered
 Emit = Callable[[Event], None]
 
@@ -58,6 +61,25 @@ def raise_if_cancelled(stop: Stop) -> None:
     """Raise Cancelled where ``stop`` returns True."""
     if stop():
         raise Cancelled("the question was cancelled")
+
+
+class ProgressReporter:
+    """Emits what is being done, whenever a percent more of it is; raises Cancelled where ``stop`` returns True."""
+
+    def __init__(self, emit: Emit, stop: Stop) -> None:
+        self.emit, self.stop = emit, stop
+        self.what, self.percent, self.start = "", -1, 0.0
+
+    def __call__(self, what: str, fraction: float) -> None:
+        raise_if_cancelled(self.stop)
+        percent, now = int(100 * fraction), time.monotonic()
+        if what != self.what:
+            self.what, self.percent, self.start = what, -1, now
+        if percent > self.percent:
+            self.percent = percent
+            seconds = now - self.start
+            is_known = seconds > TELLING_SECONDS and percent > 0
+            self.emit(Progress(what, fraction, seconds * (1 / fraction - 1) if is_known else None))
 
 
 def stream(work: Callable[[Emit, Stop], Any], stop: threading.Event | None = None) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from ..engine.search import SearchConfig
 from ..types import Answer, OnProgress, Question, Stop
 from .answering import answer_together, respond
 from .batcher import Batcher, Request
-from .events import Answered, Emit
+from .events import Answered, Emit, ProgressReporter
 
 
 class LocalModel:
@@ -27,6 +27,9 @@ class LocalModel:
 
     def respond(self, video: EncodedVideo, question: Question, emit: Emit, stop: Stop) -> Answered:
         """Answer a question when its turn has come, a query perhaps along with others."""
+        report = ProgressReporter(emit, stop)
+        video.prepare(report)
+        report("answering", 0.0)
         if question.task == "ground":
             return self._batcher.respond(video, question, emit, stop)
         return respond(video, question, emit, stop)

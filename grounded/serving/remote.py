@@ -26,7 +26,7 @@ from ..models.family import Family, VisualInput
 from ..types import Answer, Clip, OnProgress, Question, Stop
 from .answering import answer_together, respond
 from .batcher import Batcher, Request
-from .events import Answered, Cancelled, Emit, Encoded, Event, raise_if_cancelled, stream
+from .events import Answered, Cancelled, Emit, Encoded, Event, Progress, raise_if_cancelled, stream
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +154,7 @@ class RemoteModel:
 
     def respond(self, video: RemoteVideo, question: Question, emit: Emit, stop: Stop) -> Answered:
         """Answer a question with one grant, a query perhaps along with others that wait."""
+        emit(Progress("answering", 0.0))
         if question.task == "ground":
             return self._batcher.respond(video, question, emit, stop)
         return self._ask(video, [question], emit, stop)[0]

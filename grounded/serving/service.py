@@ -19,7 +19,7 @@ from ..engine.search import SearchConfig, is_sure, most_windows, sweep
 from ..errors import GroundedError, QuestionError
 from ..models.family import Family
 from ..types import Answer, Clip, Moment, OnProgress, Question, Stop
-from .events import Answered, Cancelled, Emit, Event, Progress, raise_if_cancelled, stream
+from .events import Answered, Cancelled, Emit, Event, ProgressReporter, raise_if_cancelled, stream
 from .trust import knowledge_of, trust
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,6 @@ class Service:
         content = content_key(path)
         video, cached = self._watch(path, content, emit, stop)
         watch_seconds = time.perf_counter() - start
-        emit(Progress("answering", 0.0))
         answered = self.model.respond(video, question, emit, stop)
         raise_if_cancelled(stop)
         answer = answered.answer
@@ -155,11 +154,8 @@ class Service:
         def is_over() -> bool:
             return time.monotonic() > ends
 
-        def report(what: str, fraction: float) -> None:
-            emit(Progress(what, fraction))
-
         try:
-            decode = functools.partial(self._decode, path)
+            decode, report = functools.partial(self._decode, path), ProgressReporter(emit, stop)
             answer = self.model.search(video, question, first, decode, report, stop, is_over)
             return note(answer, "The search took too long and did not ask all windows.") if is_over() else answer
         except Cancelled:
@@ -173,12 +169,7 @@ class Service:
 
     def _watch(self, path: str, content: str, emit: Emit, stop: Stop) -> tuple[Any, bool]:
         """Return a watched video and whether it was in the cache."""
-
-        def report(what: str, fraction: float) -> None:
-            raise_if_cancelled(stop)
-            emit(Progress(what, fraction))
-
-        key = (content, self.family.name)
+        key, report = (content, self.family.name), ProgressReporter(emit, stop)
         if (video := self.cache.find(key)) is not None:
             return video, True
         report("waiting for the decoder", 0.0)

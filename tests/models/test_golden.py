@@ -29,23 +29,24 @@ def test_frames_are_those_that_the_authors_sampled(golden: Golden) -> None:
         assert clip.duration == pytest.approx(facts["duration"], abs=1e-6)
         assert list(clip.frames.shape) == facts["frames_uint8"]["shape"]
         assert _sha256(clip.frames) == facts["frames_uint8"]["sha256"]
-    ends = golden.short_clip.frames[[0, 49]].transpose(0, 2, 3, 1)
-    np.testing.assert_array_equal(ends, golden.tensors["short_frames_f0_f49"])
+    kept = golden.kept("short_frames")
+    frames = golden.short_clip.frames[kept.numbers].transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(frames, kept.tensor)
 
 
 def test_pixels_are_within_one_grey_level(golden: Golden) -> None:
     image, video_stream = golden.streams
     short_image, short_video = golden.normalised(golden.short_clip)
     theirs = golden.tensors
-    pairs = [
-        (video_stream[0] - theirs["temporal_f0_full"], pixels.VIDEO_STATISTICS),
-        (video_stream[[0, 47, 95]][..., ::4, ::4] - theirs["temporal_slice_f0_47_95_s4"], pixels.VIDEO_STATISTICS),
-        (image[[0, 5, 11]][..., ::6, ::6] - theirs["spatial_slice_f0_5_11_s6"], pixels.IMAGE_STATISTICS),
-        (short_video[[0, 49]][..., ::4, ::4] - theirs["short_temporal_f0_49_s4"], pixels.VIDEO_STATISTICS),
-        (short_image[[0, 11]][..., ::6, ::6] - theirs["short_spatial_f0_11_s6"], pixels.IMAGE_STATISTICS),
-    ]
-    for difference, statistics in pairs:
-        off = levels(difference, statistics)
+    for ours, name, statistics in (
+        (video_stream, "temporal", pixels.VIDEO_STATISTICS),
+        (video_stream, "temporal_slice", pixels.VIDEO_STATISTICS),
+        (image, "spatial_slice", pixels.IMAGE_STATISTICS),
+        (short_video, "short_temporal", pixels.VIDEO_STATISTICS),
+        (short_image, "short_spatial", pixels.IMAGE_STATISTICS),
+    ):
+        kept = golden.kept(name)
+        off = levels(ours[kept.numbers][..., :: kept.step, :: kept.step] - kept.tensor, statistics)
         assert off.max() < 1.01
         assert off.mean() < 0.01
     for stream, name in ((video_stream, "temporal"), (image, "spatial")):
@@ -84,8 +85,9 @@ def test_tower_features_are_the_authors(golden: Golden, attention: str) -> None:
     with torch.inference_mode():
         if "clip_features" in wanted:
             torch.testing.assert_close(golden.model.image_features(image_pixels), wanted["clip_features"], **FEATURES)
-        segments = video_pixels.unflatten(0, (golden.loaded.config.segments, -1))[[0, 11]]
-        torch.testing.assert_close(golden.model.video_features(segments), wanted["iv2_features_seg0_11"], **FEATURES)
+        kept = golden.kept("iv2_features")
+        segments = video_pixels.unflatten(0, (golden.loaded.config.segments, -1))[kept.numbers]
+        torch.testing.assert_close(golden.model.video_features(segments), kept.tensor, **FEATURES)
 
 
 def test_projector_inputs_are_the_authors(golden: Golden) -> None:
@@ -114,7 +116,7 @@ def _turn(golden: Golden, prompt: dict) -> Turn:
     family = golden.family
     text = family.safe(next(iter(prompt["inputs"].values())))
     if prompt["mode"] == "referring" and _is_inside(golden, prompt["prompt"]):
-        text = time_tokens.write_times(text, golden.facts["video"]["duration"])
+        text = time_tokens.write_times(text, golden.facts["video"]["duration"], golden.loaded.config.bins)
     elif prompt["mode"] == "referring":
         text = prompt["prompt"].split(prompts.IMAGE)[1].removesuffix(family.chat.open_answer).strip()
     return Turn(text, grounding=prompt["mode"] == "grounding")
@@ -201,7 +203,8 @@ def test_tokenizer_is_the_authors(golden: Golden) -> None:
 def test_times_in_questions_agree_with_the_authors_where_theirs_are_right(golden: Golden) -> None:
     for case in golden.facts["referring_conversion"]:
         if re.search(r"<(\d+)>", case["out"]) and "." not in case["query"] and _is_inside(golden, case["out"]):
-            assert time_tokens.write_times(case["query"], golden.facts["video"]["duration"]) == case["out"]
+            duration, bins = golden.facts["video"]["duration"], golden.loaded.config.bins
+            assert time_tokens.write_times(case["query"], duration, bins) == case["out"]
 
 
 def test_times_in_answers_agree_with_the_authors_where_they_exist(golden: Golden) -> None:
@@ -209,5 +212,5 @@ def test_times_in_answers_agree_with_the_authors_where_they_exist(golden: Golden
         numbers = [int(number) for number in re.findall(r"<(\d+)>", case["text"])]
         theirs = [float(seconds) for seconds in re.findall(r"([\d.]+) seconds", case["out"])]
         expected = [s for s, k in zip(theirs, numbers, strict=True) if k <= golden.loaded.config.bins]
-        ours = time_tokens.read_times(case["text"], case["duration"])
+        ours = time_tokens.read_times(case["text"], case["duration"], golden.loaded.config.bins)
         assert [float(s) for s in re.findall(r"([\d.]+) s\b", ours)] == pytest.approx(expected, abs=5e-3)

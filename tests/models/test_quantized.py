@@ -192,3 +192,14 @@ def test_offloaded_towers_see_the_same(golden: Golden) -> None:
     model = storage.read_model(golden.converted, golden.loaded.config, "sdpa", CPU, torch.float32, offload=True)
     with torch.inference_mode():
         assert torch.equal(model.encode(*golden.streams), golden.visual)
+
+
+def test_many_rows_of_int4_are_what_the_kernel_gives() -> None:
+    if not quantized._has_int4_kernel(CPU, torch.bfloat16) or not quantized._can_unpack():
+        pytest.skip("torch has no int4 kernel for this processor, or one that packs otherwise")
+    layer = quantized.quantize(_weight(1024), None, "int4", torch.bfloat16, CPU)
+    x = torch.randn(quantized._FEW["int4"] + 1, 384, generator=torch.Generator().manual_seed(1)).bfloat16()
+    assert isinstance(layer, PackedInt4Linear)
+    torch.testing.assert_close(layer(x), quantized._int4_kernel(x, layer.weight, layer.scale), atol=2e-2, rtol=2e-2)
+    weights_read = quantized._int4_kernel(torch.eye(384).bfloat16(), layer.weight, layer.scale).T
+    torch.testing.assert_close(layer.written_out(512, 1024), weights_read[512:], atol=4e-3, rtol=0)

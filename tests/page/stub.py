@@ -87,6 +87,9 @@ class StubEncodedVideo(EncodedVideo):
     batches: list[int]
     cache_nbytes = 0  # type: ignore[assignment]
 
+    def prepare(self, on_progress: Any) -> None:
+        on_progress("reading the video", 1.0)
+
     def ground(
         self,
         query: Any,

@@ -15,7 +15,7 @@ from grounded.engine.memory_cache import MemoryCache
 from grounded.engine.search import SearchConfig, sweep
 from grounded.errors import GroundedError, QuestionError, VideoError
 from grounded.serving import Answered, Cancelled, LocalModel, PartialText, Progress, RemoteModel, Service, run_jobs
-from grounded.serving.events import stream
+from grounded.serving.events import ProgressReporter, stream
 from grounded.serving.service import SEARCHES
 from grounded.types import Question
 from tests.page.conftest import write_film
@@ -49,7 +49,12 @@ def test_a_question_is_decoded_encoded_written_and_served(service: Service, film
     events = list(service.ask(film, Question("ground", "a dog")))
     done = [event.what for event in events if isinstance(event, Progress)]
     assert done[0] == "waiting for the decoder"
-    assert [what for what in dict.fromkeys(done) if what != done[0]] == ["decoding", "encoding", "answering"]
+    assert [what for what in dict.fromkeys(done) if what != done[0]] == [
+        "decoding",
+        "encoding",
+        "reading the video",
+        "answering",
+    ]
     fractions = [event.fraction for event in events if isinstance(event, Progress) and event.what == "decoding"]
     assert fractions == [0, *(k / 8 for k in range(1, 9))], "one for each of the stub's eight frames"
     assert any(isinstance(event, PartialText) for event in events)
@@ -110,6 +115,22 @@ def test_who_leaves_a_stream_stops_its_work() -> None:
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert ended.wait(5)
+
+
+def test_progress_is_told_percent_by_percent_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, events, over = 0.0, [], False
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    report = ProgressReporter(events.append, lambda: over)
+    for number in range(3001):
+        now = number / 100  # thirty seconds in all
+        report("encoding", number / 3000)
+    assert [event.fraction for event in events] == pytest.approx([percent / 100 for percent in range(101)], abs=1e-3)
+    assert events[5].left is None and events[50].left == pytest.approx(15, abs=0.1)
+    report("answering", 0.0)
+    assert events[-1] == Progress("answering", 0.0)
+    over = True
+    with pytest.raises(Cancelled):
+        report("answering", 0.001)
 
 
 def test_an_error_of_the_work_is_raised_to_who_reads() -> None:

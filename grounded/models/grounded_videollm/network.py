@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, CLI
 
 from ...config import ModelConfig, TowerConfig
 from ..attention import CACHED_SDPA
+from ..progress import layer_progress
 from .internvideo2 import InternVideo2
 from .projectors import IMAGE_PROJECTORS, VideoProjector
 
@@ -76,14 +77,17 @@ class VideoLLM(nn.Module):
         `pixels.normalise` does. Segments pass the towers one by one, so that the memory needed is that of one;
         ``on_progress`` is called with the fraction done.
         """
-        segments = video_pixels.unflatten(0, (self.config.segments, -1))
+        config, segments = self.config, video_pixels.unflatten(0, (self.config.segments, -1))
         image_tower, video_tower = self._on_device(self.image_tower), self._on_device(self.video_tower)
+        rows = {
+            self.image_tower: config.image.grid**2,
+            self.video_tower: config.frames_per_segment * config.video.grid**2,
+        }
         image, video = [], []
-        for number in range(self.config.segments):
-            image.append(self.image_features(image_pixels[number : number + 1], image_tower))
-            video.append(self.video_features(segments[number : number + 1], video_tower))
-            if on_progress:
-                on_progress((number + 1) / self.config.segments)
+        with layer_progress(rows, config.segments, on_progress):
+            for number in range(config.segments):
+                image.append(self.image_features(image_pixels[number : number + 1], image_tower))
+                video.append(self.video_features(segments[number : number + 1], video_tower))
         return self.splice(torch.cat(image), torch.cat(video))
 
     def splice(self, image: torch.Tensor, video: torch.Tensor) -> torch.Tensor:

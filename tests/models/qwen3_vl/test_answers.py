@@ -75,7 +75,7 @@ def test_a_second_turn_is_that_of_generate(encoded: EncodedVideo, stock: Any, wo
 def test_a_further_question_costs_its_own_words_alone(watcher: Grounder, encoded: EncodedVideo) -> None:
     encoded.ask(QUESTIONS[0])
     read: list[int] = []
-    text = family(watcher).network.language_model.text
+    text = family(watcher).network.language_model.model
     handle = text.register_forward_pre_hook(
         lambda _, args, kwargs: read.append(kwargs["inputs_embeds"].shape[1]), with_kwargs=True
     )
