@@ -32,7 +32,6 @@ from .timeline import Gallery, Reply, Timeline
 
 Updates = dict[Any, Any]  # component -> its new value
 CLOSER = "Finds what is short in a long video."
-ALL_EVENTS = "All events"
 MAX_TOLD = 20  # answers of a conversation that stay
 MAX_KNOWN = 500  # answers about examples that are kept
 ARRIVED = "That link names no video that is here; this is an example."
@@ -291,8 +290,6 @@ class TaskHandlers:
     ) -> Updates:
         """Return the updates that show an answer in its tab and on the timeline."""
         answer, layout = answered.answer, self.page.layout
-        if question.task == "caption":
-            answer = replace(answer, question=ALL_EVENTS)
         row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": link}
         may_lose = self.task == "ground" and not question.fine and self.page.service.may_lose(answer)
         note = MAY_LOSE if may_lose else answer.note[:500]
