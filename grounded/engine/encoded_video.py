@@ -57,11 +57,6 @@ class EncodedVideo:
         return self.family.step(self.duration)
 
     @property
-    def gap(self) -> float:
-        """The seconds between the frames that were seen."""
-        return self.duration / self.family.frames_for(self.duration)
-
-    @property
     def nbytes(self) -> int:
         """Bytes of main memory that the visual tokens take, those of kept windows too."""
         return self.visual.nbytes + self.window_cache.nbytes
@@ -165,7 +160,7 @@ class EncodedVideo:
                     return
                 yield self._ask_window(window, texts, watch, stop)
 
-        return search(queries, first, ask_windows, self.gap, config, best, on_progress)
+        return search(queries, first, ask_windows, config, best, on_progress)
 
     def _ask_window(self, window: Window, queries: list[str], watch: WatchWindow, stop: Stop | None) -> list[Answer]:
         part, was_cached = self.window_cache.get_or_make(window, lambda: watch(*window))
