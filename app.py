@@ -231,6 +231,9 @@ def wire_task(handlers: PageHandlers, task: str, tab: Tab) -> None:
     filled = [panel.reply, *panel.fields]
     chosen = panel.examples.click(events.show_example, [layout.timeline, panel.examples], filled, **PRIVATE)
     chosen.then(*call, **PRIVATE, **MODEL_QUEUE)
+    if task == "ground":
+        closer = [*layout.stage, panel.reply, panel.fields[1]]
+        panel.reply.closer(events.look_closer, closer, changed, **PRIVATE, **MODEL_QUEUE)
     panel.reply.cancel(events.cancel, None, None, queue=False, **PRIVATE)
     if task == "refer":
         layout.timeline.describe(events.describe, layout.stage, changed, **PRIVATE, **MODEL_QUEUE)

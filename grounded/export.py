@@ -1,4 +1,4 @@
-"""Export: answers as JSON, CSV, WebVTT, SRT and EDL, and answers read back from JSON."""
+"""Export: answers as data, subtitles and cuts for video editors, and answers read back from JSON."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import opentimelineio as otio
+
 from .errors import DataError
 from .types import Answer, Moment
 
 MAX_FPS = 1e5  # of the fastest cameras
+EDIT_RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)  # those that have a timecode
 
 
 def read_answer(data: Any) -> Answer:
@@ -29,10 +32,10 @@ def read_answer(data: Any) -> Answer:
 def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0) -> str:
     """Return the moments of several answers in one of `FORMATS`.
 
-    ``title`` and ``fps``, the video's frames per second, are what an EDL needs besides.
+    ``title`` and ``fps``, the video's frames per second, are what a cut needs besides.
 
     Raises:
-        DataError: the form is unknown, ``fps`` is no rate, or a text is not valid Unicode.
+        DataError: the form is unknown, ``fps`` is no rate, a text is not valid Unicode, or there is nothing to cut.
     """
     if form not in FORMATS:
         raise DataError(f"{form!r} is no format; there are {', '.join(FORMATS)}")
@@ -47,8 +50,8 @@ def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps:
 
 
 def _json(answers: Sequence[Answer], title: str, fps: float) -> str:
-    found = {"video": title, "answers": [answer.to_dict() for answer in answers]}
-    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+    distinct = {(answer.task, answer.question, answer.moments): answer.to_dict() for answer in answers}
+    return json.dumps({"video": title, "answers": list(distinct.values())}, ensure_ascii=False, indent=1) + "\n"
 
 
 def _csv(answers: Sequence[Answer], title: str, fps: float) -> str:
@@ -78,28 +81,57 @@ def _srt(answers: Sequence[Answer], title: str, fps: float) -> str:
     return "\n".join(cues)
 
 
+def _edit(answers: Sequence[Answer], title: str, fps: float, adapter: str, **options: Any) -> str:
+    """Write a cut of the moments, one after the other, each with a marker that says what it shows.
+
+    Raises:
+        DataError: there is no moment.
+    """
+    rate, track = edit_rate(fps), otio.schema.Track("Moments", kind=otio.schema.TrackKind.Video)
+
+    def span(first: int, frames: int) -> otio.opentime.TimeRange:
+        return otio.opentime.TimeRange(*(otio.opentime.RationalTime(count, rate) for count in (first, frames)))
+
+    for answer, moment in _in_time(answers):
+        first, caption = math.floor(moment.start * rate + 1e-6), _caption(answer, moment).replace("|", "/")
+        shown = span(first, max(1, math.ceil(moment.end * rate - 1e-6) - first))
+        media = otio.schema.ExternalReference(title, span(0, math.ceil(answer.duration * rate)))
+        clip = otio.schema.Clip(caption, media, shown)
+        clip.markers.append(otio.schema.Marker(caption, shown, otio.schema.MarkerColor.BLUE))
+        marker = f"|C:ResolveColorBlue |M:{caption} |D:{shown.duration.to_frames()}"  # as DaVinci Resolve reads it
+        clip.metadata["cmx_3600"] = {"reel": "AX", "comments": [f"COMMENT: {caption}", marker]}
+        track.append(clip)
+    if not len(track):
+        raise DataError("there is no moment, and a cut needs one")
+    timeline = otio.schema.Timeline(title)
+    timeline.tracks.append(track)
+    return otio.adapters.write_to_string(timeline, adapter, **options)
+
+
+def edit_rate(fps: float) -> float:
+    """Return the lowest rate with a timecode that has a frame for each of a video of ``fps``; else the highest."""
+    return next((rate for rate in EDIT_RATES if abs(rate / fps - max(1, round(rate / fps))) < 4e-4), EDIT_RATES[-1])
+
+
+def _otio(answers: Sequence[Answer], title: str, fps: float) -> str:
+    return _edit(answers, title, fps, "otio_json")
+
+
+def _xml(answers: Sequence[Answer], title: str, fps: float) -> str:
+    return _edit(answers, title, fps, "fcp_xml")
+
+
 def _edl(answers: Sequence[Answer], title: str, fps: float) -> str:
-    """Write CMX3600: one video event a moment, laid one after the other on the record side."""
-    lines = [f"TITLE: {title}", "FCM: NON-DROP FRAME", ""]
-    at = 0
-    for number, (answer, moment) in enumerate(_in_time(answers), 1):
-        first = math.floor(moment.start * fps + 1e-6)
-        last = max(first + 1, math.ceil(moment.end * fps - 1e-6))
-        source, record = (first, last), (at, at + last - first)
-        codes = " ".join(_timecode(frame, fps) for frame in (*source, *record))
-        lines += [f"{number:03d}  AX       V     C        {codes}", f"* FROM CLIP NAME: {title}"]
-        lines += [f"* COMMENT: {_caption(answer, moment)}", ""]
-        at = record[1]
-    return "\n".join(lines)
+    """Write CMX3600, with what its adapter leaves out: the kind of timecode, and markers without an asterisk."""
+    drops = ";" in otio.opentime.RationalTime(0, edit_rate(fps)).to_timecode()
+    header = f"\nFCM: {'DROP FRAME' if drops else 'NON-DROP FRAME'}\n\n"
+    text = _edit(answers, title, fps, "cmx_3600", style="premiere")
+    return text.replace("\n\n", header, 1).replace("\n* |C:", "\n |C:")
 
 
-FORMATS: dict[str, Callable[[Sequence[Answer], str, float], str]] = {
-    "json": _json,
-    "csv": _csv,
-    "vtt": _vtt,
-    "srt": _srt,
-    "edl": _edl,
-}
+Writer = Callable[[Sequence[Answer], str, float], str]  # takes the answers, the title, and frames per second
+CUTS: dict[str, Writer] = {"edl": _edl, "xml": _xml, "otio": _otio}
+FORMATS: dict[str, Writer] = {"json": _json, "csv": _csv, "vtt": _vtt, "srt": _srt} | CUTS
 
 
 def _moments(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
@@ -130,10 +162,3 @@ def _clock(seconds: float, point: str) -> str:
     milliseconds = round(1000 * seconds)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
-
-
-def _timecode(frame: int, fps: float) -> str:
-    """Return hours:minutes:seconds:frames; non-drop timecode counts frames, also where a second has 29.97."""
-    rate = max(1, round(fps))
-    seconds, rest = divmod(frame, rate)
-    return f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
 
+import opentimelineio as otio
 import pytest
 
 from grounded.errors import DataError
-from grounded.export import FORMATS, read_answer, write
+from grounded.export import CUTS, FORMATS, read_answer, write
 from grounded.types import Answer, Moment, Option
 
 GROUND = Answer(
@@ -28,7 +30,9 @@ def test_json_reads_back_as_the_same_answers() -> None:
 
 
 def test_a_moment_that_was_found_twice_is_written_once() -> None:
-    assert write([GROUND, GROUND, CAPTION], "csv") == write([GROUND, CAPTION], "csv")
+    for form in FORMATS:
+        again = dataclasses.replace(GROUND, seconds=3.0)
+        assert write([again, GROUND, CAPTION], form) == write([GROUND, CAPTION], form)
 
 
 def test_csv_has_a_line_a_moment_and_no_formulas() -> None:
@@ -51,19 +55,49 @@ def test_srt_numbers_its_cues_and_holds_no_false_arrow() -> None:
     assert "\n3\n00:01:15,500 --> 00:01:20,250\n" in text
 
 
-def test_edl_counts_frames_and_lays_the_moments_end_to_end() -> None:
+RATES = [24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0]
+
+
+def spans(text: str, form: str, rate: float) -> list[tuple[int, int]]:
+    """Return the first frame and the number of frames of each clip, as the form's own reader gives them."""
+    adapter = {"edl": "cmx_3600", "xml": "fcp_xml", "otio": "otio_json"}[form]
+    timeline = otio.adapters.read_from_string(text, adapter, **({"rate": rate} if form == "edl" else {}))
+    ranges = [clip.source_range for clip in timeline.find_clips()]
+    assert [shown.start_time.rate for shown in ranges] == pytest.approx([rate] * len(ranges))
+    return [(shown.start_time.to_frames(), shown.duration.to_frames()) for shown in ranges]
+
+
+@pytest.mark.parametrize("form", CUTS)
+@pytest.mark.parametrize("rate", RATES)
+def test_a_cut_is_read_back_to_the_frame(form: str, rate: float) -> None:
+    frames = [(0, 1), (53, 31), (1799, 100), (17982, 2), (107892, 17), (200000, 1001)]  # across dropped timecodes
+    moments = tuple(Moment(first / rate, (first + count) / rate) for first, count in frames)
+    answer = Answer("ground", "it's a <dog> & a cat", "", "", 9000.0, moments)
+    assert spans(write([answer], form, title="it's.mp4", fps=round(rate, 3)), form, rate) == frames
+
+
+@pytest.mark.parametrize("form", CUTS)
+@pytest.mark.parametrize(("fps", "rate"), [(10, 30), (12.5, 25), (20, 60), (17.3, 60)])
+def test_a_rate_without_a_timecode_is_cut_at_one_that_has_its_frames(form: str, fps: float, rate: float) -> None:
+    assert spans(write([GROUND], form, fps=fps), form, rate)[0] == (round(3 * rate), round(rate))
+
+
+def test_edl_has_markers_for_resolve_and_says_how_it_counts() -> None:
     lines = write([GROUND], "edl", title="a\nb.mp4", fps=29.97).splitlines()
-    assert lines[0] == "TITLE: a b.mp4"
-    events = [line for line in lines if re.match(r"\d{3} ", line)]
-    # 3 s is frame 89 of 29.97 a second, and frame 89 is called 00:00:02:29 where a second has 30
-    assert events[0] == "001  AX       V     C        00:00:02:29 00:00:04:00 00:00:00:00 00:00:01:01"
-    assert events[1].split()[4] == "00:01:15:12"
-    assert events[1].split()[6] == "00:00:01:01"
+    assert lines[:2] == ["TITLE: a b.mp4", "FCM: DROP FRAME"]
+    # 3 s is frame 89 of 29.97 a second, and frame 89 is called 00:00:02;29
+    assert lines[3] == "001  AX       V     C        00:00:02;29 00:00:04;00 00:00:00;00 00:00:01;01"
+    assert "* FROM CLIP NAME:  a b.mp4" in lines
+    assert " |C:ResolveColorBlue |M:a dog <b>barks</b> |D:31" in lines
+    assert "FCM: NON-DROP FRAME" in write([GROUND], "edl", fps=25)
 
 
-def test_every_format_takes_no_answers() -> None:
-    for form in FORMATS:
+def test_every_format_but_a_cut_takes_no_answers() -> None:
+    for form in FORMATS.keys() - CUTS.keys():
         assert isinstance(write([], form), str)
+    for form in CUTS:
+        with pytest.raises(DataError, match="a cut needs one"):
+            write([CHOICE], form)
     with pytest.raises(DataError, match="'exe' is no format"):
         write([], "exe")
 

@@ -54,7 +54,7 @@ def test_every_task_prints_something_for_people(run, task: str) -> None:
 def test_a_short_video_is_fine_as_it_is(run) -> None:
     result = run("ground", "a red box", "--fine", "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["windows"] <= 6  # no sweep
+    assert json.loads(result.stdout)["windows"] == 0
 
 
 def test_what_was_seen_is_kept_in_a_folder(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

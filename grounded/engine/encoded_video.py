@@ -14,7 +14,7 @@ from ..errors import QuestionError, VideoError
 from ..models import decoding
 from ..models.family import Family
 from ..models.progress import layer_progress
-from ..prompts import CAPTION, EVIDENCE, MAX_OPTIONS
+from ..prompts import EVIDENCE, MAX_OPTIONS
 from ..types import Answer, Moment, OnProgress, Option, Question, Stop, Turn
 from .memory_cache import MemoryCache
 from .search import SearchConfig, Window, WindowQueries, in_whole_video, search
@@ -23,6 +23,7 @@ MAX_QUESTION_TOKENS = 2048  # the longest text that the released models were tra
 MAX_BATCH = 16  # questions answered together; memory grows with them
 MAX_TURNS_TOKENS = 2560  # of one video's conversations, kept on the device: the longest one, its last answer included
 MAX_WINDOW_BYTES = 3 << 29  # visual tokens of one video's windows that are kept: some seventy for phi3.5
+ALL_EVENTS = "All events"  # what a person asks where every event is listed
 MARGIN = 0.05  # of probability: what lies nearer than this to the likeliest option leaves a choice open
 OnText = Callable[[str], None]  # the whole answer as written so far, in readable form
 WatchWindow = Callable[[float, float], "EncodedVideo"]  # decodes and encodes a window, start to end in seconds
@@ -56,11 +57,6 @@ class EncodedVideo:
     def step(self) -> float:
         """How fine a time can be, in seconds."""
         return self.family.step(self.duration)
-
-    @property
-    def gap(self) -> float:
-        """The seconds between the frames that were seen."""
-        return self.duration / self.family.frames_for(self.duration)
 
     @property
     def nbytes(self) -> int:
@@ -166,7 +162,7 @@ class EncodedVideo:
                     return
                 yield self._ask_window(window, texts, watch, stop)
 
-        return search(queries, first, ask_windows, self.gap, config, best, on_progress)
+        return search(queries, first, ask_windows, config, best, on_progress)
 
     def _ask_window(self, window: Window, queries: list[str], watch: WatchWindow, stop: Stop | None) -> list[Answer]:
         part, was_cached = self.window_cache.get_or_make(window, lambda: watch(*window))
@@ -239,7 +235,7 @@ class EncodedVideo:
     def caption(self, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
         """Report the events of the whole video, each with its moment and a caption."""
         turn = self.family.turn(Question("caption"), self.duration)
-        return self._answer("caption", [CAPTION], [[turn]], on_text, stop)[0]
+        return self._answer("caption", [ALL_EVENTS], [[turn]], on_text, stop)[0]
 
     def ask(self, question: str, *, on_text: OnText | None = None, stop: Stop | None = None) -> Answer:
         """Ask anything. Times that people write ("from 70.5 to 80 seconds", "at 1:10") are understood.

@@ -1,14 +1,16 @@
 """Coarse to fine: which windows of a long video to ask, and one answer from all of them.
 
-A model sees as many frames whatever they span, so what lasts seconds is lost between the frames of an hour. Where the
-answer from the whole is sure of a moment, windows around it are asked; where it is not, windows that overlap by half
-sweep the video, and then those around the likeliest moments in them are asked.
+A model sees as many frames whatever they span, so what lasts seconds is lost between the frames of an hour. Windows
+that overlap by half sweep the video; then the likeliest moments, those of the whole video among them, are asked again,
+each in the middle of a window of its own. A window may be sure of what is not there, above all where it begins or ends
+in the middle of an event: a moment is as likely as all windows that show it make it together.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,24 +22,25 @@ WindowQueries = tuple[Window, list[str]]  # a window, and the queries to ground 
 # Grounds queries in windows and gives the answers of one after the other, their times the whole video's. It may end
 # early (a stop, a quota): the search then rests on what it gave.
 AskWindows = Callable[[Sequence[WindowQueries]], Iterable[list[Answer]]]
+WindowAnswer = tuple[Window, Answer]
+SHOWN = (
+    0.7  # of a moment or of a window: where so much of the shorter one lies in the other, the window shows the moment
+)
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How closely to search; window, candidates and around were chosen on films of the synthetic world.
+    """How closely to search.
 
     ``window`` is the length of a sweep's windows in seconds; it grows where the sweep would take more than ``most``.
-    The answer from the whole is sure where its best moment has a score of at least ``sure`` and lasts at least
-    ``steps`` gaps between its frames. The best ``candidates`` moments are asked again, each in windows ``around`` times
-    as long, and judged by all of these together.
+    The best ``candidates`` moments are asked again in windows ``around`` times as long, and as long as those of the
+    sweep at least.
     """
 
     window: float = 40.0
     most: int = 60
-    sure: float = 0.5
-    steps: float = 4.0
     candidates: int = 3
-    around: tuple[float, ...] = (6.0, 9.0)
+    around: float = 3.0
 
 
 def sweep(duration: float, config: SearchConfig) -> list[Window]:
@@ -55,36 +58,25 @@ def sweep(duration: float, config: SearchConfig) -> list[Window]:
 
 def most_windows(duration: float, config: SearchConfig) -> int:
     """Return how many windows one query asks at most in a video of ``duration`` seconds."""
-    if duration <= config.window / 3:  # surroundings are as long as that at least
-        return 0
-    return len(sweep(duration, config)) + config.candidates * len(config.around)
+    windows = sweep(duration, config)
+    return len(windows) + config.candidates if windows else 0
 
 
-def surroundings(moment: Moment, duration: float, config: SearchConfig) -> list[Window]:
-    """Return the windows around a moment to ask again, none of them the whole video.
+def own_window(moment: Moment, duration: float, config: SearchConfig) -> Window:
+    """Return the window in whose middle a moment is asked again.
 
-    They lie on a grid, so that nearly the same moment has the same windows.
+    It lies on a grid, so that nearly the same moment has the same window.
     """
-    windows = []
-    for times in config.around:
-        length = min(max(times * (moment.end - moment.start), config.window / 3), duration)
-        grid = 2.0 ** math.floor(math.log2(length / 8))
-        start = max(0.0, min((moment.start + moment.end - length) / 2, duration - length))
-        windows.append((math.floor(start / grid) * grid, min(math.ceil((start + length) / grid) * grid, duration)))
-    return [window for window in dict.fromkeys(windows) if window != (0.0, duration)]
-
-
-def is_sure(answer: Answer, gap: float, config: SearchConfig) -> bool:
-    """Say whether an answer from frames every ``gap`` seconds leaves no doubt of where the moment is."""
-    best = max(answer.moments, key=_score, default=None)
-    return best is not None and _score(best) >= config.sure and best.end - best.start >= config.steps * gap
+    length = min(max(config.around * (moment.end - moment.start), config.window), duration)
+    grid = 2.0 ** math.floor(math.log2(length / 8))
+    start = max(0.0, min((moment.start + moment.end - length) / 2, duration - length))
+    return math.floor(start / grid) * grid, min(math.ceil((start + length) / grid) * grid, duration)
 
 
 def search(
     queries: Sequence[str],
     first: Sequence[Answer],
     ask_windows: AskWindows,
-    gap: float,
     config: SearchConfig,
     best: int = 0,
     on_progress: OnProgress | None = None,
@@ -93,51 +85,51 @@ def search(
 
     Args:
         first: what the video as a whole gave for each query.
-        ask_windows: see `AskWindows`; called twice at most, for the sweep and for the surroundings of what it gave.
-        gap: the seconds between the frames of the whole video.
-        best: how many moments each answer may get; 0 gives those that the model holds for likelier than not, or the
-            likeliest.
+        ask_windows: see `AskWindows`; called twice at most, for the sweep and for the likeliest moments in it.
+        best: how many moments each answer may get; 0 gives those that are likelier than not, or the likeliest.
     """
-    report = on_progress or (lambda *_: None)
     duration = first[0].duration if first else 0.0
-    unsure = [i for i, answer in enumerate(first) if not is_sure(answer, gap, config)]
-    sweep_windows = sweep(duration, config) if unsure else []
-    total = len(sweep_windows) + config.candidates * len(config.around) * len(queries)
-    evidence: list[list[Answer]] = [[] if sweep_windows and i in unsure else [answer] for i, answer in enumerate(first)]
-    report("searching", 0.0)
-    requests = [(window, [queries[i] for i in unsure]) for window in sweep_windows]
-    encoded = 0
-    for done, answers in enumerate(ask_windows(requests), 1):
-        report("searching", done / total)
-        encoded += max(answer.windows for answer in answers)
-        for i, answer in zip(unsure, answers, strict=True):
-            evidence[i].append(answer)
-    for i in unsure:
-        if len(evidence[i]) < len(sweep_windows):  # the sweep ended early: what the whole gave still counts
-            evidence[i].append(first[i])
-    candidates = [
-        distinct([m for answer in answers for m in answer.moments])[: config.candidates] for answers in evidence
+    windows = sweep(duration, config)
+    if not windows:
+        return list(first)
+    report = _Countdown(on_progress, len(windows) + config.candidates * len(queries))
+    evidence: list[list[WindowAnswer]] = [[] for _ in queries]
+    requests = [(window, list(queries)) for window in windows]
+    for window, answers in zip(windows, ask_windows(requests), strict=False):
+        report.count(answers)
+        for window_answers, answer in zip(evidence, answers, strict=True):
+            window_answers.append((window, answer))
+    places = []
+    for i, answer in enumerate(first):
+        candidates = judged(answer, evidence[i])[: config.candidates]
+        own_windows = dict.fromkeys(own_window(moment, duration, config) for moment in candidates)
+        places += [(i, window) for window in own_windows if window not in windows]
+    report.total = len(windows) + len(places)
+    requests = [(window, [queries[i]]) for i, window in places]
+    for (i, window), answers in zip(places, ask_windows(requests), strict=False):
+        report.count(answers)
+        evidence[i].append((window, answers[0]))
+    return [
+        dataclasses.replace(combine(answer, evidence[i], best), windows=report.encoded)
+        for i, answer in enumerate(first)
     ]
-    closer: list[list[list[Answer]]] = [[[] for _ in moments] for moments in candidates]
-    places = [
-        (i, rank, window)
-        for i, moments in enumerate(candidates)
-        for rank, moment in enumerate(moments)
-        for window in surroundings(moment, duration, config)
-    ]
-    requests = [(window, [queries[i]]) for i, _, window in places]
-    for done, (answers, (i, rank, _)) in enumerate(zip(ask_windows(requests), places, strict=False), 1):
-        report("searching", (len(sweep_windows) + done) / total)
-        encoded += answers[0].windows
-        closer[i][rank] += answers
-        evidence[i] += answers
-    report("searching", 1.0)
-    results = []
-    for i, moments in enumerate(candidates):
-        judged = [confirmed(answers) if answers else moment for moment, answers in zip(moments, closer[i], strict=True)]
-        result = combine(first[i], evidence[i], [moment for moment in judged if moment], best)
-        results.append(dataclasses.replace(result, windows=encoded))
-    return results
+
+
+class _Countdown:
+    """Says which window is asked and how long the rest may take."""
+
+    def __init__(self, on_progress: OnProgress | None, total: int) -> None:
+        self.report, self.total = on_progress or (lambda *_: None), total
+        self.done, self.encoded, self.began = 0, 0, time.monotonic()
+        self.report(f"window 1 of {total}", 0.0)
+
+    def count(self, answers: Sequence[Answer]) -> None:
+        """Count one more window, and whether it had to be encoded."""
+        self.done += 1
+        self.encoded += max(answer.windows for answer in answers)
+        left = (time.monotonic() - self.began) / self.done * (self.total - self.done)
+        number = min(self.done + 1, self.total)
+        self.report(f"window {number} of {self.total}, about {left:.0f} s left", self.done / self.total)
 
 
 def in_whole_video(answer: Answer, window: Window, duration: float, encoded: bool) -> Answer:
@@ -148,50 +140,57 @@ def in_whole_video(answer: Answer, window: Window, duration: float, encoded: boo
     return dataclasses.replace(answer, moments=moments, duration=duration, windows=int(encoded))
 
 
-def confirmed(answers: Sequence[Answer]) -> Moment | None:
-    """Return the surest moment of several windows' answers, its score the mean of what each gives it; None if none.
+def judged(first: Answer, evidence: Sequence[WindowAnswer]) -> list[Moment]:
+    """Return the distinct moments that the whole video and its windows gave, the likeliest first.
 
-    An answer that says nothing of that moment gives it 0.
+    A moment's score is the mean of what the windows that show it give it, and of its own if it is of the whole video.
+    Of moments that are about the same, the one that the windows agree with best stands for all.
     """
-    moments = [moment for answer in answers for moment in answer.moments]
-    if not moments:
+    claims = [(moment, [(_score(moment), _score(moment))]) for moment in first.moments]
+    claims += [(moment, []) for _, answer in evidence for moment in answer.moments]
+    ranked: list[tuple[float, Moment]] = []
+    for moment, own in claims:
+        votes = own + [vote for window, answer in evidence if (vote := _vote(moment, window, answer))]
+        agreement, score = (sum(part) / len(votes) for part in zip(*votes, strict=True))
+        ranked.append((agreement, dataclasses.replace(moment, score=score)))
+    distinct: list[Moment] = []
+    for _, moment in sorted(ranked, key=lambda pair: pair[0], reverse=True):
+        if not any(_same(moment, other) for other in distinct):
+            distinct.append(moment)
+    return sorted(distinct, key=_score, reverse=True)
+
+
+def _vote(moment: Moment, window: Window, answer: Answer) -> tuple[float, float] | None:
+    """Return how well a window's answer fits a moment, and the score it gives it; None where it does not show it."""
+    start, end = max(moment.start, window[0]), min(moment.end, window[1])
+    if end - start < SHOWN * min(moment.end - moment.start, window[1] - window[0]):
         return None
-    surest = max(moments, key=_score)
-    scores = [max((_score(m) for m in answer.moments if _same(m, surest)), default=0.0) for answer in answers]
-    return dataclasses.replace(surest, score=sum(scores) / len(scores))
+    overlaps = [(iou((start, end), (other.start, other.end)), _score(other)) for other in answer.moments]
+    return max(((overlap * score, score) for overlap, score in overlaps if overlap >= HIT_IOU), default=(0.0, 0.0))
 
 
-def combine(first: Answer, evidence: Sequence[Answer], judged: Sequence[Moment], best: int = 0) -> Answer:
-    """Return one answer from those of all windows and the moments that they were judged to hold.
+def combine(first: Answer, evidence: Sequence[WindowAnswer], best: int = 0) -> Answer:
+    """Return one answer from that of the whole video and those of its windows.
 
-    ``raw`` is of the answer that is the surest of the best moment, or of one without moments; ``absent`` the least of
-    all, since what is in one window is in the video. The curve of one window says nothing of the others, so there is
-    one only where no window was asked.
+    What is likely in no window is likely not in the video, where the model learned to say so. ``raw`` is what was
+    written about the whole. The curve of one window says nothing of the others, so there is one only where no window
+    was asked.
     """
-    if list(evidence) == [first]:
+    if not evidence:
         return first
-    absent = min((answer.absent for answer in evidence if answer.absent is not None), default=None)
-    moments = distinct(judged)
-    moments = moments[:best] if best else [m for m in moments if _score(m) > 0.5] or moments[:1]
+    moments = judged(first, evidence)
+    moments = moments[:best] if best else [moment for moment in moments if _score(moment) > 0.5] or moments[:1]
+    known = [answer.absent for answer in (first, *(answer for _, answer in evidence)) if answer.absent is not None]
+    absent = min(known, default=None)
     if not moments:
-        none = next((answer for answer in evidence if not answer.moments), first)
-        return dataclasses.replace(none, absent=absent, curve=())
-
-    def score_of_best(answer: Answer) -> float:
-        return max((_score(moment) for moment in answer.moments if _same(moment, moments[0])), default=-1.0)
-
-    text = ", ".join(f"{moment.start:.1f} s to {moment.end:.1f} s" for moment in moments)
-    surest = max(evidence, key=score_of_best)
-    return dataclasses.replace(surest, text=f"From {text}.", moments=tuple(moments), absent=absent, curve=())
-
-
-def distinct(moments: Sequence[Moment]) -> list[Moment]:
-    """Return the moments, the surest first, without those that overlap a surer one by an IoU of one half or more."""
-    distinct_moments: list[Moment] = []
-    for moment in sorted(moments, key=_score, reverse=True):
-        if not any(_same(moment, other) for other in distinct_moments):
-            distinct_moments.append(moment)
-    return distinct_moments
+        return dataclasses.replace(first, absent=absent, curve=())
+    return dataclasses.replace(
+        first,
+        text="From " + ", ".join(f"{moment.start:.1f} s to {moment.end:.1f} s" for moment in moments) + ".",
+        moments=tuple(moments),
+        absent=None if absent is None else max(absent, 1 - _score(moments[0])),
+        curve=(),
+    )
 
 
 def _same(one: Moment, other: Moment) -> bool:

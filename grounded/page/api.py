@@ -30,7 +30,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=10)]
 Index = Annotated[int, Field(strict=True, ge=0)]
 Yes = Annotated[bool, Field(strict=True)]
 Answers = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ANSWERS)]
-Format = Literal["json", "csv", "vtt", "srt", "edl", "mp4"]
+Format = Literal["json", "csv", "vtt", "srt", "edl", "xml", "otio", "mp4"]
 
 
 def sentence(error: Exception | str) -> gr.Error:
@@ -152,8 +152,8 @@ class Endpoints:
 
         Args:
             answers: A list of 1 to 64 answers of the other endpoints, as they were given.
-            format: json, csv, vtt, srt, edl, or mp4 for a clip of one moment.
-            video: The video file; mp4 needs it, and edl takes the frame rate from it.
+            format: json, csv, vtt, srt; edl, xml or otio for video editors; mp4 for a clip of one moment.
+            video: The video file; mp4 needs it, and video editors need its frame rate.
             moment: Which of all answers' moments to cut out for mp4, counted from 0.
         """
         found = [export.read_answer(each) for each in answers]

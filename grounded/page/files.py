@@ -95,7 +95,7 @@ def name_of(path: str | None) -> str:
 def written(answers: Sequence[Answer], form: str, path: str | None) -> str:
     """Write answers in a form of `export.FORMATS` and return the file's path."""
     fps = 25.0
-    if form == "edl" and path:
+    if form in export.CUTS and path:
         fps = video.probe(path, limits=LIMITS).fps
     text = export.write(answers, form, title=Path(path).name if path else "video", fps=fps)
     target = scratch(form, name_of(path) or "moments")

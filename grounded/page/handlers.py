@@ -23,7 +23,7 @@ from .. import video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
 from ..export import read_answer
 from ..prompts import MAX_OPTIONS
-from ..serving import MAX_TEXT, Answered, Cancelled, PartialText, Progress, Services
+from ..serving import MAX_TEXT, Answered, Cancelled, FirstAnswer, PartialText, Progress, Services
 from ..time_tokens import parse_seconds
 from ..types import TASKS, Question, Turn
 from ..video import transcode
@@ -33,11 +33,11 @@ from .timeline import Gallery, Reply, Timeline
 
 Updates = dict[Any, Any]  # component -> its new value
 CLOSER = "Finds what is short in a long video."
-ALL_EVENTS = "All events"
 MAX_TOLD = 20  # answers of a conversation that stay
 MAX_KNOWN = 500  # answers about examples that are kept
 ARRIVED = "That link names no video that is here; this is an example."
-MAY_LOSE = "One look at a long video may miss what is short: “Look closer” searches it part by part."
+MAY_LOSE = "One look at a long video may miss what is short."
+STOPPED = "Stopped: this is the answer from one look at the whole video."
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,13 @@ class TaskHandlers:
         """Answer what the tab's fields ask."""
         yield from self.answer(request, path, session, timeline, model, lambda: QUESTIONS[self.task](*fields))
 
+    def look_closer(
+        self, request: gr.Request, path: Any, session: Any, timeline: Any, model: Any, reply: Any, best: Any
+    ) -> Iterator[Updates]:
+        """Search the video part by part for what the latest answer is about."""
+        query = (reply.get("answers") or [{}])[-1].get("question")
+        yield from self.answer(request, path, session, timeline, model, lambda: QUESTIONS["ground"](query, best, True))
+
     def describe(self, request: gr.Request, path: Any, session: Any, timeline: Any, model: Any) -> Iterator[Updates]:
         """Say what happens in the range that is chosen on the timeline."""
 
@@ -264,14 +271,14 @@ class TaskHandlers:
     ) -> Iterator[Updates]:
         """Yield what changes while a question is answered; ``earlier`` are answers to keep showing."""
         reply: dict[str, Any] = Reply.empty | {"answers": list(earlier)}
-        shown, running = self.panel.reply, self.page.running
+        shown, running, row_id, stopped = self.panel.reply, self.page.running, uuid.uuid4().hex, "Stopped."
         with running.started(self.task, request) as event:
             try:
                 yield {shown: reply | {"doing": {"what": "starting", "fraction": 0}}}
                 question, file = make_question(), original_file(path, session)
                 link = self.page.link(file, timeline, question, model)
                 if known := self.page.known(link):
-                    yield self._show(known, question, link, session, timeline, model, reply)
+                    yield self._show(known, question, link, session, timeline, model, earlier, row_id)
                     return
                 for step in self.page.services.ask(file, question, event, model):
                     match step:
@@ -280,12 +287,17 @@ class TaskHandlers:
                             yield {shown: reply | {"doing": {"what": what, "fraction": round(fraction, 2)}}}
                         case PartialText(text):
                             yield {shown: reply | {"doing": {"what": "answering", "fraction": 0}, "writing": text}}
+                        case FirstAnswer(first):
+                            answered = Answered(first)
+                            updates = self._show(answered, question, link, session, timeline, model, earlier, row_id)
+                            reply, stopped = updates[shown], STOPPED
+                            yield updates
                         case Answered():
                             self.page.keep(link, step)
-                            yield self._show(step, question, link, session, timeline, model, reply)
+                            yield self._show(step, question, link, session, timeline, model, earlier, row_id)
             except Cancelled:
                 if running.is_newest(self.task, request, event):  # otherwise the newer question has the word
-                    yield {shown: reply | {"note": "Stopped."}}
+                    yield {shown: reply | {"note": stopped}}
             except GroundedError as error:
                 yield {shown: reply | {"error": str(error)[:500]}}
             except gr.Error as error:  # such as ZeroGPU's quota: Gradio shows it too
@@ -303,18 +315,18 @@ class TaskHandlers:
         session: Session | None,
         timeline: dict[str, Any],
         model: str,
-        reply: dict[str, Any],
+        earlier: Sequence[Any],
+        row_id: str,
     ) -> Updates:
         """Return the updates that show an answer in its tab and on the timeline."""
         answer, layout = answered.answer, self.page.layout
-        if question.task == "caption":
-            answer = replace(answer, question=ALL_EVENTS)
-        row = answer.to_dict() | {"id": uuid.uuid4().hex, "link": link}
+        row = answer.to_dict() | {"id": row_id, "link": link}
         service = self.page.services.find(model)
         may_lose = self.task == "ground" and not question.fine and service is not None and service.may_lose(answer)
         note = MAY_LOSE if may_lose else answer.note[:500]
+        reply = Reply.empty | {"answers": [*earlier, row], "note": note, "closer": may_lose}
         updates: Updates = {
-            self.panel.reply: reply | {"answers": [*reply["answers"], row], "note": note},
+            self.panel.reply: reply,
             layout.timeline: Timeline.with_row(timeline, row),
         }
         if self.task == "ask":

@@ -36,6 +36,13 @@ class PartialText:
     text: str
 
 
+@dataclass(frozen=True)
+class FirstAnswer:
+    """The answer from the whole video, before its parts are searched."""
+
+    answer: Answer
+
+
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """The visual tokens of a video that was encoded elsewhere, on the CPU."""
@@ -53,7 +60,7 @@ class Answered:
 
 POLL_SECONDS = 0.2  # after which a visitor who waits for others can cancel
 TELLING_SECONDS = 3.0  # of work that tell how long the rest of it takes
-Event = Progress | PartialText | Encoded | Answered
+Event = Progress | PartialText | FirstAnswer | Encoded | Answered
 Emit = Callable[[Event], None]
 
 

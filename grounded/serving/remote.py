@@ -207,8 +207,7 @@ class RemoteModel:
     ) -> Answer:
         """Answer a query from coarse to fine, in few grants; what is found before a quota ends stays."""
         asker = _WindowAsker(self, video, decode, on_progress, stop, is_over)
-        gap = video.duration / self.family.frames_for(video.duration)
-        [answer] = search([question.text], [first], asker, gap, SearchConfig(), question.best, on_progress)
+        [answer] = search([question.text], [first], asker, SearchConfig(), question.best, on_progress)
         return dataclasses.replace(answer, note=asker.problem)
 
 

@@ -15,11 +15,11 @@ from .. import video as video_file
 from ..engine.disk_cache import content_key
 from ..engine.grounder import Decode
 from ..engine.memory_cache import MemoryCache
-from ..engine.search import SearchConfig, is_sure, most_windows, sweep
+from ..engine.search import SearchConfig, most_windows, sweep
 from ..errors import GroundedError, QuestionError
 from ..models.family import Family
 from ..types import Answer, Clip, Moment, OnProgress, Question, Stop
-from .events import Answered, Cancelled, Emit, Event, ProgressReporter, raise_if_cancelled, stream
+from .events import Answered, Cancelled, Emit, Event, FirstAnswer, ProgressReporter, raise_if_cancelled, stream
 from .trust import knowledge_of, trust
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,8 @@ class Service:
     ) -> Iterator[Event]:
         """Yield what is being done, then what is being written, and at last an `Answered`.
 
+        A query that is searched from coarse to fine yields its `FirstAnswer` on the way.
+
         Raises:
             GroundedError: the file, the question or a time is not fit to be answered; `Cancelled` when stopped.
         """
@@ -92,9 +94,8 @@ class Service:
         return most_windows(duration, SearchConfig())
 
     def may_lose(self, answer: Answer) -> bool:
-        """Say whether a search may find what the answer from the whole lost: in a long video, where it is not sure."""
-        gap, config = answer.duration / self.family.frames_for(answer.duration), SearchConfig()
-        return bool(sweep(answer.duration, config)) and not is_sure(answer, gap, config)
+        """Say whether a search may find what the answer from the whole lost."""
+        return bool(sweep(answer.duration, SearchConfig()))
 
     def watch(self, path: str | os.PathLike[str]) -> Any:
         """Return a watched video, from the cache if it is there."""
@@ -117,24 +118,25 @@ class Service:
         watch_seconds = time.perf_counter() - start
         answered = self.model.respond(video, question, emit, stop)
         raise_if_cancelled(stop)
-        answer = answered.answer
-        if question.task == "ground" and question.fine:
-            answer = self._search(path, video, question, answer, emit, stop)
-            raise_if_cancelled(stop)
-        if question.task == "refer":  # what is said holds for the range that was asked about
-            moment = Moment(question.start, question.end, None, answer.text)
-            answer = dataclasses.replace(answer, moments=(moment,))
-        self.cache.tidy()
-        unknown_words = self.family.unknown_words(question, answer.duration)
+        unknown_words = self.family.unknown_words(question, video.duration)
         rating, reason = trust(self.knowledge, unknown_words, content in self.familiar)
         answer = dataclasses.replace(
-            answer,
+            answered.answer,
             trust=rating,
             trust_reason=reason,
             seconds=round(time.perf_counter() - start, 3),
             watch_seconds=round(watch_seconds, 3),
             cached=cached,
         )
+        if question.task == "ground" and question.fine and self.may_lose(answer):
+            emit(FirstAnswer(answer))
+            answer = self._search(path, video, question, answer, emit, stop)
+            raise_if_cancelled(stop)
+            answer = dataclasses.replace(answer, seconds=round(time.perf_counter() - start, 3))
+        if question.task == "refer":  # what is said holds for the range that was asked about
+            moment = Moment(question.start, question.end, None, answer.text)
+            answer = dataclasses.replace(answer, moments=(moment,))
+        self.cache.tidy()
         return Answered(answer, answered.turns[-MAX_TURNS:])
 
     def _search(self, path: str, video: Any, question: Question, first: Answer, emit: Emit, stop: Stop) -> Answer:

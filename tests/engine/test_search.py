@@ -1,8 +1,9 @@
-"""Coarse to fine: which windows are looked at, what they cost, and what becomes of what they show."""
+"""Coarse to fine: which windows are asked, what they cost, and what becomes of what they show."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,11 +21,10 @@ from grounded.engine.search import (
     Window,
     WindowQueries,
     combine,
-    confirmed,
-    distinct,
+    judged,
     most_windows,
+    own_window,
     search,
-    surroundings,
     sweep,
 )
 from grounded.errors import VideoError
@@ -79,92 +79,95 @@ def test_a_sweep_covers_the_video_in_windows_that_overlap_by_half(duration: floa
     assert length >= FINE.window
 
 
-def test_a_short_video_is_not_swept() -> None:
-    assert sweep(59.0, FINE) == []
-    assert most_windows(59.0, FINE) == FINE.candidates * len(FINE.around)
-    assert most_windows(8.0, FINE) == len(surroundings(Moment(2.0, 4.0), 8.0, FINE)) == 0
+def test_a_short_video_is_not_searched() -> None:
+    assert sweep(59.0, FINE) == [] and most_windows(59.0, FINE) == 0
+    first = dataclasses.replace(answer(Moment(2.0, 4.0, 0.4)), duration=59.0)
+    ask_windows = AskWindows()
+    assert search(["q"], [first], ask_windows, FINE) == [first] and not ask_windows.windows
 
 
 @pytest.mark.parametrize("moment", [Moment(0.0, 2.0), Moment(598.0, 600.0), Moment(300.1, 310.0), Moment(0.0, 600.0)])
-def test_surroundings_hold_the_moment_and_stay_in_the_video(moment: Moment) -> None:
-    for start, end in surroundings(moment, DURATION, FINE):
-        assert 0 <= start <= moment.start and moment.end <= end <= DURATION
+def test_a_window_of_its_own_holds_the_moment_and_stays_in_the_video(moment: Moment) -> None:
+    start, end = own_window(moment, DURATION, FINE)
+    assert 0 <= start <= moment.start and moment.end <= end <= DURATION
 
 
-def test_nearly_the_same_moment_has_the_same_surroundings() -> None:
-    one, other = (surroundings(Moment(300.0 + shift, 306.0 + shift), DURATION, FINE) for shift in (0.2, 0.3))
+def test_nearly_the_same_moment_has_the_same_window() -> None:
+    one, other = (own_window(Moment(300.0 + shift, 306.0 + shift), DURATION, FINE) for shift in (0.2, 0.3))
     assert one == other
 
 
-def test_an_unsure_first_look_sweeps_and_the_moment_that_holds_closely_wins() -> None:
-    ask_windows = AskWindows(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone when asked more closely
-    done: list[float] = []
-    [found] = search(
-        ["q"], [answer(absent=0.9)], ask_windows, 8.0, FINE, on_progress=lambda _, fraction: done.append(fraction)
-    )
+def test_the_moment_that_all_windows_see_is_surer_than_a_surer_claim_of_one() -> None:
+    ask_windows = AskWindows(Moment(100.0, 106.0, 0.95))  # surer than the truth, and gone in the other windows
+    done: list[tuple[str, float]] = []
+    [found] = search(["q"], [answer(absent=0.9)], ask_windows, FINE, on_progress=lambda *args: done.append(args))
     assert [(m.start, m.end, m.score) for m in found.moments] == [(432.0, 438.0, pytest.approx(0.7))]
     assert ask_windows.windows[: len(sweep(DURATION, FINE))] == sweep(DURATION, FINE)
     assert found.text == "From 432.0 s to 438.0 s." and found.duration == DURATION
-    assert done == sorted(done) and done[-1] == 1
+    assert found.absent == pytest.approx(0.3)
+    fractions = [fraction for _, fraction in done]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert re.fullmatch(rf"window 2 of {most_windows(DURATION, FINE)}, about \d+ s left", done[1][0])
 
 
-def test_a_sure_first_look_is_not_swept() -> None:
-    ask_windows = AskWindows()
-    [found] = search(["q"], [answer(Moment(400.0, 450.0, 0.9))], ask_windows, 8.0, FINE)
-    assert len(ask_windows.windows) == len(FINE.around)
-    assert (found.moments[0].start, found.moments[0].end) == (432.0, 438.0)
+def test_what_one_look_is_sure_of_and_no_window_sees_is_not_believed() -> None:
+    first = answer(Moment(100.0, 175.0, 0.9), absent=0.02)
+    [found] = search(["q"], [first], AskWindows(), FINE, best=2)
+    assert [(m.start, m.end) for m in found.moments] == [(432.0, 438.0), (100.0, 175.0)]
+    assert (found.moments[1].score or 0.0) < 0.3
 
 
-def test_a_sure_moment_of_few_frames_is_still_swept() -> None:
-    ask_windows = AskWindows()
-    search(["q"], [answer(Moment(430.0, 440.0, 0.9))], ask_windows, 8.0, FINE)
-    assert ask_windows.windows[0] == sweep(DURATION, FINE)[0]
+def test_an_event_that_is_longer_than_a_window_is_found_as_a_whole() -> None:
+    event = Moment(200.0, 290.0, 0.8)
+
+    def ask_windows(requests: Sequence[WindowQueries]) -> Iterator[list[Answer]]:
+        for (start, end), _ in requests:
+            part = dataclasses.replace(event, start=max(start, event.start), end=min(end, event.end))
+            yield [answer(part) if part.end > part.start else answer(absent=0.9)]
+
+    [found] = search(["q"], [answer(Moment(196.0, 284.0, 0.6))], ask_windows, FINE, best=1)
+    [moment] = found.moments
+    assert iou((moment.start, moment.end), (event.start, event.end)) > 0.9 and (moment.score or 0.0) > 0.7
+
+
+def test_a_moment_that_a_window_cuts_off_gives_way_to_the_whole_one() -> None:
+    whole, cut = Moment(36.0, 44.0, 0.9), Moment(36.0, 40.0, 0.95)
+    evidence = [((0.0, 40.0), answer(cut)), ((20.0, 60.0), answer(whole)), ((18.0, 62.0), answer(whole))]
+    [moment, *_] = judged(answer(), evidence)
+    assert (moment.start, moment.end) == (36.0, 44.0)
 
 
 def test_a_sweep_is_shared_by_all_queries() -> None:
     ask_windows = AskWindows()
-    assert len(search(["a", "b"], [answer(), answer()], ask_windows, 8.0, FINE)) == 2
-    assert len(ask_windows.windows) == len(sweep(DURATION, FINE)) + 2 * len(FINE.around)
+    assert len(search(["a", "b"], [answer(), answer()], ask_windows, FINE)) == 2
+    assert len(ask_windows.windows) == len(sweep(DURATION, FINE)) + 2
 
 
 def test_what_is_nowhere_is_said_to_be_nowhere() -> None:
-    [found] = search(
-        ["q"], [answer(Moment(0.0, 9.0, 0.2))], lambda requests: [[answer(absent=0.9)] for _ in requests], 8.0, FINE
-    )
-    assert found.moments == () and found.text == "Not in the video." and found.absent == 0.9
-
-
-def test_what_is_in_one_window_is_in_the_video() -> None:
-    looks = [answer(absent=0.9), answer(absent=0.4), answer(absent=0.8)]
-    assert combine(answer(absent=0.95), looks, []).absent == 0.4
+    [found] = search(["q"], [answer(absent=0.8)], lambda requests: [[answer(absent=0.9)] for _ in requests], FINE)
+    assert found.moments == () and found.text == "Not in the video." and found.absent == 0.8
 
 
 def test_a_search_that_ends_early_keeps_what_was_found() -> None:
     ask_windows = AskWindows(most=len(sweep(DURATION, FINE)) - 1)
-    [found] = search(["q"], [answer()], ask_windows, 8.0, FINE)
+    [found] = search(["q"], [answer()], ask_windows, FINE)
     assert len(ask_windows.windows) == ask_windows.most
     assert [(m.start, m.end) for m in found.moments] == [(432.0, 438.0)]
 
 
 def test_a_search_that_ends_at_once_leaves_the_first_answer() -> None:
     first = answer(Moment(400.0, 410.0, 0.3))
-    [found] = search(["q"], [first], AskWindows(most=0), 8.0, FINE)
+    [found] = search(["q"], [first], AskWindows(most=0), FINE)
     assert found == first
-
-
-def test_a_moment_is_as_sure_as_all_closer_looks_make_it() -> None:
-    moment = Moment(10.0, 20.0, 0.8)
-    assert confirmed([answer(moment), answer()]).score == pytest.approx(0.4)  # type: ignore[union-attr]
-    assert confirmed([answer(), answer()]) is None
 
 
 def test_best_bounds_the_moments_and_without_it_the_unlikely_are_left_out() -> None:
     moments = [Moment(10.0 * k, 10.0 * k + 5, score) for k, score in enumerate((0.6, 0.3, 0.9))]
-    seen = [answer(*moments)] * 2
-    assert [m.score for m in combine(answer(), seen, moments, best=3).moments] == [0.9, 0.6, 0.3]
-    assert [m.score for m in combine(answer(), seen, moments).moments] == [0.9, 0.6]
-    assert [m.score for m in combine(answer(), seen, moments[1:2]).moments] == [0.3]
-    assert len(distinct([*moments, Moment(21.0, 26.0, 0.2)])) == 3
+    evidence = [((0.0, 40.0), answer(*moments))] * 2
+    assert [m.score for m in combine(answer(), evidence, best=3).moments] == pytest.approx([0.9, 0.6, 0.3])
+    assert [m.score for m in combine(answer(), evidence).moments] == pytest.approx([0.9, 0.6])
+    unlikely = [((0.0, 40.0), answer(*moments[1:2]))]
+    assert [m.score for m in combine(answer(), unlikely).moments] == pytest.approx([0.3])
 
 
 @pytest.fixture
@@ -172,7 +175,7 @@ def grounder(goldens: dict[str, Golden]) -> Grounder:
     return Grounder(goldens["phi3.5"].family)
 
 
-CLOSE = SearchConfig(window=16.0, candidates=1, around=(6.0,))  # three looks at a video of 24 seconds
+CLOSE = SearchConfig(window=16.0, candidates=1, around=1.0)  # three windows of a video of 24 seconds
 
 
 def test_a_window_is_decoded_once_and_kept_for_the_next_query(

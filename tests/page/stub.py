@@ -14,7 +14,7 @@ import torch
 
 from grounded import prompts, time_tokens
 from grounded.engine.disk_cache import VideoTokens
-from grounded.engine.encoded_video import EncodedVideo
+from grounded.engine.encoded_video import ALL_EVENTS, EncodedVideo
 from grounded.engine.grounder import Grounder
 from grounded.engine.search import SearchConfig
 from grounded.models.family import Work
@@ -136,7 +136,7 @@ class StubEncodedVideo(EncodedVideo):
         moments = tuple(Moment(a * d, b * d, 0.8, text) for a, b, text in spans)
         text = "\n".join(f"From {m.start:.2f} s to {m.end:.2f} s, {m.text}" for m in moments)
         self._write(text, on_text, stop)
-        return self._answer("caption", prompts.CAPTION, text, moments=moments)
+        return self._answer("caption", ALL_EVENTS, text, moments=moments)
 
     def conversation(self, turns: tuple[Turn, ...] = ()) -> Any:
         return StubConversation(self, turns)

@@ -116,7 +116,7 @@ def test_the_second_question_says_that_it_was_faster(page: Page, other_film: Pat
 def test_a_query_looks_closer_and_its_price_is_told_before_and_after(page: Page, tmp_path: Path) -> None:
     page.upload(write_film(tmp_path / "long.mp4", seconds=110), 110)
     page.tab.get_by_role("button", name="Settings").first.click()
-    page.tab.get_by_text("asks up to 11 more parts").wait_for()
+    page.tab.get_by_text("asks up to 8 more parts").wait_for()
     page.ground("a red circle spins")
     assert "may miss what is short" in page.tab.locator("#found .note").inner_text()
     page.tab.get_by_label("Look closer").check()

@@ -79,7 +79,7 @@ def test_the_other_tasks_answer(client: Client, film: Path) -> None:
     assert client.predict(file, "What?", api_name="/ask")["text"].startswith("Question 1: What?")
 
 
-@pytest.mark.parametrize("form", ["json", "csv", "vtt", "srt", "edl"])
+@pytest.mark.parametrize("form", ["json", "csv", "vtt", "srt", "edl", "xml", "otio"])
 def test_export_writes_every_form(client: Client, film: Path, form: str) -> None:
     answer = client.predict(handle_file(film), api_name="/caption")
     path = Path(client.predict([answer], form, handle_file(film), 0, api_name="/export"))

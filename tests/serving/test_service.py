@@ -14,7 +14,17 @@ from grounded.engine.disk_cache import VideoTokens
 from grounded.engine.memory_cache import MemoryCache
 from grounded.engine.search import SearchConfig, sweep
 from grounded.errors import GroundedError, QuestionError, VideoError
-from grounded.serving import Answered, Cancelled, LocalModel, PartialText, Progress, RemoteModel, Service, run_jobs
+from grounded.serving import (
+    Answered,
+    Cancelled,
+    FirstAnswer,
+    LocalModel,
+    PartialText,
+    Progress,
+    RemoteModel,
+    Service,
+    run_jobs,
+)
 from grounded.serving.events import ProgressReporter, stream
 from grounded.serving.service import SEARCHES
 from grounded.types import Question
@@ -200,12 +210,14 @@ def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path,
     model: Any = RemoteModel(grounder, lambda jobs: run_jobs(grounder, jobs)) if elsewhere else LocalModel(grounder)
     service = Service(grounder.family, model)
     events = list(service.ask(long_film, CLOSELY))
-    done = [event.fraction for event in events if isinstance(event, Progress) and event.what == "searching"]
+    done = [event.fraction for event in events if isinstance(event, Progress) and event.what.startswith("window ")]
+    [first] = [event.answer for event in events if isinstance(event, FirstAnswer)]
+    assert first.moments and first.windows == 0 and first.trust, "the answer from the whole comes first"
     assert done == sorted(done) and done[0] == 0 and done[-1] == 1
     assert isinstance(events[-1], Answered)
     served = events[-1].answer
     swept = len(sweep(120.0, SearchConfig()))
-    assert swept < served.windows <= service.most_windows(120.0) == swept + 6
+    assert swept < served.windows <= service.most_windows(120.0) == swept + 3
     assert len(served.moments) == 2
     assert all(0 <= moment.start < moment.end <= 120 for moment in served.moments)
     moment = served.moments[0]
@@ -217,7 +229,7 @@ def test_a_query_may_look_closer_at_a_long_video(grounder: Any, long_film: Path,
 def test_others_are_answered_between_closer_looks(service: Service, grounder: Any, long_film: Path) -> None:
     encoded = 0
     for event in service.ask(long_film, CLOSELY):
-        if not encoded and isinstance(event, Progress) and event.what == "searching":
+        if not encoded and isinstance(event, FirstAnswer):
             assert service.answer(long_film, Question("caption")).cached
             encoded = grounder.family.encoded
     assert 0 < encoded < grounder.family.encoded
@@ -285,7 +297,7 @@ def test_a_stop_ends_closer_looks_and_those_that_were_made_are_kept(
     stop = threading.Event()
     with pytest.raises(Cancelled):
         for event in service.ask(long_film, CLOSELY, stop):
-            if isinstance(event, Progress) and event.what == "searching":
+            if isinstance(event, Progress) and event.what.startswith("window "):
                 stop.set()
     for _ in range(SEARCHES):  # the search has ended when its place is free
         assert service._searches.acquire(timeout=30)

@@ -103,8 +103,9 @@ class Reply(_Drawn):
     """What is being done, what is being written, and answers whose times can be clicked.
 
     Value: ``doing`` {"what", "fraction"} or None; ``writing`` the text so far; ``error`` and ``note`` sentences;
-    ``answers``, each as plain data, the latest last. Event: ``cancel``.
+    ``closer``, whether a closer look is offered; ``answers``, each as plain data, the latest last. Events: ``cancel``
+    and ``closer``.
     """
 
     stem = "reply"
-    empty = {"doing": None, "writing": "", "error": "", "note": "", "answers": []}
+    empty = {"doing": None, "writing": "", "error": "", "note": "", "closer": False, "answers": []}

@@ -113,7 +113,8 @@ function followInAddress(answer) {
 let drawn = "[]";    // answers as last drawn: progress alone does not draw them again
 
 function draw() {
-  const { doing, writing, error, note, answers } = value();
+  const { doing, writing, error, note, closer, answers } = value();
+  find(".closer").hidden = !closer;
   find(".doing").hidden = !doing;
   if (doing) {
     const what = capital(doing.what), fraction = number(doing.fraction);
@@ -135,6 +136,7 @@ function draw() {
   if (thread) thread.scrollTop = thread.scrollHeight;    // the newest in view
 }
 
+find(".closer").onclick = () => trigger("closer", {});
 find(".cancel").onclick = () => trigger("cancel", {});
 watch("value", draw);
 draw();

@@ -416,8 +416,8 @@ async function drawFilm() {
 // The newest answer is told, and the player stands at its best moment.
 function announce() {
   const row = rows().at(-1);
-  if (!row || row.id === latest) return;
-  latest = row.id;
+  if (!row || row.id + row.seconds === latest) return;
+  latest = row.id + row.seconds;
   const moments = row.moments || [], best = byScore(moments)[0], note = noteOf(row);
   live.textContent = (TASKS[row.task] || "") + ": " + (note || !best ? note || "answered" :
     moments.length + (moments.length === 1 ? " moment, " : " moments, the best ") + describe(best, isGuess(row)));
@@ -472,14 +472,14 @@ function receive() {
     return;
   }
   const isNew = film !== shown.film, before = isNew ? remembered() : shown.rows;
-  const known = new Set(before.map((row) => row.id));
-  const all = [...before, ...came.filter((row) => !known.has(row.id) && !removed.has(row.id))];
+  const known = new Set(before.map((row) => row.id)), later = (row) => (other) => other.id === row.id && other.seconds > row.seconds;
+  const all = [...before.map((row) => came.find(later(row)) || row), ...came.filter((row) => !known.has(row.id) && !removed.has(row.id))];
   const merged = all.filter((row, i) => !row.link || !all.some((other, k) => k > i && other.link === row.link)).slice(-40);
   if (isNew) {
     filmed = "";
     lost = null;
     find(".thumbs").replaceChildren();
-    if (!came.length) latest = merged.at(-1)?.id || "";
+    if (!came.length) latest = merged.length ? merged.at(-1).id + merged.at(-1).seconds : "";
   }
   const selected = isNew ? null : shown.selected || null, hiddenRows = isNew ? [] : shown.hidden || [];
   shown = { ...value(), rows: merged, selected, hidden: hiddenRows };

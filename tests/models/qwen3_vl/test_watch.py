@@ -93,7 +93,7 @@ def test_a_window_is_seen_with_frames_of_its_own(video: EncodedVideo) -> None:
     assert video.watch_window is not None
     part = video.watch_window(2.0, 7.0)
     assert len(part.times) == 10 and part.times[0] >= 0 and part.times[-1] < 5
-    answer = video.ground("a circle", fine=SearchConfig(window=5.0, most=3, candidates=1, around=(3.0,)))
+    answer = video.ground("a circle", fine=SearchConfig(window=5.0, most=3, candidates=1, around=3.0))
     assert answer.windows > 0 and all(0 <= m.start <= m.end <= video.duration for m in answer.moments)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +27,15 @@ class Film:
 def draw_film(seed: int, seconds: float = 600.0) -> Film:
     """Return the scenes of seed, seed + 1, … that last ``seconds`` or a little longer."""
     scenes: list[Scene] = []
-    starts: list[float] = []
-    duration = 0.0
-    while duration < seconds:
+    while sum(scene.duration for scene in scenes) < seconds - 1e-6:
         scenes.append(draw_scene(seed + len(scenes)))
-        starts.append(duration)
-        duration = round(duration + scenes[-1].duration, 1)
-    return Film(tuple(scenes), tuple(starts), duration)
+    return join_scenes(scenes)
+
+
+def join_scenes(scenes: Sequence[Scene]) -> Film:
+    """Return scenes one after another as a film."""
+    ends = [round(float(end), 1) for end in np.cumsum([scene.duration for scene in scenes])]
+    return Film(tuple(scenes), (0.0, *ends[:-1]), ends[-1])
 
 
 def film_queries(film: Film) -> list[tuple[str, tuple[float, float]]]:
