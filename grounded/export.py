@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .errors import DataError
 from .types import Answer, Moment
 
 MAX_FPS = 1e5  # of the fastest cameras
+NamedAnswers = Sequence[tuple[str, Answer]]  # each behind the name of its film
 
 
 def read_answer(data: Any) -> Answer:
@@ -26,19 +27,26 @@ def read_answer(data: Any) -> Answer:
     return answer
 
 
-def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0) -> str:
+def write(
+    answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0, films: Sequence[str] = ()
+) -> str:
     """Return the moments of several answers in one of `FORMATS`.
 
-    ``title`` and ``fps``, the video's frames per second, are what an EDL needs besides.
+    ``title`` and ``fps``, the video's frames per second, are what an EDL needs besides. Where the answers are about
+    several films, ``films`` has the name of each answer's: an EDL then is one edit list over all of them, in the
+    answers' order.
 
     Raises:
-        DataError: the form is unknown, ``fps`` is no rate, or a text is not valid Unicode.
+        DataError: the form is unknown or cannot hold several films, ``fps`` is no rate, or a text is not valid Unicode.
     """
     if form not in FORMATS:
         raise DataError(f"{form!r} is no format; there are {', '.join(FORMATS)}")
     if not 0 < fps <= MAX_FPS:
         raise DataError(f"{fps:g} frames per second are no rate of a video")
-    text = FORMATS[form](answers, _line(title), fps)
+    if len(set(films)) > 1 and form in ("vtt", "srt"):
+        raise DataError(f"{form} holds the moments of one film, not of {len(set(films))}; choose json, csv or edl")
+    named = list(zip(map(_line, films), answers, strict=True)) if films else [(_line(title), each) for each in answers]
+    text = FORMATS[form](named, _line(title), fps)
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -46,54 +54,58 @@ def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps:
     return text
 
 
-def _json(answers: Sequence[Answer], title: str, fps: float) -> str:
-    found = {"video": title, "answers": [answer.to_dict() for answer in answers]}
+def _json(answers: NamedAnswers, title: str, fps: float) -> str:
+    several = {name for name, _ in answers} - {title}
+    found = {
+        "video": title,
+        "answers": [answer.to_dict() | ({"video": name} if several else {}) for name, answer in answers],
+    }
     return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
 
 
-def _csv(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _csv(answers: NamedAnswers, title: str, fps: float) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["task", "question", "start", "end", "score", "text"])
-    for answer, moment in _moments(answers):
+    writer.writerow(["task", "question", "start", "end", "score", "text", "video"])
+    for name, answer, moment in _moments(answers):
         score = "" if moment.score is None else f"{moment.score:.4f}"
         times = (f"{moment.start:.3f}", f"{moment.end:.3f}")
-        writer.writerow([answer.task, _cell(answer.question), *times, score, _cell(moment.text)])
+        writer.writerow([answer.task, _cell(answer.question), *times, score, _cell(moment.text), _cell(name)])
     return out.getvalue()
 
 
-def _vtt(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _vtt(answers: NamedAnswers, title: str, fps: float) -> str:
     cues = ["WEBVTT\n"]
-    for answer, moment in _in_time(answers):
+    for _, answer, moment in _in_time(answers):
         text = _caption(answer, moment).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         cues.append(f"{_clock(moment.start, '.')} --> {_clock(moment.end, '.')}\n{text}\n")
     return "\n".join(cues)
 
 
-def _srt(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _srt(answers: NamedAnswers, title: str, fps: float) -> str:
     cues = []
-    for number, (answer, moment) in enumerate(_in_time(answers), 1):
+    for number, (_, answer, moment) in enumerate(_in_time(answers), 1):
         text = _caption(answer, moment).replace("-->", "→")
         cues.append(f"{number}\n{_clock(moment.start, ',')} --> {_clock(moment.end, ',')}\n{text}\n")
     return "\n".join(cues)
 
 
-def _edl(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _edl(answers: NamedAnswers, title: str, fps: float) -> str:
     """Write CMX3600: one video event a moment, laid one after the other on the record side."""
     lines = [f"TITLE: {title}", "FCM: NON-DROP FRAME", ""]
     at = 0
-    for number, (answer, moment) in enumerate(_in_time(answers), 1):
+    for number, (name, answer, moment) in enumerate(_in_time(answers), 1):
         first = math.floor(moment.start * fps + 1e-6)
         last = max(first + 1, math.ceil(moment.end * fps - 1e-6))
         source, record = (first, last), (at, at + last - first)
         codes = " ".join(_timecode(frame, fps) for frame in (*source, *record))
-        lines += [f"{number:03d}  AX       V     C        {codes}", f"* FROM CLIP NAME: {title}"]
+        lines += [f"{number:03d}  AX       V     C        {codes}", f"* FROM CLIP NAME: {name}"]
         lines += [f"* COMMENT: {_caption(answer, moment)}", ""]
         at = record[1]
     return "\n".join(lines)
 
 
-FORMATS: dict[str, Callable[[Sequence[Answer], str, float], str]] = {
+FORMATS: dict[str, Callable[[NamedAnswers, str, float], str]] = {
     "json": _json,
     "csv": _csv,
     "vtt": _vtt,
@@ -102,14 +114,16 @@ FORMATS: dict[str, Callable[[Sequence[Answer], str, float], str]] = {
 }
 
 
-def _moments(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
-    """Return the moments of several answers, none of them twice."""
-    pairs = [(answer, moment) for answer in answers for moment in answer.moments]
-    return list({(a.task, a.question, m.start, m.end, m.text): (a, m) for a, m in pairs}.values())
+def _moments(answers: NamedAnswers) -> list[tuple[str, Answer, Moment]]:
+    """Return the moments of several answers, none of them twice, each behind its film's name and its answer."""
+    rows = [(name, answer, moment) for name, answer in answers for moment in answer.moments]
+    return list({(name, a.task, a.question, m.start, m.end, m.text): (name, a, m) for name, a, m in rows}.values())
 
 
-def _in_time(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
-    return sorted(_moments(answers), key=lambda pair: (pair[1].start, pair[1].end))
+def _in_time(answers: NamedAnswers) -> list[tuple[str, Answer, Moment]]:
+    """Return the moments film by film, in the order of time."""
+    places = {name: place for place, (name, _) in reversed(list(enumerate(answers)))}
+    return sorted(_moments(answers), key=lambda row: (places[row[0]], row[2].start, row[2].end))
 
 
 def _caption(answer: Answer, moment: Moment) -> str:

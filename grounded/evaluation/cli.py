@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..command import ModelOptions, options, progress
+from ..command import ModelOptions, options, process_share, progress
 
 if TYPE_CHECKING:
     from .items import Benchmark, BenchmarkItem, Scores, ScoringRules
@@ -172,21 +172,18 @@ def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: Mod
 
 def _share(device: str) -> tuple[ProcessShare, str]:
     """Return this process's share of the videos and its device, as `accelerate launch` started it."""
-    import os
     from datetime import timedelta
 
     from .run import ProcessShare
 
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    index, count, device = process_share(device)
+    if count < 2:
         return ProcessShare(), device
-    import torch
     from accelerate import PartialState
 
     # Processes only wait for each other, the quick ones perhaps for hours, so no GPU takes part in it.
     state = PartialState(cpu=True, timeout=timedelta(days=30))
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{state.local_process_index % torch.cuda.device_count()}"
-    return ProcessShare(state.process_index, state.num_processes, state.wait_for_everyone), device
+    return ProcessShare(index, count, state.wait_for_everyone), device
 
 
 def _report(scores: Scores, benchmark: Benchmark, as_json: bool, folder: Path | None, model: str = "") -> None:
