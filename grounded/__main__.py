@@ -277,6 +277,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": film_library.index,
     "search": film_library.search,
     "library": film_library.library,
+    "batch": evaluation.batch,
     "page": page,
     "info": info,
     "models": models,

@@ -35,6 +35,18 @@ SAME_IOU = 0.5  # from which on a caption is about the moment
 
 
 @dataclass(frozen=True)
+class QueryWords:
+    """The words of a query that tell films apart, by the share of events that hold each.
+
+    Of ``count`` words in all, ``unknown`` are in no event: they are not of the captions' language.
+    """
+
+    shares: dict[str, float]
+    count: int
+    unknown: int
+
+
+@dataclass(frozen=True)
 class LibraryMoment:
     """Where the query may be shown or said: a film, and an answer of one moment with its probability."""
 
@@ -67,10 +79,21 @@ class LibraryAnswer:
     seconds: float
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data that JSON can hold."""
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON schema of `to_dict`."""
+        text, number = {"type": "string"}, {"type": "number"}
+        moment = {"film": text, "kind": text, "start": number, "end": number, "score": number, "text": text}
+        fields: dict[str, Any] = {"query": text, "absent": number, "parts": number, "seconds": number}
+        lists = {"moments": {"type": "object", "properties": moment}, "notes": text}
+        fields |= {name: {"type": "array", "items": items} for name, items in lists.items()}
+        return {"type": "object", "properties": fields, "required": list(fields)}
+
+    def to_dict(self, names_alone: bool = False) -> dict[str, Any]:
+        """Return plain data that JSON can hold; with ``names_alone``, without the folders that the films lie in."""
         rows = [
-            {"film": printable(str(found.path)), "kind": found.kind} | dataclasses.asdict(found.moment)
+            {"film": printable(found.path.name if names_alone else str(found.path)), "kind": found.kind}
+            | dataclasses.asdict(found.moment)
             for found in self.moments
         ]
         fields = {"query": self.query, "absent": self.absent, "moments": rows}
@@ -101,17 +124,17 @@ class LibrarySearch:
         """
         start, report = time.perf_counter(), on_progress or (lambda *_: None)
         self.grounder.family.safe(query, "query")
-        weights, unknown = self._weights(query)
-        matches = self._matches(weights, candidates)
-        moments = [self._said(query, event, weights, unknown) for event in matches if event.kind == SPOKEN]
+        words = self._query_words(query)
+        matches = self._matches(words, candidates)
+        moments = [self._said(query, event, words) for event in matches if event.kind == SPOKEN]
         notes = []
         asked = self._parts(matches, candidates)
         for number, (content, duration, part) in enumerate(asked, 1):
             report("asking films", number / len(asked))
             try:
-                moments += self._ask(query, content, duration, part, weights)
+                moments += self._ask(query, content, duration, part, words)
             except VideoError as error:
-                notes.append(f"{printable(str(self.library.path_of(content)))} could not be asked: {error}")
+                notes.append(f"{printable(self.library.path_of(content).name)} could not be asked: {error}")
         self.memory_cache.tidy()
         ranked = _ranked(moments)
         films = {found.content: found.score for found in reversed(ranked)}  # the surest of each
@@ -119,25 +142,21 @@ class LibrarySearch:
         seconds = round(time.perf_counter() - start, 3)
         return LibraryAnswer(query, tuple(ranked[:best]), absent, len(asked), seconds, tuple(notes))
 
-    def _weights(self, query: str) -> tuple[dict[str, float], int]:
-        """Return the words of a query that tell films apart, each with the share of events that hold it.
-
-        Words that no event holds are counted instead: they are not of the captions' language.
-        """
+    def _query_words(self, query: str) -> QueryWords:
         words = words_of(query)[:MAX_WORDS]
         if not words:
             raise QuestionError(f"the query {query[:80]!r} holds no word to search for")
         counts = dict(zip(words, self.library.frequencies(words), strict=True))
         shares = {word: (count + 0.5) / (self.events + 1) for word, count in counts.items() if count}
         rare = {word: share for word, share in shares.items() if share < COMMON}
-        return rare or shares, len(words) - len(shares)
+        return QueryWords(rare or shares, len(words), len(words) - len(shares))
 
-    def _matches(self, weights: dict[str, float], candidates: int) -> list[Event]:
+    def _matches(self, words: QueryWords, candidates: int) -> list[Event]:
         """Return events by BM25: those that hold all words, and those that hold any where they are too few."""
-        matches = self.library.matches(list(weights), together=True, limit=MATCHES)
+        matches = self.library.matches(list(words.shares), together=True, limit=MATCHES)
         if len({(event.content, event.kind) for event in matches}) < candidates:
             events = {event.number for event in matches}
-            more = self.library.matches(list(weights), together=False, limit=MATCHES)
+            more = self.library.matches(list(words.shares), together=False, limit=MATCHES)
             matches += [event for event in more if event.number not in events]
         return matches
 
@@ -156,9 +175,7 @@ class LibrarySearch:
             chosen |= dict.fromkeys(others)
         return list(chosen)[:candidates]
 
-    def _ask(
-        self, query: str, content: str, duration: float, part: Window, weights: dict[str, float]
-    ) -> list[LibraryMoment]:
+    def _ask(self, query: str, content: str, duration: float, part: Window, words: QueryWords) -> list[LibraryMoment]:
         """Return the moments of one part of a film."""
         path = self.library.path_of(content)
 
@@ -168,37 +185,39 @@ class LibrarySearch:
         encoded, _ = self.memory_cache.get_or_make((content, part), watch)
         answer = in_whole_video(encoded.ground(query), part, duration, encoded=False)
         events = self.library.events_of(content)
-        scored = [dataclasses.replace(m, score=self._probability(m, events, weights)) for m in answer.moments]
+        scored = [dataclasses.replace(m, score=self._probability(m, events, words)) for m in answer.moments]
         answers = [dataclasses.replace(answer, moments=(moment,), curve=()) for moment in scored]
         return [LibraryMoment(path, content, SHOWN, each) for each in answers]
 
-    def _probability(self, moment: Moment, events: Sequence[Event], weights: dict[str, float]) -> float:
+    def _probability(self, moment: Moment, events: Sequence[Event], words: QueryWords) -> float:
         """Return how probable it is that a moment shows the query, from the model's word and from its captions of it.
 
-        Each film is expected to show it with a probability of 1 in the number of films.
+        Each film is expected to show it with a probability of 1 in the number of films; less, as far as the query is
+        not of the captions' language.
         """
         sure = min(max(1 - MOST_SURE, moment.score if moment.score is not None else 0.5), MOST_SURE)
         ratio = 1 - self.agreement  # it is there, and the captions left it out
         for event in events:
             if iou((moment.start, moment.end), (event.moment.start, event.moment.end)) >= SAME_IOU:
-                ratio = max(ratio, self._likelihood_ratio(event, weights))
-        odds = sure / (1 - sure) * ratio / max(1, self.films)
+                ratio = max(ratio, self._likelihood_ratio(event, words))
+        expected = (1 - words.unknown / words.count) / max(1, self.films)
+        odds = sure / (1 - sure) * ratio * expected
         return odds / (1 + odds)
 
-    def _likelihood_ratio(self, event: Event, weights: dict[str, float]) -> float:
+    def _likelihood_ratio(self, event: Event, words: QueryWords) -> float:
         """Return how much likelier a caption is of an event that shows the query than of any other."""
         ratio = self.agreement
-        for word, share in weights.items():
+        for word, share in words.shares.items():
             holds = self.library.holds(event.number, word)
             ratio *= self.agreement / share if holds else (1 - self.agreement) / (1 - share)
         return ratio
 
-    def _said(self, query: str, event: Event, weights: dict[str, float], unknown: int) -> LibraryMoment:
+    def _said(self, query: str, event: Event, words: QueryWords) -> LibraryMoment:
         """Return what is said as a moment; its probability is the cube of the share of the query's words in it, by
         their rarity: a part of a sentence is rarely what was meant."""
-        rarity = {word: -math.log(share) for word, share in weights.items()}
+        rarity = {word: -math.log(share) for word, share in words.shares.items()}
         held = sum(weight for word, weight in rarity.items() if self.library.holds(event.number, word))
-        share = held / (sum(rarity.values()) + unknown * math.log(2 * self.events + 2))
+        share = held / (sum(rarity.values()) + words.unknown * math.log(2 * self.events + 2))
         score = SURE_OF_WORDS * share**3
         moment = dataclasses.replace(event.moment, end=min(event.moment.end, event.duration), score=score)
         answer = Answer("ground", query, event.moment.text, "", event.duration, (moment,), absent=1 - score)
