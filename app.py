@@ -25,17 +25,20 @@ from grounded.command import CachedModelOptions, options, program
 from grounded.engine.disk_cache import DiskCache, content_key
 from grounded.engine.grounder import Grounder
 from grounded.errors import ConfigError, GroundedError
+from grounded.library.cli import token_cache
+from grounded.library.database import Library
+from grounded.library.searching import LibrarySearch
 from grounded.malloc import share_memory_among_threads
 from grounded.page.api import Endpoints, inputs_of, sentence
 from grounded.page.examples import Example, picture, read_examples
 from grounded.page.files import LIMITS, own_folder
 from grounded.page.guard import WAITING, FairQueue, Guard
 from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
+from grounded.page.library import LibraryHandlers
 from grounded.page.parameters import Data
-from grounded.page.timeline import Gallery, Reply, Timeline
+from grounded.page.timeline import Gallery, Reply, Results, Timeline
 from grounded.page.tools import TOOLS, ToolServer
 from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, Services, fit_together, run_jobs
-from grounded.types import Answer
 from grounded.weights import pick_device
 from grounded.weights.catalogue import find_known
 
@@ -75,10 +78,10 @@ class Tab:
     triggers: list[Any]
 
 
-def build(services: Services, examples: list[Example]) -> gr.Blocks:
+def build(services: Services, examples: list[Example], library: LibrarySearch | None = None) -> gr.Blocks:
     """Return the page and the API of one model, or of several to choose among."""
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
-        serve_api(Endpoints(services), services.names)
+        serve_api(Endpoints(services, library), services.names)
         session = gr.State(Session(), time_to_live=SESSION_SECONDS)
         title = gr.Markdown(introduction(services, services.names[0]), elem_id="title")
         model = model_choice(services, title)
@@ -90,6 +93,7 @@ def build(services: Services, examples: list[Example]) -> gr.Blocks:
                 timeline = Timeline(elem_id="timeline")
             with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as tabs:
                 tab_of = {task: tab(services) for task, tab in TABS.items()}
+                field, find, results = library_tab() if library else (None, None, None)
         panels = {task: tab.panel for task, tab in tab_of.items()}
         layout = Layout(player, timeline, session, tabs, gallery, model, panels)
         handlers = PageHandlers(services, examples, layout)
@@ -97,6 +101,8 @@ def build(services: Services, examples: list[Example]) -> gr.Blocks:
             wire_task(handlers, task, tab)
         wire_stage(handlers, page)
         wire_gallery(handlers, tab_of["ground"])
+        if library:
+            wire_library(LibraryHandlers(library, handlers, results), field, find)
     gradio.queueing.Queue = FairQueue  # Gradio makes its queue itself, and takes none
     page.queue(default_concurrency_limit=8, max_size=2 * WAITING)  # a FairQueue refuses before that, in a sentence
     return page
@@ -131,10 +137,11 @@ def introduction(services: Services, name: str) -> str:
 def serve_api(endpoints: Endpoints, models: Sequence[str]) -> None:
     """Give each endpoint its name, its schema and its place in the queue; nothing of it shows on the page."""
     with gr.Group(visible=False):
-        answer, file = Data(schema=Answer.json_schema(), label="answer"), gr.File(label="file")
-        for name in TOOLS:
+        for name, tool in TOOLS.items():
+            if name == "search" and endpoints.library is None:
+                continue
             method = getattr(endpoints, name)
-            output = file if name == "export" else answer
+            output = gr.File(label="file") if name == "export" else Data(schema=tool.output, label="answer")
             gr.on([], method, inputs_of(method, models), output, api_name=name, **MODEL_QUEUE)
 
 
@@ -211,6 +218,18 @@ def ask_tab(services: Services) -> Tab:
     return Tab(Panel((question,), reply, examples), [question, reply, restart], [ask.click, question.submit])
 
 
+def library_tab() -> tuple[gr.Textbox, gr.Button, Results]:
+    with gr.Tab("Library", id="library"):
+        with gr.Row(elem_classes="ask"):
+            query = gr.Textbox(
+                label="Search all films", max_length=MAX_TEXT, max_lines=4, scale=3, min_width=180,
+                elem_id="library-query",
+            )  # fmt: skip
+            find = gr.Button("Search", variant="primary", scale=1, min_width=90)
+        results = Results(elem_id="results", elem_classes="reply-place")
+    return query, find, results
+
+
 TABS = {"ground": ground_tab, "refer": refer_tab, "choose": choose_tab, "caption": caption_tab, "ask": ask_tab}
 
 
@@ -264,6 +283,15 @@ def wire_gallery(handlers: PageHandlers, ground: Tab) -> None:
     shown.then(handlers.tasks["ground"].ask, [*layout.stage, *ground.inputs], changed, **PRIVATE, **MODEL_QUEUE)
 
 
+def wire_library(handlers: LibraryHandlers, query: gr.Textbox, find: gr.Button) -> None:
+    """Wire a search of the library, and a click on a result: its film comes on the stage, at the moment."""
+    layout, results = handlers.page.layout, handlers.results
+    gr.on([find.click, query.submit], handlers.search, query, results, **PRIVATE, **MODEL_QUEUE)
+    chosen = results.choose(handlers.open, results, [results, *layout.all], **PRIVATE)
+    opened = [layout.player, layout.session, layout.timeline, layout.closer]
+    chosen.then(handlers.page.open, [layout.player, layout.timeline, layout.model], opened, **PRIVATE, **FILE_QUEUE)
+
+
 def on_zero_gpu(grounder: Grounder) -> RemoteModel:
     """Return the model of a ZeroGPU Space, whose workers are forks that take and give plain data and CPU tensors."""
     costs = Costs(grounder.family)
@@ -284,6 +312,9 @@ def main(
     models: Annotated[
         str, typer.Option(envvar="GROUNDED_MODELS", help="Several models to choose among on the page, with commas.")
     ] = "",
+    library: Annotated[
+        Path | None, typer.Option(help="The folder of a library (`grounded index`), which gets a tab.")
+    ] = None,
     host: Annotated[
         str | None, typer.Option(envvar="GRADIO_SERVER_NAME", help="The address to listen at; 0.0.0.0 for all.")
     ] = None,
@@ -304,11 +335,13 @@ def main(
         log.warning("--cache has no effect on ZeroGPU: the weights are at hand in a worker alone")
     if zero and preload:
         log.warning("--preload has no effect on ZeroGPU: a GPU is granted to a visitor's question alone")
+    if zero and library:
+        raise ConfigError("ZeroGPU has a GPU for visitors' questions alone: leave out --library there")
     with own_folder():
-        serve(loading, models, preload and not zero, server_name=host, server_port=port, share=share)
+        serve(loading, models, preload and not zero, library, server_name=host, server_port=port, share=share)
 
 
-def serve(loading: CachedModelOptions, models: str, preload: bool, **settings: Any) -> None:
+def serve(loading: CachedModelOptions, models: str, preload: bool, library: Path | None, **settings: Any) -> None:
     """Load the model, or the first of several, and serve the page until the end."""
     examples = read_examples(EXAMPLES)
     if models:
@@ -318,7 +351,11 @@ def serve(loading: CachedModelOptions, models: str, preload: bool, **settings: A
     with services.use() as service:  # what cannot be loaded is told before the page opens
         for example in examples if preload else ():
             service.watch(example.path)
-    launch(build(services, examples), **settings)
+        searcher = None
+        if library and isinstance(service.model, LocalModel):
+            opened = Library(library)
+            searcher = LibrarySearch(opened, service.model.grounder, token_cache(opened))
+    launch(build(services, examples, searcher), **settings)
 
 
 def load_service(loading: CachedModelOptions, examples: Sequence[Example]) -> Service:

@@ -14,6 +14,7 @@ import typer
 from .annotation import cli as annotation
 from .command import CachedModelOptions, Commands, options, progress
 from .evaluation import cli as evaluation
+from .library import cli as film_library
 from .tiny import cli as tiny
 from .tiny.world import cli as world
 from .training import cli as training
@@ -277,6 +278,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "choose": choose,
     "caption": caption,
     "ask": ask,
+    "index": film_library.index,
+    "search": film_library.search,
+    "library": film_library.library,
+    "batch": evaluation.batch,
     "page": page,
     "info": info,
     "models": models,

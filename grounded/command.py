@@ -6,6 +6,7 @@ import errno
 import functools
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,6 +144,17 @@ class CachedModelOptions(ModelOptions):
         Path | None,
         typer.Option(envvar="GROUNDED_CACHE", help="A folder that keeps visual tokens: a video is watched once."),
     ] = None
+
+
+def process_share(device: str) -> tuple[int, int, str]:
+    """Return this process's number, how many there are, and its device, as `accelerate launch` started them."""
+    index, count = (int(os.environ.get(name) or default) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    if count > 1 and device in ("auto", "cuda"):
+        import torch
+
+        if torch.cuda.is_available():
+            device = f"cuda:{int(os.environ.get('LOCAL_RANK') or index) % torch.cuda.device_count()}"
+    return index, count, device
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import opentimelineio as otio
@@ -16,6 +16,7 @@ from .types import Answer, Moment
 
 MAX_FPS = 1e5  # of the fastest cameras
 EDIT_RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0)  # those that have a timecode
+NamedAnswers = Sequence[tuple[str, Answer]]  # each behind the name of its film
 
 
 def read_answer(data: Any) -> Answer:
@@ -29,19 +30,26 @@ def read_answer(data: Any) -> Answer:
     return answer
 
 
-def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0) -> str:
+def write(
+    answers: Sequence[Answer], form: str, *, title: str = "grounded", fps: float = 25.0, films: Sequence[str] = ()
+) -> str:
     """Return the moments of several answers in one of `FORMATS`.
 
-    ``title`` and ``fps``, the video's frames per second, are what a cut needs besides.
+    ``title`` and ``fps``, the video's frames per second, are what a cut needs besides. Where the answers are about
+    several films, ``films`` has the name of each answer's: a cut then goes over all of them, in the answers' order.
 
     Raises:
-        DataError: the form is unknown, ``fps`` is no rate, a text is not valid Unicode, or there is nothing to cut.
+        DataError: the form is unknown or cannot hold several films, ``fps`` is no rate, a text is not valid Unicode, or
+            there is nothing to cut.
     """
     if form not in FORMATS:
         raise DataError(f"{form!r} is no format; there are {', '.join(FORMATS)}")
     if not 0 < fps <= MAX_FPS:
         raise DataError(f"{fps:g} frames per second are no rate of a video")
-    text = FORMATS[form](answers, _line(title), fps)
+    if len(set(films)) > 1 and form in ("vtt", "srt"):
+        raise DataError(f"{form} holds the moments of one film, not of {len(set(films))}; choose json, csv or edl")
+    named = list(zip(map(_line, films), answers, strict=True)) if films else [(_line(title), each) for each in answers]
+    text = FORMATS[form](named, _line(title), fps)
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -49,39 +57,44 @@ def write(answers: Sequence[Answer], form: str, *, title: str = "grounded", fps:
     return text
 
 
-def _json(answers: Sequence[Answer], title: str, fps: float) -> str:
-    distinct = {(answer.task, answer.question, answer.moments): answer.to_dict() for answer in answers}
-    return json.dumps({"video": title, "answers": list(distinct.values())}, ensure_ascii=False, indent=1) + "\n"
+def _json(answers: NamedAnswers, title: str, fps: float) -> str:
+    several = {name for name, _ in answers} - {title}
+    distinct = {(name, a.task, a.question, a.moments): (name, a) for name, a in answers}.values()
+    found = {
+        "video": title,
+        "answers": [answer.to_dict() | ({"video": name} if several else {}) for name, answer in distinct],
+    }
+    return json.dumps(found, ensure_ascii=False, indent=1) + "\n"
 
 
-def _csv(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _csv(answers: NamedAnswers, title: str, fps: float) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["task", "question", "start", "end", "score", "text"])
-    for answer, moment in _moments(answers):
+    writer.writerow(["task", "question", "start", "end", "score", "text", "video"])
+    for name, answer, moment in _moments(answers):
         score = "" if moment.score is None else f"{moment.score:.4f}"
         times = (f"{moment.start:.3f}", f"{moment.end:.3f}")
-        writer.writerow([answer.task, _cell(answer.question), *times, score, _cell(moment.text)])
+        writer.writerow([answer.task, _cell(answer.question), *times, score, _cell(moment.text), _cell(name)])
     return out.getvalue()
 
 
-def _vtt(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _vtt(answers: NamedAnswers, title: str, fps: float) -> str:
     cues = ["WEBVTT\n"]
-    for answer, moment in _in_time(answers):
+    for _, answer, moment in _in_time(answers):
         text = _caption(answer, moment).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         cues.append(f"{_clock(moment.start, '.')} --> {_clock(moment.end, '.')}\n{text}\n")
     return "\n".join(cues)
 
 
-def _srt(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _srt(answers: NamedAnswers, title: str, fps: float) -> str:
     cues = []
-    for number, (answer, moment) in enumerate(_in_time(answers), 1):
+    for number, (_, answer, moment) in enumerate(_in_time(answers), 1):
         text = _caption(answer, moment).replace("-->", "→")
         cues.append(f"{number}\n{_clock(moment.start, ',')} --> {_clock(moment.end, ',')}\n{text}\n")
     return "\n".join(cues)
 
 
-def _edit(answers: Sequence[Answer], title: str, fps: float, adapter: str, **options: Any) -> str:
+def _edit(answers: NamedAnswers, title: str, fps: float, adapter: str, **options: Any) -> str:
     """Write a cut of the moments, one after the other, each with a marker that says what it shows.
 
     Raises:
@@ -92,10 +105,10 @@ def _edit(answers: Sequence[Answer], title: str, fps: float, adapter: str, **opt
     def span(first: int, frames: int) -> otio.opentime.TimeRange:
         return otio.opentime.TimeRange(*(otio.opentime.RationalTime(count, rate) for count in (first, frames)))
 
-    for answer, moment in _in_time(answers):
+    for name, answer, moment in _in_time(answers):
         first, caption = math.floor(moment.start * rate + 1e-6), _caption(answer, moment).replace("|", "/")
         shown = span(first, max(1, math.ceil(moment.end * rate - 1e-6) - first))
-        media = otio.schema.ExternalReference(title, span(0, math.ceil(answer.duration * rate)))
+        media = otio.schema.ExternalReference(name, span(0, math.ceil(answer.duration * rate)))
         clip = otio.schema.Clip(caption, media, shown)
         clip.markers.append(otio.schema.Marker(caption, shown, otio.schema.MarkerColor.BLUE))
         marker = f"|C:ResolveColorBlue |M:{caption} |D:{shown.duration.to_frames()}"  # as DaVinci Resolve reads it
@@ -113,15 +126,15 @@ def edit_rate(fps: float) -> float:
     return next((rate for rate in EDIT_RATES if abs(rate / fps - max(1, round(rate / fps))) < 4e-4), EDIT_RATES[-1])
 
 
-def _otio(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _otio(answers: NamedAnswers, title: str, fps: float) -> str:
     return _edit(answers, title, fps, "otio_json")
 
 
-def _xml(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _xml(answers: NamedAnswers, title: str, fps: float) -> str:
     return _edit(answers, title, fps, "fcp_xml")
 
 
-def _edl(answers: Sequence[Answer], title: str, fps: float) -> str:
+def _edl(answers: NamedAnswers, title: str, fps: float) -> str:
     """Write CMX3600, with what its adapter leaves out: the kind of timecode, and markers without an asterisk."""
     drops = ";" in otio.opentime.RationalTime(0, edit_rate(fps)).to_timecode()
     header = f"\nFCM: {'DROP FRAME' if drops else 'NON-DROP FRAME'}\n\n"
@@ -129,19 +142,21 @@ def _edl(answers: Sequence[Answer], title: str, fps: float) -> str:
     return text.replace("\n\n", header, 1).replace("\n* |C:", "\n |C:")
 
 
-Writer = Callable[[Sequence[Answer], str, float], str]  # takes the answers, the title, and frames per second
+Writer = Callable[[NamedAnswers, str, float], str]  # takes the answers, the title, and frames per second
 CUTS: dict[str, Writer] = {"edl": _edl, "xml": _xml, "otio": _otio}
 FORMATS: dict[str, Writer] = {"json": _json, "csv": _csv, "vtt": _vtt, "srt": _srt} | CUTS
 
 
-def _moments(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
-    """Return the moments of several answers, none of them twice."""
-    pairs = [(answer, moment) for answer in answers for moment in answer.moments]
-    return list({(a.task, a.question, m.start, m.end, m.text): (a, m) for a, m in pairs}.values())
+def _moments(answers: NamedAnswers) -> list[tuple[str, Answer, Moment]]:
+    """Return the moments of several answers, none of them twice, each behind its film's name and its answer."""
+    rows = [(name, answer, moment) for name, answer in answers for moment in answer.moments]
+    return list({(name, a.task, a.question, m.start, m.end, m.text): (name, a, m) for name, a, m in rows}.values())
 
 
-def _in_time(answers: Iterable[Answer]) -> list[tuple[Answer, Moment]]:
-    return sorted(_moments(answers), key=lambda pair: (pair[1].start, pair[1].end))
+def _in_time(answers: NamedAnswers) -> list[tuple[str, Answer, Moment]]:
+    """Return the moments film by film, in the order of time."""
+    places = {name: place for place, (name, _) in reversed(list(enumerate(answers)))}
+    return sorted(_moments(answers), key=lambda row: (places[row[0]], row[2].start, row[2].end))
 
 
 def _caption(answer: Answer, moment: Moment) -> str:

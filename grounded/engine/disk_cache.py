@@ -89,6 +89,10 @@ class DiskCache:
         except (FileError, OSError) as error:
             log.warning("%s cannot be kept: %s", path, error)
 
+    def drop(self, key: str) -> None:
+        """Delete what is kept under a key."""
+        self._path(key).unlink(missing_ok=True)
+
     def _tidy(self, newest: Path) -> None:
         """Delete what was used longest ago until the rest is within the bound; ``newest`` stays."""
         files = []

@@ -23,9 +23,8 @@ WindowQueries = tuple[Window, list[str]]  # a window, and the queries to ground 
 # early (a stop, a quota): the search then rests on what it gave.
 AskWindows = Callable[[Sequence[WindowQueries]], Iterable[list[Answer]]]
 WindowAnswer = tuple[Window, Answer]
-SHOWN = (
-    0.7  # of a moment or of a window: where so much of the shorter one lies in the other, the window shows the moment
-)
+# Where so much of the shorter of a moment and a window lies in the other, the window shows the moment.
+SHOWN = 0.7
 
 
 @dataclass(frozen=True)
@@ -153,11 +152,8 @@ def judged(first: Answer, evidence: Sequence[WindowAnswer]) -> list[Moment]:
         votes = own + [vote for window, answer in evidence if (vote := _vote(moment, window, answer))]
         agreement, score = (sum(part) / len(votes) for part in zip(*votes, strict=True))
         ranked.append((agreement, dataclasses.replace(moment, score=score)))
-    distinct: list[Moment] = []
-    for _, moment in sorted(ranked, key=lambda pair: pair[0], reverse=True):
-        if not any(_same(moment, other) for other in distinct):
-            distinct.append(moment)
-    return sorted(distinct, key=_score, reverse=True)
+    by_agreement = (moment for _, moment in sorted(ranked, key=lambda pair: pair[0], reverse=True))
+    return by_score(distinct(by_agreement))
 
 
 def _vote(moment: Moment, window: Window, answer: Answer) -> tuple[float, float] | None:
@@ -191,6 +187,20 @@ def combine(first: Answer, evidence: Sequence[WindowAnswer], best: int = 0) -> A
         absent=None if absent is None else max(absent, 1 - _score(moments[0])),
         curve=(),
     )
+
+
+def distinct(moments: Iterable[Moment]) -> list[Moment]:
+    """Return the moments without those that are about the same as an earlier one: an IoU of one half or more."""
+    distinct_moments: list[Moment] = []
+    for moment in moments:
+        if not any(_same(moment, other) for other in distinct_moments):
+            distinct_moments.append(moment)
+    return distinct_moments
+
+
+def by_score(moments: Iterable[Moment]) -> list[Moment]:
+    """Return the moments, the surest first."""
+    return sorted(moments, key=_score, reverse=True)
 
 
 def _same(one: Moment, other: Moment) -> bool:

@@ -1,4 +1,4 @@
-"""The commands `evaluate` and `score`, and `benchmarks`, which lists what they know."""
+"""The commands `evaluate`, `batch` and `score`, and `benchmarks`, which lists what they know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..command import ModelOptions, options, progress
+from ..command import ModelOptions, options, process_share, progress
 
 if TYPE_CHECKING:
     from .items import Benchmark, BenchmarkItem, Scores, ScoringRules
@@ -102,6 +102,33 @@ def evaluate(
 
 
 @options
+def batch(
+    loading: ModelOptions,
+    questions: Annotated[Path, typer.Argument(help="A .csv or .jsonl file: video, task, text, options, from, to.")],
+    videos: Annotated[Path, typer.Option(help="The folder of the videos.")],
+    out: Annotated[Path, typer.Option(help="The file of the answers, a line a question: ANSWERS.jsonl.")],
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again what an earlier run could not answer.")] = False,
+) -> None:
+    """Ask many questions about many videos, each of which is watched once; a killed run goes on where it was."""
+    from ..files import claim_folder
+    from .batch import read_questions
+    from .predictions import write
+    from .run import run
+
+    items = read_questions(questions)
+    settings = {"questions": _digest(items), "model": loading.model}
+    folder = out.with_name(f"{out.name}.run")
+    claim_folder(folder, settings)  # before a model is loaded
+    share, device = _share(loading.device)
+    with progress(quiet=share.index > 0) as show:
+        answers = run(loading.load(device), items, videos, folder, settings, share=share, retry=retry, on_progress=show)
+    if share.index == 0:
+        write(out, items, answers)
+        failures = sum(bool(answer.error) for answer in answers.values())
+        typer.echo(f"{out} holds {len(answers):,} answers, {failures:,} of them failures")
+
+
+@options
 def score(
     chosen: ScoringOptions,
     benchmark: Name,
@@ -154,6 +181,10 @@ def _warn_of_missing(items: Sequence[BenchmarkItem], folder: Path) -> None:
         )
 
 
+def _digest(items: Sequence[BenchmarkItem]) -> str:
+    return hashlib.sha256(repr(items).encode()).hexdigest()[:16]
+
+
 def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: ModelOptions) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
     from .. import __version__
@@ -161,7 +192,7 @@ def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: Mod
     return {
         "benchmark": benchmark.name,
         "questions": len(items),
-        "annotation": hashlib.sha256(repr(items).encode()).hexdigest()[:16],
+        "annotation": _digest(items),
         "model": loading.model,
         "dtype": loading.dtype,
         "quantize": loading.quantize,
@@ -172,21 +203,18 @@ def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: Mod
 
 def _share(device: str) -> tuple[ProcessShare, str]:
     """Return this process's share of the videos and its device, as `accelerate launch` started it."""
-    import os
     from datetime import timedelta
 
     from .run import ProcessShare
 
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    index, count, device = process_share(device)
+    if count < 2:
         return ProcessShare(), device
-    import torch
     from accelerate import PartialState
 
     # Processes only wait for each other, the quick ones perhaps for hours, so no GPU takes part in it.
     state = PartialState(cpu=True, timeout=timedelta(days=30))
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{state.local_process_index % torch.cuda.device_count()}"
-    return ProcessShare(state.process_index, state.num_processes, state.wait_for_everyone), device
+    return ProcessShare(index, count, state.wait_for_everyone), device
 
 
 def _report(scores: Scores, benchmark: Benchmark, as_json: bool, folder: Path | None, model: str = "") -> None:

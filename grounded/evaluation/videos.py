@@ -12,10 +12,9 @@ import numpy as np
 
 from ..errors import DataError, VideoError
 from ..types import Clip
-from ..video import middle_indices
+from ..video import SUFFIXES, middle_indices
 from .items import BenchmarkItem, TimeRange
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".gif")
 IMAGES = (".jpg", ".jpeg", ".png")
 
 

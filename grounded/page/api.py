@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError, validate_call
 
 from .. import export
 from ..errors import DataError, GroundedError, QuestionError
+from ..library.searching import LibrarySearch
 from ..prompts import MAX_OPTIONS
 from ..serving import MAX_TEXT, Services
 from ..types import Question
@@ -78,8 +79,8 @@ def inputs_of(method: Callable[..., Any], models: Sequence[str]) -> list[gr.comp
 class Endpoints:
     """Each method takes the video and returns plain data."""
 
-    def __init__(self, services: Services) -> None:
-        self.services = services
+    def __init__(self, services: Services, library: LibrarySearch | None = None) -> None:
+        self.services, self.library = services, library
 
     def _answer(self, path: str | None, question: Question, model: str) -> dict[str, Any]:
         if not path:
@@ -145,6 +146,18 @@ class Endpoints:
             model: Which model answers.
         """
         return self._answer(video, Question("ask", question), model)
+
+    @endpoint
+    def search(self, query: Words, best: Count = 10) -> dict[str, Any]:
+        """Find which films of the library show or say something, and when, the most probable moment first.
+
+        Args:
+            query: What to look for, in words.
+            best: The largest number of moments wanted, 1 to 10.
+        """
+        if self.library is None:
+            raise QuestionError("there is no library here")
+        return self.library.search(query, best).to_dict(names_alone=True)
 
     @endpoint
     def export(self, answers: Answers, format: Format, video: str | None = None, moment: Index = 0) -> str:

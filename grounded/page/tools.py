@@ -13,6 +13,7 @@ from gradio_client.utils import is_file_obj_with_meta  # type: ignore[import-unt
 from mcp import types
 from mcp.server import Server
 
+from ..library.searching import LibraryAnswer
 from ..types import Answer
 
 _FILE = {"type": "object", "properties": {"file": {"type": "string", "format": "uri"}}, "required": ["file"]}
@@ -35,6 +36,7 @@ TOOLS = {
     "choose": Tool("choose_option", "Choose one of several answers", Answer.json_schema()),
     "caption": Tool("list_events", "List all events", Answer.json_schema()),
     "ask": Tool("ask_about_video", "Ask anything", Answer.json_schema()),
+    "search": Tool("search_library", "Find which films show something, and when", LibraryAnswer.json_schema()),
     "export": Tool("export_moments", "Write answers as a file, or cut out a clip", _FILE),
 }
 
@@ -43,7 +45,8 @@ class ToolServer(GradioMCPServer):
     """Gradio's server, which calls the endpoints through the queue, with typed results and readable errors."""
 
     def get_tool_to_endpoint(self) -> dict[str, str]:
-        return {self.tool_prefix + tool.name: f"/{endpoint}" for endpoint, tool in TOOLS.items()}
+        served = {function.api_name for function in self.blocks.fns.values()}
+        return {self.tool_prefix + tool.name: f"/{name}" for name, tool in TOOLS.items() if name in served}
 
     def get_input_schema(
         self, tool_name: str, parameters: dict[str, str] | None = None

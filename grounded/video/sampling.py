@@ -19,6 +19,7 @@ from .process import RecountError, decoding
 FRAMES = 96  # as the released models see a video
 DECODERS = ("pyav", "decord")
 SAMPLINGS = ("even", "middle")
+SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".gif")  # of files that folders are searched for
 CLOCK = 1e-6  # seconds; times closer than this are the same
 
 

@@ -1,4 +1,4 @@
-"""Gallery, Timeline and Reply: custom HTML components whose script draws a JSON value with text nodes and real buttons.
+"""Gallery, Results, Timeline and Reply: HTML components whose script draws a JSON value with text nodes and buttons.
 
 What a visitor or a model wrote must never reach a template: Gradio runs templates as JavaScript. So the templates here
 are static files, and everything that changes travels in ``value``, which the scripts read.
@@ -60,6 +60,18 @@ class Gallery(_Drawn):
 
     stem = "gallery"
     empty = {"films": [], "chosen": -1}
+
+
+class Results(_Drawn):
+    """Moments of the films of a library as cards.
+
+    Value: ``films``, each with ``title``, ``kind``, ``content`` (its key), ``picture`` (an address, "" where there is
+    none) and ``answer``, which has one moment; ``chosen``, the number of one; ``note`` and ``error``, sentences.
+    Event: ``choose``.
+    """
+
+    stem = "results"
+    empty = {"films": [], "chosen": -1, "note": "", "error": ""}
 
 
 class Timeline(_Drawn):

@@ -1,0 +1,1 @@
+"""The library: many films, watched once, asked together: which video, and when."""

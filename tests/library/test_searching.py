@@ -1,0 +1,127 @@
+"""Searching: the right film at the right time, "in none of them", and words that do nothing but be words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from grounded import video
+from grounded.__main__ import app
+from grounded.engine.disk_cache import DiskCache
+from grounded.errors import QuestionError
+from grounded.library import output
+from grounded.library.database import Library
+from grounded.library.searching import LibrarySearch
+from grounded.tiny.world.descriptions import caption, describe
+from grounded.types import iou
+from tests.library.conftest import HOSTILE, SCENES, content_of, scene_of
+
+EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in scene.events]
+
+
+def test_most_events_are_found_in_their_films_and_without_decoding(
+    searcher: LibrarySearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "sample", None)
+    hits = []
+    for _, event in EVENTS:
+        first = searcher.search(caption(describe(event))).moments[0]
+        spans = [each.moment for each in scene_of(first.path).events if each.description == event.description]
+        hits.append(any(iou((first.moment.start, first.moment.end), span) >= 0.5 for span in spans))
+    assert sum(hits) >= 0.7 * len(hits)
+
+
+def test_what_is_in_none_of_the_films_is_denied(searcher: LibrarySearch) -> None:
+    described = {event.description for _, event in EVENTS}
+    combined = [(a[0], b[1], c[2]) for a in described for b in described for c in described]
+    absent = [each for each in dict.fromkeys(combined) if each not in described][:8]
+    shown = [event.description for _, event in EVENTS]
+    probabilities = [
+        [searcher.search(caption(type(describe(EVENTS[0][1]))(*each))).absent for each in group]
+        for group in (absent, shown)
+    ]
+    assert sum(probabilities[0]) / len(absent) > 0.6 > 0.4 > sum(probabilities[1]) / len(shown)
+
+
+def test_what_is_said_is_found_where_it_is_said(searcher: LibrarySearch) -> None:
+    first = searcher.search("the quarterly budget was cut").moments[0]
+    assert (first.path.name, first.kind, first.moment.start, first.moment.end) == ("film-1.mp4", "spoken", 1.0, 2.5)
+    assert first.score > 0.9
+    assert searcher.search("quarterly figures of the merger").absent > 0.5
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '"; DROP TABLE films; DELETE FROM events; --',
+        "NEAR(red circle) AND NOT text:red* OR ^star",
+        "<script>alert(1)</script> <img src=x onerror=alert(1)>",
+        "red' OR '1'='1",
+        "{{ 7 * 7 }} {% raw %}",
+        "a " * 5_000,
+        "NULL \N{RIGHT-TO-LEFT OVERRIDE} \N{PILE OF POO}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_hostile_queries_are_only_words(searcher: LibrarySearch, indexed: Path, tmp_path: Path, query: str) -> None:
+    before = content_of(indexed)
+    try:
+        answer = searcher.search(query)
+    except QuestionError:
+        assert len(query) > 5_000
+    else:
+        output.write_sheet(answer, tmp_path / "sheet.html")
+        sheet = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+        assert "<script" not in sheet and "<img src=x" not in sheet and "49" not in sheet.split("<style>")[0]
+        output.write_list(answer, tmp_path / "list.edl")
+        output.write_list(answer, tmp_path / "list.json")
+    assert content_of(indexed) == before
+
+
+@pytest.mark.parametrize("query", ["", "  ", "!?", "«»"])
+def test_a_query_without_a_word_is_refused(searcher: LibrarySearch, query: str) -> None:
+    with pytest.raises(QuestionError):
+        searcher.search(query)
+
+
+def test_results_become_one_list_a_sheet_and_clips(searcher: LibrarySearch, tmp_path: Path) -> None:
+    answer = searcher.search(caption(describe(EVENTS[0][1])), best=2)
+    output.write_list(answer, tmp_path / "list.edl")
+    edl = (tmp_path / "list.edl").read_text(encoding="utf-8")
+    assert edl.count("* FROM CLIP NAME: ") == 2
+    assert all(str(found.path) in edl for found in answer.moments)
+    output.write_sheet(answer, tmp_path / "sheet.html")
+    assert (tmp_path / "sheet.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 2
+    clips = output.write_clips(answer, tmp_path / "clips")
+    for clip, found in zip(clips, answer.moments, strict=True):
+        assert video.probe(clip).duration == pytest.approx(found.moment.end - found.moment.start, abs=0.3)
+
+
+def test_a_film_that_is_gone_and_whose_tokens_are_gone_is_told(
+    searcher: LibrarySearch, films: Path, tmp_path: Path, indexed: Path
+) -> None:
+    folder = Path(shutil.copytree(indexed, tmp_path / "library"))
+    shutil.rmtree(folder / "tokens")
+    with Library(folder) as library:
+        library.db.execute("UPDATE files SET path = CAST('/nowhere/' || content AS BLOB) WHERE path NOT NULL")
+        gone = LibrarySearch(library, searcher.grounder, DiskCache(folder / "tokens"))
+        answer = gone.search("a red circle")
+    assert len(answer.notes) == 3 and "could not be asked" in answer.notes[0]
+
+
+def test_the_commands_show_search_and_check(indexed: Path, drawn_films: Path) -> None:
+    run = CliRunner().invoke
+    query = caption(describe(EVENTS[0][1]))
+    result = run(app, ["search", query, "--in", str(indexed), "--json", "--model", "tiny", "--device", "cpu"])
+    found = json.loads(result.stdout)
+    assert found["query"] == query and Path(found["moments"][0]["film"]).parent == drawn_films
+    shown = run(app, ["library", str(indexed), "--check", "--json"])
+    assert shown.exit_code == 1  # the damaged file
+    facts = json.loads(shown.stdout)
+    assert facts["films"] == 3 and len(facts["faults"]) == 1 and facts["token bytes"] > 0
+    assert run(app, ["library", str(drawn_films)]).exit_code == 1
+    assert HOSTILE in [path.name for path in drawn_films.iterdir()]
