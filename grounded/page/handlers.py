@@ -220,8 +220,7 @@ class TaskHandlers:
     ) -> Iterator[Updates]:
         """Ask the next question of a conversation, whose answers so far stay; the field is free for another."""
         (field,) = self.panel.fields
-        taught = self.page.service.knowledge.several_turns
-        question = Question("ask", text or "", turns=session.turns if session and taught else ())
+        question = Question("ask", text or "", turns=session.turns if session else ())
         yield {field: ""}
         earlier = (reply.get("answers") or [])[-MAX_TOLD:]
         for updates in self.answer(request, path, session, timeline, lambda: question, earlier):

@@ -126,7 +126,7 @@ class Service:
             answer = dataclasses.replace(answer, moments=(moment,))
         self.cache.tidy()
         unknown_words = self.family.unknown_words(question, answer.duration)
-        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar)
+        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar, answer.known)
         answer = dataclasses.replace(
             answer,
             trust=rating,
