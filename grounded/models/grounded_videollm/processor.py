@@ -147,9 +147,7 @@ class GroundedVideoLLM:
 
     def read(self, task: str, question: str, generation: decoding.Generation, duration: float) -> Answer:
         unknown = self._begins(self.config.unknown_answer, generation)
-        absent = self._begins(self.config.absent_answer, generation) if task == "ground" else None
-        if absent is not None:  # what a model knows nothing of is not found either
-            absent += unknown or 0.0
+        absent = self._absent(generation) if task == "ground" else None
         joints = self._joints(generation)
         raw = self._text(generation.ids)
         is_unknown = task == "ground" and self.config.absent_answer and raw == self.config.unknown_answer
@@ -186,6 +184,11 @@ class GroundedVideoLLM:
             place: independent(generation.kept[a].exp(), generation.kept[b].exp())
             for place, (a, b) in enumerate(zip(steps, steps[1:], strict=False))
         }
+
+    def _absent(self, generation: decoding.Generation) -> float | None:
+        """Return the probability that a query is denied: what a model knows nothing of is not found either."""
+        absent = self._begins(self.config.absent_answer, generation)
+        return None if absent is None else absent + (self._begins(self.config.unknown_answer, generation) or 0.0)
 
     def _begins(self, text: str, generation: decoding.Generation) -> float | None:
         """Return the probability that the answer begins as ``text`` does; None without a text or a first token."""
