@@ -28,7 +28,7 @@ from .processes import run_jobs
 from .world.dataset import write_missing_video
 from .world.descriptions import caption, describe
 from .world.questions import WorldQuestion, ask_all
-from .world.scenes import HELD_OUT_SEEDS, draw_scene
+from .world.scenes import HELD_OUT_SEEDS, Scene, draw_scene
 from .world.wordings import UNKNOWN
 
 GREY = 124  # the pixels of a stream that is taken away
@@ -79,12 +79,17 @@ class AnsweredQuestion:
 
 
 def held_out(seed: int, folder: Path) -> tuple[Path, list[WorldQuestion]]:
-    """Return the mp4 of a seed, written to ``folder`` where it is missing, and its questions.
+    """Return the mp4 of a seed, written to ``folder`` where it is missing, and its questions."""
+    scene = draw_scene(seed)
+    return write_missing_video(scene, folder), questions_about(scene)
+
+
+def questions_about(scene: Scene) -> list[WorldQuestion]:
+    """Return the questions about a scene.
 
     All tasks are asked in canonical words, and grounding once more in words that training never used, of what is there
     and of what is not. Then come queries of other things, and the free questions once more as second turns.
     """
-    scene = draw_scene(seed)
     questions = ask_all(scene, "canonical")
     paraphrases = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind in ("one", "absent")]
     unrelated = [
@@ -93,7 +98,7 @@ def held_out(seed: int, folder: Path) -> tuple[Path, list[WorldQuestion]]:
     ]
     first = questions[0].turns[0]
     later = [replace(q, task="later", turns=(first, *q.turns)) for q in questions if q.task == "ask"]
-    return write_missing_video(scene, folder), questions + paraphrases + unrelated + later
+    return questions + paraphrases + unrelated + later
 
 
 def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[AnsweredQuestion]:
@@ -166,7 +171,7 @@ def guesses(answered: Sequence[AnsweredQuestion], rng: np.random.Generator) -> d
 def right_answers(a: AnsweredQuestion, stretch: float = 1.0) -> tuple[Answer, ...]:
     """Return the right answer to each turn of a question, its times ``stretch`` times as late."""
     moments = tuple(replace(m, start=m.start * stretch, end=m.end * stretch) for m in a.moments)
-    absent = float(a.question.absent)
+    absent = float(a.question.absent or a.question.kind == "foreign")
     return tuple(replace(a.last, raw=turn.answer or "", moments=moments, absent=absent) for turn in a.question.turns)
 
 
@@ -201,8 +206,10 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
         confidences, hits = zip(*claims, strict=True)
         rows["calibration error of the moments claimed (ECE)"] = calibration_error(confidences, hits)
     if known:
-        rows["its own questions wrongly unknown"] = float(np.mean([k < UNKNOWN_BELOW for k, own in known if own]))
-        rows["calibration error of what is known (ECE)"] = calibration_error([k for k, _ in known], [own for _, own in known])
+        rows["its own questions: known"] = float(np.mean([k >= UNKNOWN_BELOW for k, own in known if own]))
+        rows["calibration error of what is known (ECE)"] = calibration_error(
+            [k for k, _ in known], [own for _, own in known]
+        )
     rows |= {
         row: _statistic(world.balanced_accuracy, counts)
         for row, counts in absence.items()
