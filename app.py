@@ -92,7 +92,7 @@ def build(services: Services, examples: list[Example], library: LibrarySearch | 
                 player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
                 timeline = Timeline(elem_id="timeline")
             with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as tabs:
-                tab_of = {task: tab(services) for task, tab in TABS.items()}
+                tab_of = {task: tab() for task, tab in TABS.items()}
                 field, find, results = library_tab() if library else (None, None, None)
         panels = {task: tab.panel for task, tab in tab_of.items()}
         layout = Layout(player, timeline, session, tabs, gallery, model, panels)
@@ -153,7 +153,7 @@ def shelf() -> gr.Dataset:
     )  # fmt: skip
 
 
-def ground_tab(services: Services) -> Tab:
+def ground_tab() -> Tab:
     with gr.Tab("Find a moment", id="ground"):
         with gr.Row(elem_classes="ask"):
             query = gr.Textbox(
@@ -170,7 +170,7 @@ def ground_tab(services: Services) -> Tab:
     return Tab(panel, [query, best, closer], [find.click, query.submit])
 
 
-def refer_tab(services: Services) -> Tab:
+def refer_tab() -> Tab:
     with gr.Tab("Describe a range", id="refer"):
         with gr.Row():
             start = gr.Textbox("", label="From", placeholder="12.5 or 0:12.5", min_width=120)
@@ -184,7 +184,7 @@ def refer_tab(services: Services) -> Tab:
     return Tab(panel, [start, end], [describe.click, start.submit, end.submit])
 
 
-def choose_tab(services: Services) -> Tab:
+def choose_tab() -> Tab:
     with gr.Tab("Multiple choice", id="choose"):
         question = gr.Textbox(label="Question", placeholder="What happens first?", max_length=MAX_TEXT)
         options = gr.Textbox(label="Options, one a line", lines=4, max_length=26 * MAX_TEXT)
@@ -194,7 +194,7 @@ def choose_tab(services: Services) -> Tab:
     return Tab(panel, [question, options], [choose.click])
 
 
-def caption_tab(services: Services) -> Tab:
+def caption_tab() -> Tab:
     with gr.Tab("List events", id="caption"):
         caption = gr.Button("List all events", variant="primary")
         examples = shelf()
@@ -202,7 +202,7 @@ def caption_tab(services: Services) -> Tab:
     return Tab(panel, [], [caption.click])
 
 
-def ask_tab(services: Services) -> Tab:
+def ask_tab() -> Tab:
     with gr.Tab("Ask", id="ask"):
         reply = Reply(elem_id="said", elem_classes="thread")
         with gr.Row(elem_classes="ask"):
@@ -211,9 +211,6 @@ def ask_tab(services: Services) -> Tab:
             )
             ask = gr.Button("Ask", variant="primary", scale=1, min_width=90)
         examples = shelf()
-        if untaught := [name for name in services.names if not services.knowledge(name).several_turns]:
-            who = "This model" if len(services.names) == 1 else f"The model {untaught[0]}"
-            gr.Markdown(f"{who} was not taught conversations: each question is asked afresh.")
         restart = gr.Button("New conversation", size="sm")
     return Tab(Panel((question,), reply, examples), [question, reply, restart], [ask.click, question.submit])
 

@@ -45,8 +45,9 @@ class ModelConfig:
     ``image_vectors + video_vectors + 1`` visual tokens; ``image_join`` says how the image grid becomes ``image_grid``:
     "merge" joins neighbours and appends a row separator (Phi-3.5-vision), "pool" averages them (LLaVA-NeXT).
     ``unit_projections`` scales projected vectors to length 1 and ``time_embedding`` adds a learned vector per frame;
-    ``absent_answer`` is what a model that was trained to refuse says when a query is not in the video. All three are
-    off in the released models.
+    ``absent_answer`` is what a model that was trained to refuse says when a query is not in the video, and
+    ``unknown_answer`` where it does not know what a video shows or a question means. All four are off in the released
+    models.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ModelConfig:
     unit_projections: bool = False
     time_embedding: bool = False
     absent_answer: str = ""
+    unknown_answer: str = ""
 
     def __post_init__(self) -> None:
         if self.image_join not in ("merge", "pool"):
@@ -183,6 +185,7 @@ TINY = ModelConfig(
     unit_projections=True,
     time_embedding=True,
     absent_answer="Not in the video.",
+    unknown_answer="I do not know.",
     llm={
         "model_type": "phi3",
         "vocab_size": 384,  # checked against the tokenizer where the model is made

@@ -140,6 +140,11 @@ class Answer:
         default=None,
         description="the probability that the query is not in the video, where the model learned to say so",
     )
+    known: Number | None = Field(
+        default=None,
+        description="the probability that the model knows what is asked and what the video shows, where it learned to "
+        "say so",
+    )
     curve: tuple[Number, ...] = Field(
         default=(), description="the probability of each of the model's equal bins of time to lie in the moment"
     )

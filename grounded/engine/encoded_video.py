@@ -194,8 +194,8 @@ class EncodedVideo:
         """Choose one of 2 to 26 options. Every option gets the probability of its whole answer.
 
         ``choice`` is the letter of the likeliest option and ``text`` that option's own words; where the next one is
-        within `MARGIN`, ``choice`` is None. What the model wrote by itself stays in ``raw``. With ``evidence`` it is
-        asked in a second turn for the moments that the choice rests on.
+        within `MARGIN`, or the model says that it does not know, ``choice`` is None. What the model wrote by itself
+        stays in ``raw``. With ``evidence`` it is asked in a second turn for the moments that the choice rests on.
 
         Raises:
             QuestionError: too few or too many options, an empty one, or the same one twice.
@@ -213,6 +213,8 @@ class EncodedVideo:
         ):
             raise QuestionError(f"the option {repeated.text!r} is there more than once")
         answer = self._answer("choose", [question], [[turn]], on_text, stop, goes_on=evidence)[0]
+        if answer.known is not None and answer.known < 0.5:
+            return dataclasses.replace(answer, moments=(), choice=None, options=scored)
         first, second = sorted(scored, key=lambda option: -(option.score or 0.0))[:2]
         if (first.score or 0.0) - (second.score or 0.0) < MARGIN:
             text = f"Could not decide between ({first.letter}) {first.text} and ({second.letter}) {second.text}."

@@ -95,7 +95,7 @@ class Family(Protocol):
         """Return user text that can be put into a prompt; QuestionError where there is none."""
 
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
-        """Return the words of a question that the model cannot read, as a small vocabulary leaves some out."""
+        """Return the words of a question that the model cannot read, or can only spell, as its vocabulary is small."""
 
     def turn(self, question: Question, duration: float) -> Turn:
         """Word a question as its open turn; QuestionError or TimeError where it cannot be asked.

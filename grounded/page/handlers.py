@@ -240,7 +240,7 @@ class TaskHandlers:
         What another model said is no part of it: each writes in its own way.
         """
         (field,) = self.panel.fields
-        goes_on = session and session.model == model and self.page.services.knowledge(model).several_turns
+        goes_on = session and session.model == model
         question = Question("ask", text or "", turns=session.turns if goes_on else ())
         yield {field: ""}
         earlier = (reply.get("answers") or [])[-MAX_TOLD:]

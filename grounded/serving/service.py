@@ -119,7 +119,7 @@ class Service:
         answered = self.model.respond(video, question, emit, stop)
         raise_if_cancelled(stop)
         unknown_words = self.family.unknown_words(question, video.duration)
-        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar)
+        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar, answered.answer.known)
         answer = dataclasses.replace(
             answered.answer,
             trust=rating,

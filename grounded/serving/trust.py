@@ -12,15 +12,15 @@ from ..weights.catalogue import find_known
 class Knowledge:
     """What a model was taught.
 
-    ``sentence`` says it to people. ``only`` names the model's world where it knows no other; it then cannot tell
-    whether a video shows that world. ``several_turns`` says whether it was taught to go on with a conversation.
+    ``sentence`` says it to people. ``only`` names the model's world where it knows no other; it cannot tell
+    whether a video shows that world, unless it learned to say so (`Answer.known`).
     """
 
     sentence: str
     only: str = ""
-    several_turns: bool = True
 
 
+LEAST_KNOWN = 0.5  # of `Answer.known`, that makes an answer more than a guess
 _REAL = Knowledge(
     "It was trained on real videos of up to some minutes. It can be wrong and sure of it: watch the moment."
 )
@@ -29,7 +29,6 @@ KNOWLEDGE = {
     "tiny": Knowledge(
         "A small demo model: it knows coloured shapes that move, and on other videos it only guesses.",
         only="coloured shapes that move",
-        several_turns=False,
     ),
 }
 
@@ -39,15 +38,21 @@ def knowledge_of(model: str) -> Knowledge:
     return KNOWLEDGE.get(model) or (_REAL if find_known(model) else _NOT_KNOWN)
 
 
-def trust(knowledge: Knowledge, unknown_words: tuple[str, ...], is_familiar: bool) -> tuple[Trust, str]:
+def trust(
+    knowledge: Knowledge, unknown_words: tuple[str, ...], is_familiar: bool, known: float | None = None
+) -> tuple[Trust, str]:
     """Return how far an answer can be trusted, as in `Answer.trust`, and why.
 
-    ``unknown_words`` are those of the question that the model cannot read; ``is_familiar`` says that the video is
-    known to show the model's world.
+    ``unknown_words`` are those of the question that the model cannot read, and ``is_familiar`` says that the video is
+    known to show the model's world. ``known`` is the model's own word on both, as in `Answer.known`, where it has one.
     """
+    if known is not None and known >= LEAST_KNOWN:
+        return "model", knowledge.sentence
     if unknown_words:
         words = ", ".join(f"“{word}”" for word in unknown_words[:3])
         return "guess", f"This model does not know {words}; this is a guess."
+    if known is not None:
+        return "guess", f"This model does not know what is asked or what the video shows: it knows {knowledge.only}."
     if knowledge.only and not is_familiar:
         return "guess", f"This model knows only {knowledge.only}; on other videos this is a guess."
     return "model", knowledge.sentence

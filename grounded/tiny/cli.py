@@ -31,7 +31,7 @@ def train_tiny(
     processes: Annotated[int, typer.Option(min=1, help="Processes, of one thread each; 2 is the recipe.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batches; the videos are the same.")] = 0,
     go_on: Annotated[
-        str | None, typer.Option(help="tiny, or a folder: start from its weights and train the last phase some more.")
+        str | None, typer.Option(help="tiny, or a folder: start from its weights and go on with towers and last phase.")
     ] = None,
 ) -> None:
     """Train the embedded model: videos, towers, language model; from nothing in less than two hours on two cores."""
@@ -54,7 +54,9 @@ def evaluate_tiny(
     model: Annotated[str, typer.Option(help="tiny, or a folder that train-tiny wrote.")] = "tiny",
     count: Annotated[int, typer.Option(min=1, help="Held-out videos.")] = 500,
     without: Annotated[int, typer.Option(min=0, help="Videos that are also encoded without each stream.")] = 100,
-    negatives: Annotated[int, typer.Option(min=0, help="Videos of noise, and as many of panned pictures.")] = 20,
+    negatives: Annotated[
+        int, typer.Option(min=0, help="Videos of noise, and as many of other sorts without its shapes.")
+    ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first video.")] = HELD_OUT_SEEDS.start,
     processes: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from .. import prompts, time_tokens
 from ..prompts import ChatFormat, Turn, token_id
-from .world.descriptions import caption, describe
-from .world.questions import WorldQuestion, ask_all
-from .world.scenes import COLOURS, MOTIONS, SHAPES, draw_scene
-from .world.wordings import MOTION_WORDS, NOT_THERE
+from .world.descriptions import LOOSE, caption, describe
+from .world.facts import Asker
+from .world.questions import WorldQuestion, as_unknown, ask_all, talk
+from .world.scenes import COLOURS, MOTIONS, SHAPES, Scene, draw_scene
+from .world.wordings import MOTION_WORDS, NOT_THERE, NOTHING, UNKNOWN
 
 # What attention belongs on: the event that is named or told, one frame of it, the right option's words, all events that
 # a word fits, and the event before or after the one that the question names.
@@ -26,6 +27,8 @@ EVENT, EDGE, OPTION, WORD, NEIGHBOUR = "event", "edge", "option", "word", "neigh
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word
 WORD_WEIGHT = 2.0  # of the words of a short answer
 LONG_WEIGHT = 2.0  # of the times in a list of all events
+TALKS = 3  # conversations of several questions about a video, in each draw
+TALK = "talk"
 
 Spans = tuple[tuple[float, float], ...]
 
@@ -69,32 +72,37 @@ class Encoder:
     bins: int
 
     def encode(
-        self, question: WorldQuestion, duration: float, captions: Sequence[str], moments: Sequence[tuple[float, float]]
+        self,
+        questions: Sequence[WorldQuestion],
+        duration: float,
+        captions: Sequence[str],
+        moments: Sequence[tuple[float, float]],
     ) -> TrainingConversation:
-        """Return the conversation of a question about a video with the given events; times in seconds."""
+        """Return the conversation of one or more questions about a video with the given events; times in seconds."""
         scale = self.bins / duration
         spans = tuple((start * scale, end * scale) for start, end in moments)
+        asked = [(question, turn) for question in questions for turn in question.turns]
+        turns = [turn for _, turn in asked]
         ids: list[int] = []
         weights: list[float] = []
         times: list[float] = []
         targets: list[AttentionTarget] = []
         end = 0  # of the text that is encoded
-        for number, turn in enumerate(question.turns):
-            awaiting = [*question.turns[:number], Turn(turn.question, turn.grounding)]
+        for number, (question, turn) in enumerate(asked):
+            awaiting = [*turns[:number], replace(turn, answer=None)]
             prompt, prompt_times = self._read(prompts.after_image(self.chat, awaiting)[end:], duration, int)
-            if question.options and number == 0:
-                targets += self._option_targets(question, prompt, captions, spans)
+            if question.letter and turn is question.turns[0]:
+                targets += self._option_targets(question, len(ids), prompt, captions, spans)
             answer, answer_times = self._read((turn.answer or "") + self.chat.end, duration, round)
             begin = len(ids) + len(prompt)
             ids += prompt + answer
             times += prompt_times + answer_times
             weights += [0.0] * len(prompt) + self._weights(question, turn, answer, answer_times)
             targets += _answer_targets(question, turn, begin, answer_times, spans)
-            end = len(prompts.after_image(self.chat, question.turns[: number + 1]))
+            end = len(prompts.after_image(self.chat, turns[: number + 1]))
         targets += self._word_targets(ids, weights, captions, spans)
         return TrainingConversation(
-            question.task,
-            question.kind,
+            *(questions[0].task, questions[0].kind) if len(questions) == 1 else (TALK, TALK),
             np.array(ids, np.int16),
             np.array(weights, np.float32),
             np.array(times, np.float32),
@@ -110,15 +118,16 @@ class Encoder:
         return ids, [next(exact) * scale if first <= token <= first + self.bins else np.nan for token in ids]
 
     def _weights(self, question: WorldQuestion, turn: Turn, answer: list[int], times: list[float]) -> list[float]:
+        if turn.answer in (NOT_THERE, UNKNOWN, NOTHING):  # nothing is left to decide after the first word
+            return [SHORT_WEIGHT] + [0.2] * (len(answer) - 1)
         if question.task == "caption":
             return [1.0 if np.isnan(time) else LONG_WEIGHT for time in times]
         words = WORD_WEIGHT if question.task in ("refer", "ask") else 1.0
         weights = [words if np.isnan(time) else SHORT_WEIGHT for time in times]
-        weights[0] = SHORT_WEIGHT if len(answer) <= 3 or turn.grounding else words
+        is_time = question.task == "ground" or turn.grounding
+        weights[0] = SHORT_WEIGHT if len(answer) <= 3 or is_time else words
         weights[-2:] = [0.3, 0.3]  # the full stop and the end
-        if question.absent:
-            weights[1:] = [0.2] * (len(answer) - 1)  # nothing is left to decide after "Not"
-        if question.options and not turn.grounding:
+        if question.letter and not turn.grounding:
             weights[0] = 0.2  # "Answer: (" is always the same
             weights[answer.index(token_id(self.tokenizer, "(")) + 1] = SHORT_WEIGHT
         return weights
@@ -127,7 +136,7 @@ class Encoder:
         self, ids: list[int], weights: list[float], captions: Sequence[str], spans: Spans
     ) -> list[AttentionTarget]:
         """From a colour, a shape or a motion in a question, attention belongs on every event that it fits."""
-        events = [set(self.tokenizer.encode(text).ids) & self.distinctive for text in captions]
+        events = [self._distinctive_in(text) for text in captions]
         targets = []
         for position, (token, weight) in enumerate(zip(ids, weights, strict=True)):
             if weight == 0 and token in self.distinctive:
@@ -136,6 +145,10 @@ class Encoder:
                     targets.append(AttentionTarget(position, WORD, fitting))
         return targets
 
+    @lru_cache(maxsize=1024)  # noqa: B019  a run has one encoder
+    def _distinctive_in(self, text: str) -> frozenset[int]:
+        return self.distinctive.intersection(self.tokenizer.encode(text).ids)
+
     @cached_property
     def distinctive(self) -> frozenset[int]:
         """The ids of the words that tell events apart, in their canonical form."""
@@ -143,9 +156,12 @@ class Encoder:
         return frozenset(token_id(self.tokenizer, word) for word in (*COLOURS, *SHAPES, *motions))
 
     def _option_targets(
-        self, question: WorldQuestion, prompt: list[int], captions: Sequence[str], spans: Spans
+        self, question: WorldQuestion, before: int, prompt: list[int], captions: Sequence[str], spans: Spans
     ) -> list[AttentionTarget]:
-        """From its last word an option attends to its event; from the answer's "(" attention is on the right option."""
+        """From its last word an option attends to its event; from the answer's "(" attention is on the right option.
+
+        ``before`` tokens come before the prompt.
+        """
         bracket, newline = token_id(self.tokenizer, ")"), token_id(self.tokenizer, "\n")
         starts = [i + 1 for i, token in enumerate(prompt) if token == bracket]
         targets = []
@@ -155,10 +171,10 @@ class Encoder:
                 end += 1
             events = tuple(span for span, text in zip(spans, captions, strict=True) if text == option)
             if events:
-                targets.append(AttentionTarget(end - 1, EVENT, events))
+                targets.append(AttentionTarget(before + end - 1, EVENT, events))
             if letter == question.letter:
                 # "Answer: (" follows the prompt: its "(" is the third token.
-                targets.append(AttentionTarget(len(prompt) + 2, OPTION, ((start, end),)))
+                targets.append(AttentionTarget(before + len(prompt) + 2, OPTION, ((before + start, before + end),)))
         return targets
 
 
@@ -173,7 +189,7 @@ def _answer_targets(
     events = tuple(spans[i] for i in question.events)
     if not events or question.kind == "events":
         return []
-    if not turn.grounding:
+    if not turn.grounding and question.task != "ground":  # a moment may be asked for without the mark
         stop = begin + 1 if question.options else begin + len(times)
         if question.anchor is None:
             kinds = [(EVENT, events)]
@@ -199,15 +215,17 @@ def conversations_about(seed: int, encoder: Encoder, draw: int) -> list[Training
     scene = draw_scene(seed)
     captions = [caption(describe(event)) for event in scene.events]
     moments = [event.moment for event in scene.events]
-    return [encoder.encode(q, scene.duration, captions, moments) for q in ask_all(scene, draw=draw)]
+    return [encoder.encode(asked, scene.duration, captions, moments) for asked in _all_asked(scene, draw)]
+
+
+def _all_asked(scene: Scene, draw: int) -> list[tuple[WorldQuestion, ...]]:
+    """Return all questions about a scene, each alone, and then some in conversations."""
+    questions = ask_all(scene, draw=draw) + ask_all(scene, LOOSE, draw)
+    asker = Asker(scene, np.random.default_rng([scene.seed, 10, draw]), LOOSE)
+    return [(question,) for question in questions] + [talk(asker, questions) for _ in range(TALKS)]
 
 
 def negative_conversations(seed: int, encoder: Encoder, draw: int) -> list[TrainingConversation]:
-    """Return the grounding questions about the video of a seed, asked about one that shows nothing of the world."""
+    """Return the conversations about the video of a seed, held about one that shows nothing of the world."""
     scene = draw_scene(seed)
-    negatives = [
-        replace(q, kind="absent", turns=(replace(q.turns[0], answer=NOT_THERE),), events=(), moments=())
-        for q in ask_all(scene, draw=draw)
-        if q.task == "ground"
-    ]
-    return [encoder.encode(q, scene.duration, (), ()) for q in negatives]
+    return [encoder.encode([as_unknown(q) for q in asked], scene.duration, (), ()) for asked in _all_asked(scene, draw)]

@@ -20,7 +20,7 @@ from ..engine.grounder import Grounder, load
 from ..evaluation.metrics import world
 from ..evaluation.metrics.world import HIT_IOU, first_moment_iou
 from ..models.grounded_videollm.processor import GroundedVideoLLM
-from ..types import Answer, Moment, Turn
+from ..types import Answer, Clip, Moment, Turn
 from ..video import pixels
 from . import negatives
 from .conversations import in_bins
@@ -28,7 +28,8 @@ from .processes import run_jobs
 from .world.dataset import write_missing_video
 from .world.descriptions import caption, describe
 from .world.questions import WorldQuestion, ask_all
-from .world.scenes import HELD_OUT_SEEDS, draw_scene
+from .world.scenes import HELD_OUT_SEEDS, Scene, draw_scene
+from .world.wordings import UNKNOWN
 
 GREY = 124  # the pixels of a stream that is taken away
 WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
@@ -38,6 +39,17 @@ WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
 }
 SAME = "model, the same videos"  # as those that are also encoded without a stream
 NEGATIVES = "negatives"
+UNRELATED = (  # queries, of which training never used the words that matter
+    "a squirrel climbs a tree",
+    "two astronauts repair a satellite",
+    "somebody opens an umbrella",
+    "the goalkeeper saves a penalty",
+    "a white kangaroo grows",
+    "a red circle whistles",
+    "an orange envelope moves left",
+    "ein Elefant trinkt Wasser",
+)
+UNKNOWN_BELOW = 0.5  # of `Answer.known`
 ABSENCE_ROWS = (  # in canonical words, and in words that training never used
     "not in the video: balanced accuracy",
     "not in the video, paraphrases never seen: balanced accuracy",
@@ -67,14 +79,26 @@ class AnsweredQuestion:
 
 
 def held_out(seed: int, folder: Path) -> tuple[Path, list[WorldQuestion]]:
-    """Return the mp4 of a seed, written to ``folder`` where it is missing, and its questions.
+    """Return the mp4 of a seed, written to ``folder`` where it is missing, and its questions."""
+    scene = draw_scene(seed)
+    return write_missing_video(scene, folder), questions_about(scene)
+
+
+def questions_about(scene: Scene) -> list[WorldQuestion]:
+    """Return the questions about a scene.
 
     All tasks are asked in canonical words, and grounding once more in words that training never used, of what is there
-    and of what is not.
+    and of what is not. Then come queries of other things, and the free questions once more as second turns.
     """
-    scene = draw_scene(seed)
+    questions = ask_all(scene, "canonical")
     paraphrases = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind in ("one", "absent")]
-    return write_missing_video(scene, folder), ask_all(scene, "canonical") + paraphrases
+    unrelated = [
+        WorldQuestion("ground", "foreign", "canonical", (Turn(prompts.ground(text), True, UNKNOWN),), query=text)
+        for text in UNRELATED
+    ]
+    first = questions[0].turns[0]
+    later = [replace(q, task="later", turns=(first, *q.turns)) for q in questions if q.task == "ask"]
+    return questions + paraphrases + unrelated + later
 
 
 def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[AnsweredQuestion]:
@@ -89,8 +113,14 @@ def answer_all(video: EncodedVideo, questions: Sequence[WorldQuestion]) -> list[
 
     for task in dict.fromkeys(q.task for q in questions if q.task != "ground"):
         batch = [q for q in questions if q.task == task]
-        turns = [[Turn(in_bins(q.turns[0].question, duration, bins), q.turns[0].grounding)] for q in batch]
-        answers = ask("choose" if task == "grounded" else task, [q.turns[0].question for q in batch], turns)
+        turns = [
+            [Turn(in_bins(t.question, duration, bins), t.grounding, in_bins(t.answer or "", duration, bins, round))
+             for t in q.turns[: 2 if task == "later" else 1]]
+            for q in batch
+        ]  # fmt: skip
+        turns = [[*asked[:-1], replace(asked[-1], answer=None)] for asked in turns]
+        name = {"grounded": "choose", "later": "ask"}.get(task, task)
+        answers = ask(name, [asked[-1].question for asked in turns], turns)
         all_answers: list[tuple[Answer, ...]] = [(answer,) for answer in answers]
         if task == "grounded":
             turns = [
@@ -141,7 +171,7 @@ def guesses(answered: Sequence[AnsweredQuestion], rng: np.random.Generator) -> d
 def right_answers(a: AnsweredQuestion, stretch: float = 1.0) -> tuple[Answer, ...]:
     """Return the right answer to each turn of a question, its times ``stretch`` times as late."""
     moments = tuple(replace(m, start=m.start * stretch, end=m.end * stretch) for m in a.moments)
-    absent = float(a.question.absent)
+    absent = float(a.question.absent or a.question.kind == "foreign")
     return tuple(replace(a.last, raw=turn.answer or "", moments=moments, absent=absent) for turn in a.question.turns)
 
 
@@ -151,6 +181,7 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
     repeated: list[tuple[int, int, int]] = []
     captions: list[tuple[int, int, int]] = []
     absence: defaultdict[str, list[tuple[int, int, int, int]]] = defaultdict(list)  # by the row
+    known: list[tuple[float, bool]] = []  # the probability that a question is known, and whether it is
     claims: list[tuple[float, bool]] = []  # of each first moment: its confidence, and whether it is right
     for a in answered:
         q, moments = a.question, a.last.moments
@@ -158,7 +189,9 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
             scores[row].append(float(score))
         if q.task == "caption":
             captions.append(world.count_captions(moments, a.moments))
-        if q.task == "ground":
+        if a.last.known is not None:
+            known.append((a.last.known, q.kind != "foreign"))
+        if q.task == "ground" and q.kind != "foreign":
             if moments and moments[0].score is not None:
                 claims.append((moments[0].score, first_moment_iou(moments, a.moments) >= HIT_IOU))
             absence[ABSENCE_ROWS[q.wording == "held_out"]].append(world.count_absence(a.last, q.absent))
@@ -172,6 +205,11 @@ def figures(answered: Sequence[AnsweredQuestion]) -> dict[str, float]:
     if claims:
         confidences, hits = zip(*claims, strict=True)
         rows["calibration error of the moments claimed (ECE)"] = calibration_error(confidences, hits)
+    if known:
+        rows["its own questions: known"] = float(np.mean([k >= UNKNOWN_BELOW for k, own in known if own]))
+        rows["calibration error of what is known (ECE)"] = calibration_error(
+            [k for k, _ in known], [own for _, own in known]
+        )
     rows |= {
         row: _statistic(world.balanced_accuracy, counts)
         for row, counts in absence.items()
@@ -188,7 +226,13 @@ def _scores(a: AnsweredQuestion) -> Iterator[tuple[str, float]]:
     """Yield the rows that an answer counts for, each with its score."""
     q, overlap = a.question, first_moment_iou(a.last.moments, a.moments)
     right_option = q.letter is not None and prompts.chosen_letter(a.answers[0].raw, len(q.options)) == q.letter
-    if q.task == "ground" and q.wording == "held_out" and q.absent:
+    if q.kind == "foreign":
+        yield "unrelated queries: denied", world.says_absent(a.last)
+        if a.last.known is not None:
+            yield "unrelated queries: marked unknown", a.last.known < UNKNOWN_BELOW
+    elif q.task == "later":
+        yield "ask, as the second turn after a moment", world.same_words(a.last.raw, q.turns[-1].answer or "")
+    elif q.task == "ground" and q.wording == "held_out" and q.absent:
         yield "not in the video, paraphrases never seen: denied", world.says_absent(a.last)
     elif q.task == "ground" and q.wording == "held_out":
         yield "ground, paraphrases never seen: mIoU", overlap
@@ -250,19 +294,41 @@ def _evaluate_share(
 
 
 def negative_figures(grounder: Grounder, count: int) -> dict[str, float]:
-    """Return how often, and how surely, queries are called absent in videos without any of the world's shapes."""
+    """Return what is said of videos without any of the world's shapes: how often, and how surely, queries are called
+    absent, and how often any other answer is marked as unknown."""
     rows: dict[str, float] = {}
     queries = [caption(describe(draw_scene(seed).events[0])) for seed in HELD_OUT_SEEDS[:8]]
     frames = cast(GroundedVideoLLM, grounder.family).config.frames
-    for name, draw in (("noise", negatives.noise), ("a panned picture", negatives.panned_picture)):
-        videos = (grounder.encode_clip(draw(frames, number)) for number in range(count))
+    for name, draw in NEGATIVE_SORTS.items():
+        videos = [grounder.encode_clip(draw(frames, number)) for number in range(count)]
         answers = [answer for video in videos for answer in video.ground(queries)]
         rows[f"{name}: said to be absent"] = float(np.mean([world.says_absent(a) for a in answers]))
         rows[f"{name}: mean probability of absence"] = float(np.mean([a.absent or 0.0 for a in answers]))
         confidences = [a.moments[0].score or 0.0 for a in answers if a.moments]
         if confidences:
             rows[f"{name}: mean confidence of the moments claimed"] = float(np.mean(confidences))
+        others = [answer for video in videos for answer in _free_answers(video, queries)]
+        unknown = [a.known < UNKNOWN_BELOW for a in others if a.known is not None]
+        if unknown:
+            rows[f"{name}: captions, ranges, choices and free answers that are marked unknown"] = float(
+                np.mean(unknown)
+            )
     return rows
+
+
+NEGATIVE_SORTS: dict[str, Callable[[int, int], Clip]] = {
+    "noise": negatives.noise,
+    "a panned picture": negatives.panned_picture,
+    "screens, cartoons and moving things": lambda frames, seed: negatives.clip_of(negatives.shots(frames, seed)),
+}
+
+
+def _free_answers(video: EncodedVideo, options: Sequence[str]) -> Iterator[Answer]:
+    yield video.caption()
+    yield video.refer(0.3 * video.duration, 0.5 * video.duration)
+    yield video.choose("Which of these happens in the video?", options[:4])
+    for question in ("What happens first?", "How many events are there in the video?", "What is the man doing?"):
+        yield video.ask(question)
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:

@@ -35,7 +35,8 @@ class Share:
 
 def task_drawn(conversation: TrainingConversation) -> str:
     """Return the task as `Phase.tasks` names it."""
-    return "absent" if conversation.kind == "absent" else conversation.task
+    kinds = ("absent", "foreign", "nothing", "missing")
+    return conversation.kind if conversation.kind in kinds else conversation.task
 
 
 def videos_for(phase: Phase, conversations: Sequence[Sequence[TrainingConversation]]) -> np.ndarray:

@@ -9,35 +9,119 @@ import numpy as np
 from ..config import ModelConfig
 from ..types import Clip
 from ..video import pixels
+from .world.looks import draw_wide_scene
 from .world.rendering import render, sample_times
-from .world.scenes import TRAINING_SEEDS, draw_scene
+from .world.scenes import TRAINING_SEEDS
 
 DURATION = 30.0  # seconds
 FIRST_TRAINING_SEED = 1000  # the seeds below it are for evaluation
 TRAINING_SIZE = 180, 320  # height and width: as good at the model's size, and quicker
+SHOT_SIZE = 96  # pixels: of shots that are drawn square
 
 
 def training_negative(config: ModelConfig, number: int) -> np.ndarray:
     """Return the frames, uint8 (T, size, size, 3), of the training video ``number``.
 
-    In turn: noise, an empty backdrop of the world, and two pictures, each panned at a random speed from zero on.
+    In turn: noise, an empty backdrop of the world, two pictures, each panned at a random speed from zero on, and four
+    videos of one to four shots of `SHOTS`.
     """
     seed, size = FIRST_TRAINING_SEED + number, config.video.image_size
-    if number % 4 == 1:
-        scene = dataclasses.replace(draw_scene(TRAINING_SEEDS[-1 - number]), events=(), still=())
+    rng = np.random.default_rng([seed, 7])
+    kind = number % 8
+    if kind == 1:
+        scene = dataclasses.replace(draw_wide_scene(TRAINING_SEEDS[-1 - number]), events=(), still=())
         return render(scene, sample_times(scene.duration, config.frames), size)
-    if number % 4 == 0:
-        clip = noise(config.frames, seed, *TRAINING_SIZE)
+    if kind == 0:
+        frames = noise(config.frames, seed, *TRAINING_SIZE).frames
+    elif kind < 4:
+        frames = panned_picture(config.frames, seed, *TRAINING_SIZE, float(rng.uniform(0, 1))).frames
     else:
-        distance = float(np.random.default_rng([seed, 7]).uniform(0, 1))
-        clip = panned_picture(config.frames, seed, *TRAINING_SIZE, distance)
-    return pixels.resize_and_crop(clip.frames, size).movedim(1, -1).numpy()
+        frames = shots(config.frames, seed)
+    return pixels.resize_and_crop(frames, size).movedim(1, -1).numpy()
+
+
+def shots(frames: int, seed: int, most: int = 4) -> np.ndarray:
+    """Return one to ``most`` shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE)."""
+    rng = np.random.default_rng([seed, 8])
+    cuts = np.sort(rng.integers(1, frames, int(rng.integers(most))))
+    lengths = np.diff([0, *cuts, frames])
+    video = np.concatenate([SHOTS[int(rng.integers(len(SHOTS)))](rng, int(length)) for length in lengths if length])
+    grey = video.mean(axis=1, keepdims=True)
+    return (255 * np.clip(grey + rng.uniform(0.2, 1) * (video - grey), 0, 1)).astype(np.uint8)
+
+
+def _plain(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Return one colour that fades into another, or stays."""
+    first, last = rng.uniform(0, 1, (2, 3))
+    fade = np.linspace(0, float(rng.integers(2)), frames)[:, None]
+    colours = first + fade * (last - first)
+    return np.broadcast_to(colours[:, :, None, None], (frames, 3, SHOT_SIZE, SHOT_SIZE))
+
+
+def _screen(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Return a page of lines of words, as on a screen or in credits, that scrolls or stands."""
+    page, ink = (0.95, 0.1) if rng.random() < 0.6 else (0.08, 0.9)
+    height = SHOT_SIZE * 3
+    picture = np.full((3, height, SHOT_SIZE), page) + rng.normal(0, 0.03, (3, 1, 1))
+    line, pitch = int(rng.integers(2, 5)), int(rng.integers(5, 12))
+    for top in range(3, height - pitch, pitch):
+        left = int(rng.integers(3, 12))
+        while left < SHOT_SIZE - 8 and rng.random() < 0.9:
+            width = int(rng.integers(3, 16))
+            colour = rng.uniform(0, 1, 3) if rng.random() < 0.06 else np.full(3, ink)
+            picture[:, top : top + line, left : left + width] = colour[:, None, None]
+            left += width + 3
+    for _ in range(int(rng.integers(3))):  # boxes, such as pictures and buttons
+        top, left = int(rng.integers(height - 20)), int(rng.integers(SHOT_SIZE - 20))
+        tall, wide = rng.integers(6, 40, 2)
+        picture[:, top : top + tall, left : left + wide] = rng.uniform(0, 1, (3, 1, 1))
+    speed = float(rng.integers(2)) * rng.uniform(0, 2 * SHOT_SIZE)
+    return np.stack([picture[:, top : top + SHOT_SIZE] for top in np.linspace(0, speed, frames).astype(int)])
+
+
+def _cartoon(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Return characters of several ellipses and boxes in many colours, which wander before sky and ground."""
+    across, down = np.meshgrid(np.linspace(0, 1, SHOT_SIZE), np.linspace(0, 1, SHOT_SIZE))
+    ground = (down > rng.uniform(0.5, 0.9)) | (np.abs(across - rng.uniform(0, 1)) < rng.uniform(0, 0.2))
+    picture = np.where(ground, *rng.uniform(0.1, 1, (2, 3, 1, 1)))
+    shot = np.broadcast_to(picture, (frames, 3, SHOT_SIZE, SHOT_SIZE)).copy()
+    time = np.linspace(0, frames / 12, frames)
+    for _ in range(int(rng.integers(1, 5))):
+        centre = rng.uniform(0.15, 0.85, 2)
+        path = centre[:, None] + rng.uniform(0, 0.2, (2, 1)) * np.sin(
+            rng.uniform(0, 2, (2, 1)) * time + rng.uniform(0, 6)
+        )
+        scale = rng.uniform(0.1, 0.35)
+        for _ in range(int(rng.integers(4, 9))):
+            x, y = path + scale * rng.uniform(-0.8, 0.8, (2, 1))
+            wide, tall = scale * rng.uniform(0.15, 0.9, 2)
+            u, v = (across - x[:, None, None]) / wide, (down - y[:, None, None]) / tall
+            inside = (u**2 + v**2 < 1) if rng.random() < 0.6 else (np.maximum(np.abs(u), np.abs(v)) < 0.8)
+            shot = np.where(inside[:, None], rng.uniform(0, 1, (1, 3, 1, 1)), shot)
+    return shot
+
+
+def _things(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """Return things with a photograph's statistics and ragged outlines that wander before a photograph's backdrop."""
+    shot = np.broadcast_to(_natural(rng, SHOT_SIZE, SHOT_SIZE, 3), (frames, 3, SHOT_SIZE, SHOT_SIZE)).copy()
+    shot = shot * rng.uniform(0.4, 1) * rng.uniform(0.6, 1, (1, 3, 1, 1))
+    time = np.linspace(0, frames / 12, frames)
+    for _ in range(int(rng.integers(1, 5))):
+        mask = _natural(rng, SHOT_SIZE, SHOT_SIZE, 1)[0] > rng.uniform(0.55, 0.75)
+        colour = rng.uniform(0, 1, (3, 1, 1)) * 0.6 + 0.4 * _natural(rng, SHOT_SIZE, SHOT_SIZE, 3)
+        moves = SHOT_SIZE * rng.uniform(0, 0.4, (2, 1)) * np.sin(rng.uniform(0, 2, (2, 1)) * time + rng.uniform(0, 6))
+        for frame, (x, y) in enumerate(moves.T.astype(int)):
+            shot[frame] = np.where(np.roll(mask, (y, x), (0, 1)), np.roll(colour, (y, x), (1, 2)), shot[frame])
+    return shot
+
+
+SHOTS = (_plain, _screen, _cartoon, _things)
 
 
 def noise(frames: int, seed: int, height: int = 360, width: int = 640) -> Clip:
     """Return noise that changes with every frame."""
     rng = np.random.default_rng([seed, 5])
-    return _clip(rng.integers(0, 256, (frames, 3, height, width), dtype=np.uint8))
+    return clip_of(rng.integers(0, 256, (frames, 3, height, width), dtype=np.uint8))
 
 
 def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, distance: float = 1.0) -> Clip:
@@ -54,7 +138,7 @@ def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, 
         picture = np.where(thing, colour, picture)
     painted = (255 * picture).astype(np.uint8)
     lefts = np.linspace(0, distance * width, frames).astype(int)
-    return _clip(np.stack([painted[:, :, left : left + width] for left in lefts]))
+    return clip_of(np.stack([painted[:, :, left : left + width] for left in lefts]))
 
 
 def _natural(rng: np.random.Generator, height: int, width: int, channels: int) -> np.ndarray:
@@ -66,6 +150,7 @@ def _natural(rng: np.random.Generator, height: int, width: int, channels: int) -
     return (values - low) / (high - low)
 
 
-def _clip(frames: np.ndarray) -> Clip:
+def clip_of(frames: np.ndarray) -> Clip:
+    """Return frames, uint8 (T, 3, H, W), as a clip of `DURATION`."""
     count = len(frames)
     return Clip(frames, (np.arange(count) + 0.5) * DURATION / count, DURATION, np.arange(count))

@@ -23,6 +23,12 @@ class TowerPlan:
     weight_decay: float = 0.02
     warm_up: int = 100
 
+    def gentler(self) -> TowerPlan:
+        """Return the plan with half the rates and steps, for weights that are trained already."""
+        steps, warm_up = max(1, self.steps // 2), 3 * self.warm_up
+        rates = self.learning_rate / 2, self.matrix_rate / 2
+        return replace(self, steps=steps, warm_up=warm_up, learning_rate=rates[0], matrix_rate=rates[1])
+
 
 @dataclass(frozen=True)
 class LanguagePlan:
@@ -56,15 +62,17 @@ class LanguagePlan:
     )
 
     def gentler(self) -> LanguagePlan:
-        """Return the plan with half the rates, for weights that are trained already."""
-        return replace(self, learning_rate=self.learning_rate / 2, matrix_rate=self.matrix_rate / 2)
+        """Return the plan with three quarters of the rates, for weights that are trained already."""
+        return replace(self, learning_rate=0.75 * self.learning_rate, matrix_rate=0.75 * self.matrix_rate)
 
 
 @dataclass(frozen=True)
 class Phase:
     """One phase of the language training: its share of the steps, and how often each task is drawn.
 
-    "absent" is the task of grounding what is not in the video.
+    "absent" is the task of grounding what is not in the video, "foreign" that of questions in no words of the world,
+    "nothing" that of ranges without an event, "missing" that of choices of what is not there, and "talk" that of
+    several questions in a conversation.
     """
 
     name: str
@@ -72,18 +80,18 @@ class Phase:
     tasks: dict[str, float]
 
 
+_ALL_TASKS = {
+    **{"ground": 3.0, "absent": 1.8, "foreign": 1.2, "refer": 1.3, "nothing": 0.5, "caption": 0.8, "choose": 2.0},
+    **{"missing": 0.5, "ask": 2.5, "grounded": 1.0, "talk": 2.0},
+}
 PHASES: tuple[Phase, ...] = (
     Phase("alignment", 0.04, {"refer": 3.0, "caption": 1.0, "ground": 1.0}),
     Phase(
         "grounding",
         0.14,
-        {"ground": 4.0, "absent": 1.0, "refer": 2.0, "caption": 1.0, "choose": 0.5, "ask": 0.5},
+        {"ground": 4.0, "absent": 1.0, "foreign": 0.5, "refer": 2.0, "caption": 1.0, "choose": 0.5, "ask": 0.5},
     ),
-    Phase(
-        "multi-task",
-        0.82,
-        {"ground": 3.0, "absent": 2.0, "refer": 1.5, "caption": 1.0, "choose": 2.5, "ask": 2.5, "grounded": 1.5},
-    ),
+    Phase("multi-task", 0.82, _ALL_TASKS),
 )
 
 
@@ -92,16 +100,17 @@ class TinyRecipe:
     """A run.
 
     ``videos`` have the seeds 0, 1, 2, …; about each, ``draws`` sets of questions are asked, in different words. The
-    ``negatives`` are videos that show nothing of the world, so that every query is absent. ``check_every`` counts the
-    language steps between two scores on the ``validation`` videos.
-    With ``go_on``, a small model named as for `weights.load`, training starts from its weights: the towers stay, and
-    the last phase alone is trained, at half the rates. What no model keeps starts anew: the state of the optimisers and
-    the scale of the word loss.
+    ``negatives`` are videos that show nothing of the world. ``check_every`` counts the language steps between two
+    scores on the ``validation`` videos.
+    With ``go_on``, a small model named as for `weights.load`, training starts from its weights, the rows of the
+    vocabulary taken over by word: the towers learn half the steps at half the rates, and then the last phase alone is
+    trained, at three quarters of the rates. What no model keeps starts anew: new words, the heads of the towers, the
+    state of the optimisers and the scale of the word loss.
     """
 
     videos: int = 6000
-    negatives: int = 240
-    draws: int = 3
+    negatives: int = 1000
+    draws: int = 2
     validation: int = 120
     image: TowerPlan = TowerPlan(9000)
     video: TowerPlan = TowerPlan(5500)
@@ -115,6 +124,11 @@ class TinyRecipe:
     def __post_init__(self) -> None:
         if self.videos < self.processes:
             raise ConfigError(f"{self.videos} videos cannot be divided among {self.processes} processes")
+
+    def tower(self, name: str) -> TowerPlan:
+        """Return the plan of the tower ``name``, "image" or "video"."""
+        plan: TowerPlan = getattr(self, name)
+        return plan if self.go_on is None else plan.gentler()
 
     @property
     def language_phases(self) -> tuple[LanguagePlan, tuple[Phase, ...]]:

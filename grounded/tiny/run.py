@@ -29,7 +29,7 @@ from ..models import VideoLLM
 from ..prompts import token_id
 from ..weights import load, storage
 from . import language, teacher_forced, towers
-from .calibration import absent_margins, calibrate_absent
+from .calibration import FALSE_ABSENT, FALSE_UNKNOWN, calibrate_refusal, refusal_margins
 from .conversations import Encoder, TrainingConversation, conversations_about, negative_conversations
 from .features import encode_videos
 from .language import Features, LanguageTask
@@ -46,6 +46,8 @@ from .world.vocabulary import build_tokenizer
 
 log = logging.getLogger(__name__)
 TOWERS = ("image", "video")
+GROUNDED = ("ground",)  # the tasks in which a model may say that something is absent, and that it does not know
+ASKED = ("ground", "refer", "choose", "caption", "ask", "grounded")
 QUICK_CHECK = 32  # validation videos that are scored during training
 LOG_EVERY, TOWER_LOG_EVERY = 25, 100  # steps
 TOWER_CHECKPOINT_EVERY = 500  # steps
@@ -68,10 +70,6 @@ def train(recipe: TinyRecipe, out: Path, work: Path) -> Path:
     there = sum(path.stat().st_size for path in work.iterdir())
     check_room(work, recipe.work_bytes - there, "the intermediate results")
     _training_videos(recipe, work)  # all processes read the same file of frames, so it comes first
-    if recipe.go_on is not None:
-        model, _ = make_model(recipe)
-        for name in TOWERS:
-            save(getattr(model, f"{name}_tower").state_dict(), work / f"{name}_tower.pt")
     shares = range(recipe.processes)
     port = _free_port()
     for jobs in (
@@ -101,15 +99,29 @@ def make_model(recipe: TinyRecipe) -> tuple[VideoLLM, Tokenizer]:
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer(recipe.model.bins)
     config = dataclasses.replace(recipe.model, llm={**recipe.model.llm, "vocab_size": tokenizer.get_vocab_size()})
-    if recipe.go_on is not None:
-        loaded = load(recipe.go_on, "cpu", "float32")
-        if loaded.config != config or loaded.tokenizer.get_vocab() != tokenizer.get_vocab():
-            raise ConfigError(f"{recipe.go_on} has another shape than the small model that this recipe trains")
-        return loaded.model.requires_grad_(True), loaded.tokenizer
     model = VideoLLM(config)
     towers.initialise(model)
     language.initialise(model, token_id(tokenizer, "<0>"))
+    if recipe.go_on is not None:
+        _take_over(model, tokenizer, recipe.go_on)
     return model, tokenizer
+
+
+@torch.no_grad()
+def _take_over(model: VideoLLM, tokenizer: Tokenizer, name: str) -> None:
+    """Give a model the weights of the small model ``name``; rows of the vocabulary go by their word, new ones stay."""
+    former = load(name, "cpu", "float32")
+    state, rows = former.model.state_dict(), former.tokenizer.get_vocab()
+    pairs = [(row, rows[word]) for word, row in tokenizer.get_vocab().items() if word in rows]
+    mine, theirs = (torch.tensor(numbers) for numbers in zip(*pairs, strict=True))
+    for key, value in model.state_dict().items():
+        source = state.get(key)
+        if source is not None and source.shape[1:] == value.shape[1:] and len(source) == len(rows):
+            value[mine] = source[theirs]
+        elif source is not None and source.shape == value.shape:
+            value.copy_(source)
+        else:
+            raise ConfigError(f"{name} has another shape than the small model that this recipe trains")
 
 
 def make_task(model: VideoLLM, tokenizer: Tokenizer) -> LanguageTask:
@@ -130,7 +142,7 @@ def train_one_tower(recipe: TinyRecipe, work: Path, name: str) -> None:
     model, _ = make_model(recipe)
     videos = _training_videos(recipe, work)
     task = ImageTask(model, videos) if name == "image" else VideoTask(model, videos)
-    plan = recipe.image if name == "image" else recipe.video
+    plan = recipe.tower(name)
     training = TowerTraining(task, plan, recipe.seed)
     checkpoint = Checkpoint(work / f"{name}_checkpoint.pt", TOWER_CHECKPOINT_EVERY, training.rng, training.parts)
     record = Record(work / f"{name}_tower.jsonl")
@@ -255,13 +267,16 @@ def _assemble(recipe: TinyRecipe, work: Path, out: Path) -> None:
     load_towers(model, work)
     model.load_state_dict(torch.load(work / "language.pt"), strict=False)
     features, conversations = read_validation(work)
-    absent_token = token_id(tokenizer, "not")
-    present, absent = absent_margins(model, features, conversations, text_before(model, tokenizer), absent_token)
-    lower = calibrate_absent(model, present, absent_token)
-    log.info(
-        "the bias of absence is lowered by %.2f: %.3f are falsely and %.3f rightly absent instead of %.3f and %.3f",
-        lower,
-        *(float((margins > at).float().mean()) for at in (lower, 0.0) for margins in (present, absent)),
+    before = text_before(model, tokenizer)
+    answers = (
+        (model.config.unknown_answer, ASKED, FALSE_UNKNOWN),
+        (model.config.absent_answer, GROUNDED, FALSE_ABSENT),
     )
+    for answer, tasks, share in answers:
+        token = tokenizer.encode(answer).ids[0]
+        wrong, right = refusal_margins(model, features, conversations, before, token, tasks)
+        lower = calibrate_refusal(model, wrong, token, share)
+        rates = (float((margins > at).float().mean()) for at in (lower, 0.0) for margins in (wrong, right))
+        log.info('bias of "%s" -%.2f: falsely %.3f, rightly %.3f instead of %.3f, %.3f', answer, lower, *rates)
     storage.save(out, model, model.config, tokenizer, torch.float16)
     log.info("the model is in %s", out)

@@ -14,7 +14,7 @@ import torch
 
 from ..models import VideoLLM
 from ..types import iou
-from .conversations import TrainingConversation
+from .conversations import TALK, TrainingConversation
 from .language import Features, hidden_states
 from .packing import Batch, pack
 
@@ -66,8 +66,13 @@ def _score(
 ) -> Iterator[tuple[str, float]]:
     """Yield the names and values of the scores of one answer's tokens; ``times`` are exact, in bins, NaN for words."""
     timed = ~np.isnan(times)
-    if c.task == "ground" and c.kind == "absent":
-        yield "absent said absent", answer[0] == right[0]
+    if c.kind in ("absent", "foreign", "unknown", "nothing"):
+        yield f"{c.kind} said {c.kind}", answer[0] == right[0]
+    elif c.task == TALK:
+        yield "talk words", float(np.mean(answer[~timed] == right[~timed]))
+        if timed.any():
+            spans, exact_spans = (answer[timed] - first_time).reshape(-1, 2), times[timed].reshape(-1, 2)
+            yield "talk mIoU", float(np.mean([iou(a, b) for a, b in zip(spans, exact_spans, strict=True)]))
     elif not timed.any():
         exact = answer[LETTER] == right[LETTER] if c.task == "choose" else (answer == right).all()
         yield f"{c.task} right", exact

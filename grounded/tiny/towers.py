@@ -91,13 +91,15 @@ class ImageTask(nn.Module):
         return losses
 
     def _pooled_loss(self, features: torch.Tensor, owner: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
-        """Return the loss of the appearances in each pooled token: those of figures that own at least two patches."""
+        """Return the loss of the appearances in each pooled token: those of figures that own at least two patches,
+        or half of their few."""
         side, grid = self.config.image_grid, self.config.image.grid
         squares = features.movedim(1, -1).unflatten(-1, (grid, -1))
         pooled = F.adaptive_avg_pool2d(squares, side).flatten(2).transpose(1, 2)  # (N, side², width)
         quarters = owner.unflatten(2, (side, -1)).unflatten(1, (side, -1)).transpose(2, 3).flatten(3).flatten(1, 2)
         patches = (quarters[..., None] == torch.arange(kinds.shape[1])).float().sum(2)  # (N, side², F) of each figure
-        pairs = kind_pairs(kinds.repeat_interleave(side**2, dim=0), patches.flatten(0, 1) >= 2, 0, 1)
+        enough = patches >= (patches.sum(1, keepdim=True) / 2).clamp(1, 2)
+        pairs = kind_pairs(kinds.repeat_interleave(side**2, dim=0), enough.flatten(0, 1), 0, 1)
         return F.binary_cross_entropy_with_logits(self.pooled(pooled), pairs.view(len(kinds), side**2, -1))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..files import allocate, make_folder, written_whole
 from .processes import run_jobs
+from .world.looks import draw_wide_scene
 from .world.rendering import render, sample_times
-from .world.scenes import COLOURS, MOTIONS, SHAPES, STILL, draw_scene, pose
+from .world.scenes import COLOURS, MOTIONS, SHAPES, STILL, pose
 
 log = logging.getLogger(__name__)
 KINDS = (COLOURS, SHAPES, MOTIONS)
@@ -57,14 +58,14 @@ def draw_videos(seeds: Sequence[int], frames: int, size: int, folder: Path, proc
 def _draw_share(path: Path, numbered: list[tuple[int, int]]) -> None:
     videos = np.load(path, mmap_mode="r+")
     for number, seed in numbered:
-        scene = draw_scene(seed)
+        scene = draw_wide_scene(seed)
         videos[number] = render(scene, sample_times(scene.duration, videos.shape[1]), videos.shape[2])
 
 
 def label_figures(seed: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return ``kinds``, ``track``, ``visible`` and ``present`` of one video, as `LabelledVideos` holds them."""
-    scene = draw_scene(seed)
-    times = sample_times(scene.duration, frames)
+    scene = draw_wide_scene(seed)
+    times, stage = scene.look.held(sample_times(scene.duration, frames)), scene.look.stage
     kinds = np.full((MOST_FIGURES, 3), -1, np.int8)
     track = np.zeros((frames, MOST_FIGURES, 5), np.float16)
     visible, present = (np.zeros((frames, MOST_FIGURES), bool) for _ in range(2))
@@ -73,6 +74,7 @@ def label_figures(seed: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.nd
         kinds[number] = COLOURS.index(figure.colour), SHAPES.index(figure.shape), motion
         where = pose(figure, times)
         x, y, radius, angle = (where[name].astype(np.float32) for name in ("x", "y", "radius", "angle"))
+        x, y, radius = 0.5 + stage * (x - 0.5), 0.5 + stage * (y - 0.5), stage * radius
         track[:, number] = np.stack([x, y, radius, np.sin(angle), np.cos(angle)], axis=-1)
         visible[:, number], present[:, number] = where["visible"], where["present"]
     return kinds, track, visible, present
@@ -81,11 +83,14 @@ def label_figures(seed: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.nd
 def patch_owners(track: np.ndarray, visible: np.ndarray, grid: int, reach: float) -> np.ndarray:
     """Return the front figure at the middle of every patch, int64 (N, grid, grid), -1 for the backdrop.
 
-    ``track`` (N, F, 5) and ``visible`` (N, F) as in `LabelledVideos`; a figure reaches ``reach`` radii from its centre.
+    ``track`` (N, F, 5) and ``visible`` (N, F) as in `LabelledVideos`; a figure reaches ``reach`` radii from its centre,
+    and has at least the patch that its centre lies in.
     """
     middles = ((np.arange(grid) + 0.5) / grid).astype(np.float32)
     x, y, radius = (track[..., i].astype(np.float32)[:, :, None, None] for i in range(3))
-    inside = (middles[None, None, None, :] - x) ** 2 + (middles[None, None, :, None] - y) ** 2 < (reach * radius) ** 2
+    across, down = middles[None, None, None, :] - x, middles[None, None, :, None] - y
+    inside = across**2 + down**2 < (reach * radius) ** 2
+    inside |= np.maximum(np.abs(across), np.abs(down)) < 0.5 / grid
     inside &= visible[:, :, None, None]
     front = np.where(inside, np.arange(track.shape[1])[None, :, None, None], -1)
     return front.max(axis=1)

@@ -164,7 +164,7 @@ def test_more_moments_are_valid_distinct_and_ranked(watched: EncodedVideo, best:
 def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(
     golden: Golden, watched: EncodedVideo
 ) -> None:
-    assert watched.ground("a red box").absent is None
+    assert watched.ground("a red box").absent is None and watched.ground("a red box").known is None
     family = watched.family
     ids = family.token_ids(prompts.after_image(family.chat, [Turn(prompts.ground("a red box"), grounding=True)]))
     (generation,) = decoding.generate(family.network, watched._read_prefix(), [ids], decoding.Until(family.end, 1))
@@ -179,7 +179,23 @@ def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(
     refusing = Grounder(golden_family(dataclasses.replace(golden.loaded, config=config)))
     answer = EncodedVideo(refusing.family, golden.visual, 24.0, ()).ground("a red box")
     assert answer.absent is not None and 0 < answer.absent < 1
-    assert answer.absent == pytest.approx(expected, rel=1e-3)
+    assert answer.absent == pytest.approx(expected, rel=1e-3) and answer.known is None
+    config = dataclasses.replace(golden.loaded.config, absent_answer=refusal, unknown_answer=refusal)
+    doubting = Grounder(golden_family(dataclasses.replace(golden.loaded, config=config)))
+    answer = EncodedVideo(doubting.family, golden.visual, 24.0, ()).ground("a red box")
+    assert answer.known == pytest.approx(1 - expected, rel=1e-3)
+    assert answer.absent == pytest.approx(2 * expected, rel=1e-3), "what is not known is not found either"
+
+
+def test_a_model_that_does_not_know_chooses_nothing(watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = type(watched.family)
+    monkeypatch.setattr(family, "_begins", lambda self, text, generation: 0.8)
+    doubtful = watched.choose("What?", ["one", "two"], evidence=True)
+    assert doubtful.known == pytest.approx(0.2) and doubtful.choice is None and not doubtful.moments
+    assert doubtful.text == family.readable(watched.family, watched.family.token_ids(doubtful.raw), 24.0)
+    assert len(doubtful.options) == 2
+    monkeypatch.setattr(family, "_begins", lambda self, text, generation: 0.2)
+    assert watched.choose("What?", ["one", "two"]).choice is not None
 
 
 def test_what_may_be_absent_is_as_much_less_sure(

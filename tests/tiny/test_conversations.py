@@ -40,14 +40,26 @@ def test_only_answers_are_learned(encoder, tokenizer):
         assert conversation.weights[-1] > 0  # the end is learned too
 
 
-def test_about_a_negative_video_everything_is_absent(encoder, tokenizer):
+def test_about_a_negative_video_nothing_is_known(encoder, tokenizer):
     negatives = negative_conversations(4, encoder, 0)
-    questions = [q for q in ask_all(draw_scene(4)) if q.task == "ground"]
-    assert len(negatives) == len(questions) > sum(q.absent for q in questions)  # what is in the scene of the seed, too
+    assert len(negatives) == len(conversations_about(4, encoder, 0))
+    assert {c.task for c in negatives} == {"ground", "refer", "caption", "choose", "ask", "grounded", "talk"}
     for conversation in negatives:
         text = tokenizer.decode(conversation.ids[conversation.weights > 0].tolist(), skip_special_tokens=False)
-        assert conversation.kind == "absent" and text.startswith("Not in the video.")
-        assert not conversation.attention and np.isnan(conversation.times).all()
+        assert text.startswith("I do not know.") and np.isnan(conversation.times[conversation.weights > 0]).all()
+        assert not conversation.attention
+
+
+def test_a_conversation_reads_as_its_questions_in_turn(encoder, tokenizer):
+    talks = [c for c in conversations_about(4, encoder, 0) if c.task == "talk"]
+    assert len(talks) == 3
+    for conversation in talks:
+        text = tokenizer.decode(conversation.ids.tolist(), skip_special_tokens=False)
+        assert text.count("<|assistant|>") == text.count("<|endoftext|>") == text.count("<|user|>") + 1 > 1
+        (ends,) = np.nonzero(conversation.ids == tokenizer.token_to_id("<|endoftext|>"))
+        assert (conversation.weights[ends] > 0).all()
+        for target in conversation.attention:
+            assert 0 <= target.position < len(conversation.ids)
 
 
 def test_attention_belongs_on_the_frames_of_the_event(encoder):
@@ -86,7 +98,7 @@ def test_what_comes_before_or_after_is_found_from_the_event_that_is_named(kind, 
     )
     scene = draw_scene(seed)
     captions, moments = [caption(describe(e)) for e in scene.events], [e.moment for e in scene.events]
-    targets = encoder.encode(question, scene.duration, captions, moments).attention
+    targets = encoder.encode([question], scene.duration, captions, moments).attention
     ((named,),) = {target.spans for target in targets if target.kind == EVENT}
     ((beside,),) = {target.spans for target in targets if target.kind == NEIGHBOUR}
     scale = scene.duration / TINY.bins

@@ -14,7 +14,6 @@ from grounded import prompts
 from grounded.engine.grounder import load
 from grounded.tiny import evaluate as tiny
 from grounded.tiny.cli import evaluate_tiny
-from grounded.tiny.world.questions import ask_all
 from grounded.tiny.world.scenes import VALIDATION_SEEDS, draw_scene
 from grounded.types import Answer, Moment
 
@@ -28,8 +27,7 @@ def answered(change):
     for seed in VALIDATION_SEEDS[:20]:
         scene = draw_scene(seed)
         blank = Answer("ask", "", "", "", scene.duration)
-        paraphrased = [q for q in ask_all(scene, "held_out") if q.task == "ground" and q.kind in ("one", "absent")]
-        for question in ask_all(scene, "canonical") + paraphrased:
+        for question in tiny.questions_about(scene):
             case = tiny.AnsweredQuestion(question, scene.duration, (blank,))
             answers = tuple(change(answer) for answer in tiny.right_answers(case))
             questions.append(dataclasses.replace(case, answers=answers))
@@ -78,6 +76,17 @@ def test_a_claim_on_a_paraphrase_of_what_is_not_there_counts_against_calibration
     assert table["not in the video: balanced accuracy"] == 0.5
 
 
+def test_what_is_known_is_counted_among_its_own_questions_and_foreign_ones():
+    def sure(answer):
+        return dataclasses.replace(answer, known=0.9)
+
+    table = tiny.figures(answered(sure))
+    assert table["its own questions: known"] == 1.0 and table["unrelated queries: marked unknown"] == 0.0
+    cases = answered(lambda answer: answer)
+    foreign = sum(a.question.kind == "foreign" for a in cases) / len(cases)
+    assert table["calibration error of what is known (ECE)"] == pytest.approx(abs(0.9 - (1 - foreign)), abs=1e-6)
+
+
 def test_every_query_is_asked_through_ground_in_the_words_that_a_user_would_type(tmp_path):
     class Video:
         """Knows what was asked through `ground`."""
@@ -93,6 +102,7 @@ def test_every_query_is_asked_through_ground_in_the_words_that_a_user_would_type
     assert path.exists() and {(q.wording, q.absent) for q in questions} == set(
         product(("canonical", "held_out"), (0, 1))
     )
+    assert {q.query for q in questions} >= set(tiny.UNRELATED)
     assert [a.question for a in tiny.answer_all(video, questions)] == questions
     for query, question in zip(video.queries, questions, strict=True):
         asked = question.turns[0].question

@@ -82,9 +82,14 @@ class GroundedVideoLLM(Processor):
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
         unknown, text = self.tokenizer.token_to_id("<unk>"), self.turn(question, duration).question
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        pairs = zip(encoding.ids, encoding.offsets, strict=True)
-        words = [text[start:end] for number, (start, end) in pairs if number == unknown]
-        return tuple(dict.fromkeys(word for word in words if any(map(str.isalnum, word))))
+        inside = getattr(self.tokenizer.model, "continuing_subword_prefix", None) or "<unk>"  # of a word that is spelt
+        words: dict[int, tuple[int, int]] = {}
+        for number, token in enumerate(encoding.tokens):
+            if encoding.ids[number] == unknown or token.startswith(inside):
+                word = encoding.token_to_word(number)
+                words[word] = encoding.word_to_chars(word)
+        texts = (text[start:end] for start, end in words.values())
+        return tuple(dict.fromkeys(word for word in texts if any(map(str.isalnum, word))))
 
     def ground_text(self, query: str) -> str:
         return prompts.ground(query)
@@ -114,18 +119,21 @@ class GroundedVideoLLM(Processor):
         return time_tokens.read_times(self._text(ids), duration, self.config.bins)
 
     def read(self, task: str, question: str, generation: decoding.Generation, duration: float) -> Answer:
+        unknown = self._begins(self.config.unknown_answer, generation)
         absent = self._absent(generation) if task == "ground" else None
         joints = self._joints(generation)
         raw = self._text(generation.ids)
+        is_unknown = task == "ground" and self.config.absent_answer and raw == self.config.unknown_answer
         return Answer(
             task=task,
             question=question,
-            text=self.readable(generation.ids, duration),
+            text=self.config.absent_answer if is_unknown else self.readable(generation.ids, duration),
             raw=raw,
             duration=duration,
             moments=self._moments(raw, joints, absent or 0.0, duration),
             curve=curve(joints[0]) if task == "ground" and joints else (),
             absent=absent,
+            known=None if unknown is None else 1 - unknown,
             model=self.name,
             step=self.step(duration),
         )
@@ -151,16 +159,21 @@ class GroundedVideoLLM(Processor):
         }
 
     def _absent(self, generation: decoding.Generation) -> float | None:
-        """Return the probability that the answer begins by saying "not in the video", where the model learned to."""
-        if not self.config.absent_answer or not len(generation.kept):  # stopped before its first token
+        """Return the probability that a query is denied: what a model knows nothing of is not found either."""
+        absent = self._begins(self.config.absent_answer, generation)
+        return None if absent is None else absent + (self._begins(self.config.unknown_answer, generation) or 0.0)
+
+    def _begins(self, text: str, generation: decoding.Generation) -> float | None:
+        """Return the probability that the answer begins as ``text`` does; None without a text or a first token."""
+        if not text or not len(generation.kept):  # stopped before its first token
             return None
-        return float(generation.first_logits.softmax(dim=0)[self.token_ids(self.config.absent_answer)[0]])
+        return float(generation.first_logits.softmax(dim=0)[self.token_ids(text)[0]])
 
     def score_moments(self, answer: Answer, turn: Turn, prefix: decoding.VideoPrefix) -> Answer:
         return answer  # the temporal tokens' probabilities were kept as they were written
 
     def add_moments(self, answer: Answer, turn: Turn, prefix: decoding.VideoPrefix, best: int) -> Answer:
-        if self.config.absent_answer and answer.raw == self.config.absent_answer:
+        if answer.raw and answer.raw in (self.config.absent_answer, self.config.unknown_answer):
             return answer  # a model that says "not in the video" is not pressed for moments
         joint = decoding.span_distribution(
             self.network, prefix, [*self.ids([turn]), *self.span_opening], self.span_joiner, self.kept

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from .scenes import Figure, Scene
-from .wordings import APPEARS, MOTION_WORDS, SHAPE_WORDS, SPINS, TEMPLATES, THINGS, Templates, Verb
+from .wordings import (
+    APPEARS,
+    LOOSE_SHAPES,
+    LOOSE_THINGS,
+    MOTION_WORDS,
+    SHAPE_WORDS,
+    SPINS,
+    TEMPLATES,
+    THINGS,
+    Templates,
+    Verb,
+)
 
-CANONICAL, TRAINING, HELD_OUT = "canonical", "training", "held_out"
+CANONICAL, TRAINING, HELD_OUT, LOOSE = "canonical", "training", "held_out", "loose"
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ def phrase(
     """
     figure = _name(description, rng, wording)
     verb = _verb(description.motion, rng, wording)
-    slots = {"a": article(figure), "figure": figure, "third": verb.third, "base": verb.base, "gerund": verb.gerund}
+    slots = {"a": article(figure), "figure": figure, **vars(verb)}
     if description.motion is None:
         subject = _fill("{a} {figure}", slots)
         words = {"clause": f"{subject} {verb.third}", "noun": subject}
@@ -73,15 +84,17 @@ def phrase(
         query = words["clause"]
         if rng is not None:
             bare = f"{figure} {verb.gerund}"
-            query = (words["clause"], words["noun"], bare)[int(rng.integers(3 if wording == TRAINING else 2))]
+            query = (words["clause"], words["noun"], bare)[int(rng.integers(3 if wording in (TRAINING, LOOSE) else 2))]
     return {"query": query, "subject": _fill("{a} {figure}", slots), **slots, **words}
 
 
 def pick(templates: Templates, rng: np.random.Generator | None, wording: str) -> str:
-    """Return the canonical wording, or one of the training or held-out ones."""
+    """Return the canonical wording, or one of the training, held-out or loose ones (which are all of training)."""
     if rng is None or wording == CANONICAL:
         return templates.canonical
-    choices = (templates.canonical, *templates.training) if wording == TRAINING else templates.held_out
+    choices = templates.held_out if wording == HELD_OUT else (templates.canonical, *templates.training)
+    if wording == LOOSE and templates.loose and rng.random() < 0.6:
+        choices = templates.loose
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -111,6 +124,8 @@ def _name(description: Description, rng: np.random.Generator | None, wording: st
     if description.colour is None and description.shape is None:
         return "something" if rng is None or rng.random() < 0.5 else THINGS[int(rng.integers(2))]
     nouns = SHAPE_WORDS[description.shape] if description.shape else THINGS
+    if wording == LOOSE:
+        nouns += LOOSE_SHAPES[description.shape] if description.shape else LOOSE_THINGS
     noun = nouns[0]
     if rng is not None and wording != CANONICAL and rng.random() < 0.4:
         noun = nouns[int(rng.integers(len(nouns)))]
@@ -126,4 +141,6 @@ def _verb(motion: str | None, rng: np.random.Generator | None, wording: str) -> 
     if wording == HELD_OUT and words.held_out:
         return words.held_out[int(rng.integers(len(words.held_out)))]
     choices = (words.canonical, *words.training)
+    if wording == LOOSE and rng.random() < 0.6:
+        choices = words.loose
     return choices[int(rng.integers(len(choices)))]

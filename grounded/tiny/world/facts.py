@@ -9,6 +9,7 @@ import numpy as np
 
 from .descriptions import (
     CANONICAL,
+    LOOSE,
     TRAINING,
     Description,
     article,
@@ -20,6 +21,7 @@ from .descriptions import (
     phrase,
     pick,
 )
+from .loose import casual
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
 from .wordings import TEMPLATES
 
@@ -55,28 +57,36 @@ class Asker:
 
     def manner(self) -> str:
         """Return the wording of the next question: in training two in five are canonical."""
-        return CANONICAL if self.wording == TRAINING and self.chance(0.4) else self.wording
+        return CANONICAL if self.trains and self.chance(0.4) else self.wording
+
+    @property
+    def trains(self) -> bool:
+        return self.wording in (TRAINING, LOOSE)
 
     @property
     def most_wrong(self) -> int:
         """How many wrong options a fact offers at most."""
-        return 5 if self.wording == TRAINING else 3
+        return 5 if self.trains else 3
 
     def wrong_options(self) -> int:
         """Return the number of wrong options of the next choice: three; in training two in five have one to five."""
-        return 1 + self.below(self.most_wrong) if self.wording == TRAINING and self.chance(0.4) else 3
+        return 1 + self.below(self.most_wrong) if self.trains and self.chance(0.4) else 3
 
     def moments(self, events: tuple[int, ...]) -> Moments:
         return tuple(self.scene.events[i].moment for i in events)
 
     def text(self, name: str, manner: str, slots: Mapping[str, str] | None = None) -> str:
         """Return one of the templates ``name``, filled, with a capital first letter."""
-        return capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {}))
+        return self.said(capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {})), manner)
+
+    def said(self, text: str, manner: str) -> str:
+        """Return a text as it is typed: in loose words with politeness and with typing errors."""
+        return casual(text, self.rng) if manner == LOOSE else text
 
     def text_about(self, name: str, manner: str, description: Description) -> str:
         """Return one of the templates ``name``, filled with a description."""
         template = pick(TEMPLATES[name], self.rng, manner)
-        return capitalise(template.format(**phrase(description, self.rng, manner)))
+        return self.said(capitalise(template.format(**phrase(description, self.rng, manner))), manner)
 
 
 def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:

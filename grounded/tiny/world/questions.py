@@ -17,8 +17,10 @@ from ...prompts import Turn
 from .descriptions import (
     CANONICAL,
     HELD_OUT,
+    LOOSE,
     TRAINING,
     Description,
+    article,
     capitalise,
     caption,
     describe,
@@ -29,8 +31,9 @@ from .descriptions import (
     sentence,
 )
 from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts
+from .loose import foreign_options, foreign_query, foreign_question
 from .scenes import COLOURS, MOTIONS, SHAPES, Scene
-from .wordings import NOT_THERE, NUMBERS, SPINS, TEMPLATES
+from .wordings import NOT_THERE, NOTHING, NUMBERS, SPINS, TEMPLATES, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class WorldQuestion:
     """A conversation about a scene, and what is true of its answer.
 
     ``task`` is ground, refer, choose, caption, ask or grounded (a choice, then the moment that proves it); ``kind``
-    says more: one, repeated, part, absent; first, last, after, before, ... ``wording`` is canonical, training or
-    held_out. ``events`` are the numbers of the events that the answer is about and ``moments`` theirs, in seconds;
-    ``anchor`` is the event that a question about what comes before or after starts from.
-    ``query`` is the description in words, for grounding. ``span`` is the range that is referred to, ``options`` and
-    ``letter`` belong to a choice, ``answer`` is any other answer in words: a caption, "two", "yes".
+    says more: one, repeated, part, absent; first, last, after, before, ...; foreign where the words are not of the
+    world, unknown where the video is not, nothing of a range without an event, next where the turn before is meant.
+    ``wording`` is canonical, training, held_out or loose. ``events`` are the numbers of the events that the answer is
+    about and ``moments`` theirs, in seconds; ``anchor`` is the event that a question about what comes before or after
+    starts from. ``query`` is the description in words, for grounding. ``span`` is the range that is referred to,
+    ``options`` and ``letter`` belong to a choice, ``answer`` is any other answer in words: a caption, "two", "yes".
     ``difficulty`` says why an absent event is hard to tell: its motion, colour or shape alone is wrong, it is still,
     ... ``similar``: another event has the same colour and shape.
     """
@@ -71,16 +75,19 @@ class WorldQuestion:
 def ask_all(scene: Scene, wording: str = TRAINING, draw: int = 0) -> list[WorldQuestion]:
     """Return questions of every task about ``scene``, about two dozen.
 
-    ``wording`` is "training" (canonical and paraphrased), "canonical", or "held_out" (paraphrases that training never
-    uses). Another ``draw`` words and chooses anew.
+    ``wording`` is "training" (canonical and paraphrased), "canonical", "held_out" (paraphrases that training never
+    uses), or "loose" (training too: polite or mistyped, in rarer words, of other things, of ranges without an event).
+    Another ``draw`` words and chooses anew.
 
     Raises:
         DataError: there is no such wording.
     """
-    if wording not in (CANONICAL, TRAINING, HELD_OUT):
-        raise DataError(f"unknown wording {wording!r}; choose canonical, training or held_out")
+    if wording not in (CANONICAL, TRAINING, HELD_OUT, LOOSE):
+        raise DataError(f"unknown wording {wording!r}; choose canonical, training, held_out or loose")
     asker = Asker(scene, np.random.default_rng([scene.seed, 2, draw]), wording)
+    further = [*_foreign(asker), *_empty_ranges(asker)] if wording == LOOSE else []
     return [
+        *further,
         *_ground(asker),
         *_absent(asker, 4),
         *_refer(asker),
@@ -104,19 +111,67 @@ def _ground_question(asker: Asker, kind: str, description: Description, difficul
     # A query without a motion has no paraphrase of its own: held out, only the asking can be new.
     own = asker.chance(0.6) or (manner == HELD_OUT and description.motion is None)
     template = pick(TEMPLATES["ground"], asker.rng, manner) if own else TEMPLATES["ground"].canonical
+    text, grounding = capitalise(template.format(**words)), True
+    if manner == LOOSE:
+        text, grounding = _loosely(asker, template.format(**words) if own else words["query"])
     appearances = {scene.events[i].appearance for i in events}
     moments = asker.moments(events)
     return WorldQuestion(
         "ground",
         kind,
         manner,
-        (Turn(capitalise(template.format(**words)), True, when(moments) if moments else NOT_THERE),),
+        (Turn(text, grounding, when(moments) if moments else NOT_THERE),),
         events=events,
         moments=moments,
         query=words["query"],
         difficulty=difficulty,
         similar=any(event.appearance in appearances for i, event in enumerate(scene.events) if i not in events),
     )
+
+
+def _loosely(asker: Asker, text: str) -> tuple[str, bool]:
+    """Return a text for a moment as it is typed, and whether it is marked: as a query, or as a question of its own."""
+    text = asker.said(text, LOOSE)
+    if asker.chance(0.5):
+        return prompts.ground(text), True
+    return capitalise(text), asker.chance(0.3) or prompts.asks_for_time(text)
+
+
+def _foreign(asker: Asker) -> list[WorldQuestion]:
+    """Ask for moments of what the world does not have, and about it."""
+    questions = []
+    for _ in range(4):
+        query = foreign_query(asker.rng)
+        text, marked = _loosely(asker, query if asker.chance(0.6) else f"When does {query}?")
+        questions.append(WorldQuestion("ground", "foreign", LOOSE, (Turn(text, marked, UNKNOWN),), query=query))
+    for _ in range(2):
+        text = foreign_question(asker.rng)
+        turn = Turn(text, prompts.asks_for_time(text), UNKNOWN)
+        questions.append(WorldQuestion("ask", "foreign", LOOSE, (turn,)))
+    options = foreign_options(asker.rng)
+    turn = Turn(prompts.choose(foreign_question(asker.rng), options), False, UNKNOWN)
+    questions.append(WorldQuestion("choose", "foreign", LOOSE, (turn,), options=tuple(options)))
+    return questions
+
+
+def _empty_ranges(asker: Asker) -> list[WorldQuestion]:
+    """Ask what happens during one or two ranges without an event."""
+    scene, gaps, free = asker.scene, [], 0.0
+    margin = 0.008 * scene.duration  # half of what the model can see
+    for event in (*sorted(scene.events, key=lambda event: event.start), None):
+        end = scene.duration if event is None else event.start
+        if end - free > 0.035 * scene.duration:
+            gaps.append((free + margin, end - margin))
+        free = end if event is None else max(free, event.end)
+    questions = []
+    for first, last in asker.shuffled(gaps)[:2]:
+        length = max(0.4, asker.rng.uniform(0.5, 1.0)) * (last - first)
+        start = asker.rng.uniform(first, last - length)
+        span, manner = (round(start, 1), round(start + length, 1)), asker.manner()
+        text = asker.text("refer", manner, {"start": f"<{span[0]:.1f}>", "end": f"<{span[1]:.1f}>"})
+        turn = Turn(text, False, NOTHING)
+        questions.append(WorldQuestion("refer", "nothing", manner, (turn,), span=span, answer="nothing happens"))
+    return questions
 
 
 def _ground(asker: Asker) -> list[WorldQuestion]:
@@ -175,12 +230,24 @@ def _refer(asker: Asker) -> list[WorldQuestion]:
     for i in asker.shuffled(list(range(len(asker.scene.events))))[:3]:
         event, manner = asker.scene.events[i], asker.manner()
         words = caption(describe(event))
-        slots = {"start": f"<{event.start:.1f}>", "end": f"<{event.end:.1f}>"}
+        first, last = event.moment if asker.wording != LOOSE else _about(asker, i)
+        slots = {"start": f"<{first:.1f}>", "end": f"<{last:.1f}>"}
         turn = Turn(asker.text("refer", manner, slots), False, sentence(words))
         questions.append(
-            WorldQuestion("refer", "event", manner, (turn,), (i,), (event.moment,), span=event.moment, answer=words)
+            WorldQuestion("refer", "event", manner, (turn,), (i,), (event.moment,), span=(first, last), answer=words)
         )
     return questions
+
+
+def _about(asker: Asker, i: int) -> tuple[float, float]:
+    """Return a range that shows one event and hardly anything of the others: some of it, or a little more."""
+    event, length = asker.scene.events[i], asker.scene.events[i].end - asker.scene.events[i].start
+    shifts = asker.rng.uniform(-0.2, 0.2, 2) * length
+    first, last = max(0.0, event.start + shifts[0]), min(asker.scene.duration, event.end + shifts[1])
+    others = (other for other in asker.scene.events if other is not event)
+    if any(min(last, other.end) - max(first, other.start) > 0.1 * length for other in others):
+        return event.moment
+    return round(first, 1), round(last, 1)
 
 
 def _caption(asker: Asker) -> list[WorldQuestion]:
@@ -273,3 +340,92 @@ def _ask(asker: Asker) -> list[WorldQuestion]:
     text, events = asker.text_about("exists", manner, named), find(scene, named)
     questions.append(_free_question(asker, "exists", manner, text, "yes" if events else "no", events))
     return questions
+
+
+def as_unknown(question: WorldQuestion) -> WorldQuestion:
+    """Return a question as it is answered about a video that shows nothing of the world."""
+    first = replace(question.turns[0], answer=UNKNOWN)
+    return replace(question, kind="unknown", turns=(first,), events=(), moments=(), anchor=None, letter=None)
+
+
+FOLLOW_UPS = {
+    "when": (
+        "When does it happen?",
+        "When does this happen?",
+        "When is that?",
+        "When was that?",
+        "And when?",
+        "At what time?",
+        "When exactly does that happen?",
+        "When can I see it?",
+        "Show me when.",
+        "Where in the video is that?",
+        "And when does it happen?",
+        "Can you tell me when?",
+    ),
+    "after": (
+        "And what comes after?",
+        "What happens next?",
+        "What happens after that?",
+        "And then?",
+        "What comes after that?",
+        "What is next?",
+        "And what happens after it?",
+        "What comes next?",
+    ),
+    "before": (
+        "And what comes before?",
+        "What happens before that?",
+        "What came before that?",
+        "And before?",
+        "And what happens before it?",
+        "What comes right before it?",
+    ),
+    "colour": ("What colour is it?", "Which colour does it have?", "And its colour?", "Of what colour is it?"),
+    "shape": ("What shape is it?", "Which shape does it have?", "And its shape?", "Of what shape is it?"),
+    "motion": ("What does it do?", "How does it move?", "What is it doing?", "And what does it do?"),
+}
+
+
+def follow_ups(asker: Asker, i: int, before: WorldQuestion) -> list[WorldQuestion]:
+    """Return questions that go on from an answer about event ``i`` and name it by "it" or "that"."""
+    scene, event = asker.scene, asker.scene.events[i]
+    colour, shape, motion = event.description
+    answers = {"when": (when((event.moment,)), i)} if before.task != "ground" else {}
+    order = sorted(range(len(scene.events)), key=lambda k: scene.events[k].start)
+    place = order.index(i)
+    if place + 1 < len(order) and event.end <= scene.events[order[place + 1]].start:
+        after = order[place + 1]
+        answers["after"] = (sentence(caption(describe(scene.events[after]))), after)
+    if place and scene.events[order[place - 1]].end <= event.start:
+        earlier = order[place - 1]
+        answers["before"] = (sentence(caption(describe(scene.events[earlier]))), earlier)
+    answers["colour"] = (sentence(colour), i)
+    answers["shape"] = (sentence(f"{article(shape)} {shape}"), i)
+    answers["motion"] = (f"It {phrase(Description(motion=motion))['third']}.", i)
+    questions = []
+    for kind, (answer, target) in answers.items():
+        text = FOLLOW_UPS[kind][asker.below(len(FOLLOW_UPS[kind]))]
+        turn = Turn(text, kind == "when" and prompts.asks_for_time(text), answer)
+        task, moments = "ground" if kind == "when" else "ask", (scene.events[target].moment,)
+        anchor = i if kind in ("after", "before") else None
+        questions.append(WorldQuestion(task, "next", LOOSE, (turn,), (target,), moments, anchor=anchor))
+    return questions
+
+
+def talk(asker: Asker, questions: list[WorldQuestion]) -> tuple[WorldQuestion, ...]:
+    """Return two to four questions of one conversation: drawn from ``questions``, or going on from the one before."""
+    open_questions = [q for q in questions if q.task in ("ground", "ask", "refer")]
+    turns: list[WorldQuestion] = []
+    for _ in range(2 + asker.below(3)):
+        if turns and len(turns[-1].events) == 1 and asker.chance(0.55):
+            following = follow_ups(asker, turns[-1].events[0], turns[-1])
+            urgent = [q for q in following if q.task == "ground" or q.anchor is not None]
+            among = urgent if urgent and asker.chance(0.7) else following
+            turns.append(among[asker.below(len(among))])
+        else:
+            question = open_questions[asker.below(len(open_questions))]
+            turn = question.turns[0]  # in a conversation all is asked as `ask` asks it
+            turn = replace(turn, grounding=prompts.asks_for_time(turn.question))
+            turns.append(replace(question, turns=(turn,)))
+    return tuple(turns)

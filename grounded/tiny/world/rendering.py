@@ -13,19 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .scenes import Backdrop, Figure, Scene, pose
+from .looks import RGB, disturb
+from .scenes import OWN_LOOK, Backdrop, Figure, Look, Scene, pose
 
-RGB = {
-    "red": (228, 38, 38),
-    "orange": (255, 142, 20),
-    "yellow": (250, 228, 50),
-    "green": (48, 190, 70),
-    "blue": (48, 112, 255),
-    "pink": (250, 110, 205),
-    "white": (242, 242, 242),
-}
-_MARK = np.array((22, 20, 30), np.float32)  # a dark spot off the centre, so that turning can be seen
-_MARKS = {  # its place along the figure's upward axis and its radius, in radii of the figure
+_MARKS = {  # a spot off the centre, so that turning can be seen: its place up the axis and its radius, in radii
     "circle": (0.50, 0.21),
     "square": (0.46, 0.21),
     "triangle": (0.40, 0.19),
@@ -42,11 +33,20 @@ _CHUNK = 64  # frames drawn at a time, which bounds the memory of a long video
 def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
     """Return the stage at ``times`` (seconds, (T,)) as uint8 RGB (T, size, size, 3).
 
-    It is what resizing a wide frame of `render_wide` to a height of ``size`` and cropping its middle gives.
+    In the world's own look it is what resizing a wide frame of `render_wide` to a height of ``size`` and cropping its
+    middle gives.
     """
     frames = np.empty((len(times), size, size, 3), np.uint8)
-    _draw_stage(frames, scene, np.asarray(times, dtype=np.float64))
-    return frames
+    look, times = scene.look, scene.look.held(np.asarray(times, dtype=np.float64))
+    if look.stage == 1.0:
+        _draw_stage(frames, scene, times)
+    else:
+        side = round(look.stage * size)
+        edge = (size - side) // 2
+        frames[:] = look.bars
+        _draw_backdrop(frames[:, edge : edge + side], scene.backdrop, times, left=edge / side, dim=0.45)
+        _draw_stage(frames[:, edge : edge + side, edge : edge + side], scene, times)
+    return frames if look == OWN_LOOK else disturb(frames, look, scene.seed)
 
 
 def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int = 640) -> np.ndarray:
@@ -103,7 +103,7 @@ def _draw_stage(frames: np.ndarray, scene: Scene, times: np.ndarray) -> None:
     """Draw backdrop and figures into ``frames`` (T, size, size, 3)."""
     _draw_backdrop(frames, scene.backdrop, times)
     for figure in scene.figures:
-        _draw_figure(frames, figure, times)
+        _draw_figure(frames, figure, times, scene.look)
 
 
 def _draw_backdrop(
@@ -136,22 +136,29 @@ def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
         count = int(rng.integers(3, 7))
         waves = [(count, count, 0.0), (count, -count, 0.0)]
         gain = 2.5
+    elif backdrop.pattern == "gradient":
+        across, down = ((0, 1), (1, 0), (1, 1), (1, -1))[int(rng.integers(4))]
+        waves = [(across, down, float(rng.random()))]
+        gain = 1.0
     else:
         count = int(rng.integers(4, 8))
         waves = [(count, 0, 0.0), (0, count, 0.0)]
         gain = 1.5
     turn = 2.0 * math.pi * np.arange(round(_PERIOD * samples), dtype=np.float64) / round(_PERIOD * samples)
-    across = np.concatenate([[np.cos(a * turn), np.sin(a * turn)] for a, _, _ in waves])
-    down = np.concatenate(
+    rows = np.concatenate([[np.cos(a * turn), np.sin(a * turn)] for a, _, _ in waves])
+    columns = np.concatenate(
         [[np.cos(b * turn + 2 * math.pi * p), -np.sin(b * turn + 2 * math.pi * p)] for _, b, p in waves]
     )
-    field = np.tanh(gain / math.sqrt(len(waves)) * (down.T.astype(np.float32) @ across.astype(np.float32)))
+    field = np.tanh(gain / math.sqrt(len(waves)) * (columns.T.astype(np.float32) @ rows.astype(np.float32)))
     levels = np.linspace(-1.0, 1.0, 256, dtype=np.float32)[:, None]
-    shades = (np.array(backdrop.colour, np.float32) + backdrop.contrast * levels) * dim
-    return np.clip(shades + 0.5, 0, 255).astype(np.uint8)[np.rint(127.5 * (field + 1.0)).astype(np.uint8)]
+    colour = np.array(backdrop.colour, np.float32)
+    shades = colour + backdrop.contrast * levels
+    if backdrop.other is not None:
+        shades = colour + 0.5 * (levels + 1.0) * (np.array(backdrop.other, np.float32) - colour)
+    return np.clip(shades * dim + 0.5, 0, 255).astype(np.uint8)[np.rint(127.5 * (field + 1.0)).astype(np.uint8)]
 
 
-def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
+def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray, look: Look) -> None:
     """Draw one figure, in place, into every frame (T, size, size, 3) that shows it."""
     size = frames.shape[1]
     where = pose(figure, times)
@@ -164,7 +171,7 @@ def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
     x, y = np.rint(x * size * 8) / 8, np.rint(y * size * 8) / 8
     left, top = np.floor(x - window / 2).astype(int), np.floor(y - window / 2).astype(int)
     poses, sprite = np.unique(np.stack([x - left, y - top, radius * size, angle], axis=1), axis=0, return_inverse=True)
-    colour, cover = _sprites(figure, poses.astype(np.float32), window)
+    colour, cover = _sprites(figure, poses.astype(np.float32), window, look)
     for n, frame in enumerate(index):
         y0, y1 = max(top[n], 0), min(top[n] + window, size)
         x0, x1 = max(left[n], 0), min(left[n] + window, size)
@@ -175,7 +182,7 @@ def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray) -> None:
         picture[:] = (picture * (1.0 - cover[inner]) + colour[inner] + 0.5).astype(np.uint8)
 
 
-def _sprites(figure: Figure, poses: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def _sprites(figure: Figure, poses: np.ndarray, window: int, look: Look) -> tuple[np.ndarray, np.ndarray]:
     """Return a figure in n windows: colour times cover (n, window, window, 3), and cover in [0, 1] with one channel.
 
     ``poses`` is float32 (n, 4): centre x and y in the window and radius, in pixels, and angle.
@@ -188,19 +195,34 @@ def _sprites(figure: Figure, poses: np.ndarray, window: int) -> tuple[np.ndarray
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
     u = right * cos + down * sin  # in the figure's own axes: u to its right, v upwards
     v = right * sin - down * cos
-    distance = _distance(figure.shape, u, v)
+    distance = _distance(figure.shape, u, v, look)
+    rim = np.clip(0.5 + (distance + look.rim) * scale, 0.0, 1.0)
+    if look.hollow:
+        distance, rim = np.abs(distance + look.hollow / 2) - look.hollow / 2, np.zeros_like(rim)
     body = np.clip(0.5 - distance * scale, 0.0, 1.0)
-    halo = 0.5 * np.clip(1.0 - distance / _HALO, 0.0, 1.0) ** 2
+    halo = look.halo * np.clip(1.0 - distance / _HALO, 0.0, 1.0) ** 2
     cover = body + (1.0 - body) * halo
-    rim = np.clip(0.5 + (distance + 0.08) * scale, 0.0, 1.0)  # a darker edge
-    shade = (1.04 - 0.12 * (right + down)) * (1.0 - 0.4 * rim)  # light from the upper left
+    shade = 1.04 - look.shading * (right + down)  # light from the upper left
+    if look.contour is None:
+        shade = shade * (1.0 - 0.4 * rim)  # a darker edge
+    colour = np.array(look.paints.get(figure.colour, RGB[figure.colour]), np.float32)
     height, spot = _MARKS[figure.shape]
-    mark = np.clip(0.5 - (np.hypot(u, v - height) - spot) * scale, 0.0, 1.0) if spot else np.zeros_like(u)
-    paint = np.array(RGB[figure.colour], np.float32) * (shade * (1.0 - mark))[..., None] + _MARK * mark[..., None]
+    mark = np.zeros_like(u)
+    if look.marks(figure.shape, figure.motion) and spot:
+        away = np.hypot(u, v - height) - spot
+        if look.mark == "bar":
+            away = np.maximum(np.abs(u) - 0.11, np.abs(v - 0.45) - 0.45)
+        mark = np.clip(0.5 - away * scale, 0.0, 1.0)
+    if look.hollow:
+        body = np.maximum(body, mark)
+        cover = np.maximum(cover, mark)
+    paint = colour * (shade * (1.0 - mark))[..., None] + np.array(look.mark_colour, np.float32) * mark[..., None]
+    if look.contour is not None:
+        paint = paint * (1.0 - rim[..., None]) + np.array(look.contour, np.float32) * rim[..., None]
     return np.clip(paint, 0.0, 255.0) * body[..., None], cover[..., None]
 
 
-def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _distance(shape: str, u: np.ndarray, v: np.ndarray, look: Look) -> np.ndarray:
     """Return the signed distance to a shape's edge in radii, negative inside; ``u`` to the right and ``v`` upwards."""
     if shape == "circle":
         return np.hypot(u, v) - 0.92
@@ -209,21 +231,21 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     if shape == "triangle":
         return np.maximum(0.866 * np.abs(u) + 0.5 * v, -v) - 0.60
     if shape == "ring":
-        return np.abs(np.hypot(u, v) - 0.76) - 0.22
+        return np.abs(np.hypot(u, v) - 0.76) - look.ring
     if shape == "moon":
-        disc, bite = np.hypot(u, v) - 0.98, 0.78 - np.hypot(u - 0.16, v - 0.50)
+        disc, bite = np.hypot(u, v) - 0.98, 0.78 - np.hypot(u - look.bite[0], v - look.bite[1])
         return np.where((disc > 0) & (bite > 0), np.hypot(disc, bite), np.maximum(disc, bite))
     if shape == "star":
-        return _star_distance(u, v)
+        return _star_distance(u, v, look.notch)
     raise ValueError(f"unknown shape {shape!r}")
 
 
-def _star_distance(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _star_distance(u: np.ndarray, v: np.ndarray, notch: float) -> np.ndarray:
     """Fold the plane into one half arm of a five-pointed star: then its edge is a single line from tip to notch."""
     sector = math.pi / 5
     reach = np.hypot(u, v)
     fold = np.abs(np.mod(np.arctan2(u, v) + sector, 2 * sector) - sector)
     along, beside = reach * np.cos(fold), reach * np.sin(fold)
-    tip, notch = 1.10, 0.50
+    tip = 1.10
     dx, dy = notch * math.cos(sector) - tip, notch * math.sin(sector)
     return (dy * (along - tip) - dx * beside) / math.hypot(dx, dy)

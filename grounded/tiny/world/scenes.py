@@ -10,13 +10,14 @@ Seeds are kept apart by use: see `TRAINING_SEEDS`, `VALIDATION_SEEDS`, `HELD_OUT
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "pink", "white")
 SHAPES = ("circle", "square", "triangle", "star", "ring", "moon")
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise", "grows", "shrinks", "blinks", "bounces")
+SPINNING = ("clockwise", "anticlockwise")
 STILL = "still"  # the motion of a figure that does nothing
 PATTERNS = ("clouds", "stripes", "tiles", "dots")
 BACKDROPS = (
@@ -39,7 +40,61 @@ SEGMENTS = 12  # speeds are drawn per twelfth of the video, so that one frame pe
 _TENTH = 10.0  # times are rounded to 1 / _TENTH seconds
 _GAP = 0.03  # of the duration, least pause between events that do not overlap
 _FREE = 0.1  # of the duration, left to further pauses at the least
-_ON = 0.55  # share of its period for which a blinking figure is seen
+_ORDER = {"square": 4, "triangle": 3, "star": 5}  # turned by one over so much of a circle they look the same
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a scene is drawn and how fast things move in it; the values here are the world's own look (see `looks`).
+
+    ``size`` and ``pace`` are factors of radii and rates. With ``once`` a motion goes through its cycle about once in an
+    event; ``tilted`` figures stand at any angle. ``swing`` is the share of its radius by which a figure grows, ``lit``
+    the share of its period for which a blinking one is seen. ``mark`` is "spot", "bar" or "" for none; without one only
+    discs and rings that spin have a spot. Lengths in radii: ``hollow`` is the width of the line of a figure of which
+    the outline alone is drawn (0: filled), ``rim`` of its edge, which is darker or has the colour ``contour``; ``ring``
+    is half the width of a ring, ``notch`` how deep a star goes, ``bite`` where a moon's bite lies. ``shading`` and
+    ``halo`` say how strong light and shadow are, ``paints`` gives colours (RGB) other values than the usual.
+    The rest is done to whole frames: ``fps`` holds each frame for a while, the stage fills ``stage`` of the height
+    between ``bars`` of a grey level, then come ``hue`` (degrees), ``saturation``, ``brightness``, ``blur`` (0 to 1) and
+    ``noise`` (grey levels).
+    """
+
+    size: float = 1.0
+    pace: float = 1.0
+    once: bool = False
+    tilted: bool = False
+    swing: float = 0.35
+    lit: float = 0.55
+    mark: str = "spot"
+    mark_colour: tuple[int, int, int] = (22, 20, 30)
+    hollow: float = 0.0
+    rim: float = 0.08
+    contour: tuple[int, int, int] | None = None
+    ring: float = 0.22
+    notch: float = 0.50
+    bite: tuple[float, float] = (0.16, 0.50)
+    shading: float = 0.12
+    halo: float = 0.5
+    paints: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    fps: float | None = None
+    stage: float = 1.0
+    bars: int = 0
+    hue: float = 0.0
+    saturation: float = 1.0
+    brightness: float = 1.0
+    blur: float = 0.0
+    noise: float = 0.0
+
+    def marks(self, shape: str, motion: str) -> bool:
+        """Say whether a figure has a mark, without which one cannot see it turn."""
+        return bool(self.mark) or (motion in SPINNING and shape in ("circle", "ring"))
+
+    def held(self, times: np.ndarray) -> np.ndarray:
+        """Return the instants that are seen at ``times``."""
+        return times if self.fps is None else np.floor(times * self.fps) / self.fps
+
+
+OWN_LOOK = Look()
 
 
 @dataclass(frozen=True)
@@ -48,7 +103,8 @@ class Figure:
 
     ``x`` and ``y`` are the centre where the motion does not change them (for a bounce ``y`` is the floor), ``radius``
     the size about which growing and shrinking vary, ``angle`` the tilt at the start in radians clockwise, ``rate`` the
-    cycles of the motion per second, ``phase`` where in its cycle the motion starts, ``height`` how high it bounces.
+    cycles of the motion per second, ``phase`` where in its cycle the motion starts, ``height`` how high it bounces;
+    ``swing`` and ``lit`` as in `Look`.
     """
 
     colour: str
@@ -63,6 +119,8 @@ class Figure:
     rate: float = 0.0
     phase: float = 0.0
     height: float = 0.0
+    swing: float = OWN_LOOK.swing
+    lit: float = OWN_LOOK.lit
 
     @property
     def appearance(self) -> tuple[str, str]:
@@ -82,13 +140,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """The texture behind the figures: mean ``colour`` (RGB), ``contrast`` in grey levels, ``drift`` in sides/s."""
+    """The texture behind the figures: mean ``colour`` (RGB), ``contrast`` in grey levels, ``drift`` in sides/s.
+
+    With ``other`` it goes from ``colour`` to that colour instead.
+    """
 
     pattern: str
     colour: tuple[int, int, int]
     contrast: float
     drift: tuple[float, float]
     seed: int
+    other: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +162,7 @@ class Scene:
     events: tuple[Figure, ...]
     still: tuple[Figure, ...]
     backdrop: Backdrop
+    look: Look = OWN_LOOK
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -107,8 +170,8 @@ class Scene:
         return self.still + self.events
 
 
-def draw_scene(seed: int) -> Scene:
-    """Return the scene of a seed; the same seed gives the same scene everywhere."""
+def draw_scene(seed: int, look: Look = OWN_LOOK) -> Scene:
+    """Return the scene of a seed; the same seed gives the same scene everywhere, with any look the same events."""
     rng = np.random.default_rng([seed, 1])
     duration = round(_between(rng, 20.0, 60.0), 1)
     descriptions = _draw_descriptions(rng, 3 + int(rng.integers(4)))
@@ -116,12 +179,12 @@ def draw_scene(seed: int) -> Scene:
     still = _draw_still(rng, descriptions, duration)
     placed: list[Figure] = []
     for colour, shape, start, end in still:
-        placed.append(_place(rng, (colour, shape, STILL), start, end, duration, placed))
+        placed.append(_place(rng, (colour, shape, STILL), start, end, duration, placed, look))
     events: list[Figure] = []
     for description, (start, end) in zip(descriptions, spans, strict=True):
         start, end = round(start * duration * _TENTH) / _TENTH, round(end * duration * _TENTH) / _TENTH
-        events.append(_place(rng, description, start, min(end, duration), duration, placed + events))
-    return Scene(seed, duration, tuple(events), tuple(placed), _draw_backdrop(rng))
+        events.append(_place(rng, description, start, min(end, duration), duration, placed + events, look))
+    return Scene(seed, duration, tuple(events), tuple(placed), _draw_backdrop(rng), look)
 
 
 def pose(figure: Figure, times: np.ndarray) -> dict[str, np.ndarray]:
@@ -151,11 +214,11 @@ def pose(figure: Figure, times: np.ndarray) -> dict[str, np.ndarray]:
     elif figure.motion == "anticlockwise":
         angle = figure.angle - 2.0 * math.pi * cycle
     elif figure.motion == "grows":
-        radius = figure.radius * (0.65 + 0.7 * cycle)
+        radius = figure.radius * (1.0 - figure.swing + 2.0 * figure.swing * cycle)
     elif figure.motion == "shrinks":
-        radius = figure.radius * (1.35 - 0.7 * cycle)
+        radius = figure.radius * (1.0 + figure.swing - 2.0 * figure.swing * cycle)
     elif figure.motion == "blinks":
-        lit = cycle < _ON
+        lit = cycle < figure.lit
     elif figure.motion == "bounces":
         y = figure.y - figure.height * 4.0 * cycle * (1.0 - cycle)
     present = (t >= figure.start - 1e-6) & (t < figure.end - 1e-6)
@@ -236,6 +299,7 @@ def _place(
     end: float,
     duration: float,
     others: list[Figure],
+    look: Look,
 ) -> Figure:
     """Return a figure of the description, in the place of eight that covers least of the figures seen meanwhile."""
     together = [other for other in others if other.start < end and start < other.end]
@@ -243,7 +307,7 @@ def _place(
     other_poses = [pose(other, times) for other in together]
     best, least = None, math.inf
     for _ in range(8 if together else 1):
-        figure = _draw_figure(rng, description, start, end, duration)
+        figure = _draw_figure(rng, description, start, end, duration, look)
         here, cover = pose(figure, times), 0.0
         for there in other_poses:
             apart = np.hypot(here["x"] - there["x"], here["y"] - there["y"]) / (here["radius"] + there["radius"])
@@ -258,31 +322,50 @@ def _place(
 
 
 def _draw_figure(
-    rng: np.random.Generator, description: tuple[str, str, str], start: float, end: float, duration: float
+    rng: np.random.Generator,
+    description: tuple[str, str, str],
+    start: float,
+    end: float,
+    duration: float,
+    look: Look,
 ) -> Figure:
     colour, shape, motion = description
+    length, pace = end - start, look.pace * SEGMENTS / duration
     radius = _between(rng, 0.14, 0.20)
     if motion in ("grows", "shrinks"):
         radius = _between(rng, 0.14, 0.165)
     elif motion == STILL:
         radius = _between(rng, 0.13, 0.17)
-    margin = radius * (1.4 if motion in ("grows", "shrinks") else 1.08) + 0.01
+    most = 1.05 + look.swing if motion in ("grows", "shrinks") else 1.08  # of the radius, that it needs about it
+    radius = min(radius * look.size, 0.44 / most)
+    margin = radius * most + 0.01
     x, y = _between(rng, margin, 1.0 - margin), _between(rng, margin, 1.0 - margin)
     angle = _between(rng, -0.35, 0.35)
     rate = phase = height = 0.0
     if motion in ("left", "right", "up", "down"):
-        phase, rate = _draw_crossing(rng, radius, end - start, duration)
+        phase, rate = _draw_crossing(rng, radius, length, pace, look.once)
     elif motion == "blinks":
         # Whole periods and one lit part, so that the event begins and ends with the figure in sight.
-        periods = max(2, round(_between(rng, 0.7, 1.3) * SEGMENTS * (end - start) / duration))
-        rate = (periods + _ON) / (end - start)
+        periods = max(2, round(_between(rng, 0.7, 1.3) * pace * length))
+        rate = (periods + look.lit) / length
     elif motion == "bounces":
-        height = _between(rng, 0.32, 0.46)
+        height = min(_between(rng, 0.32, 0.46), max(0.15, 0.98 - 2.0 * margin))
         y = _between(rng, margin + height, 1.0 - margin)
-        phase, rate = _between(rng, 0.0, 1.0), _between(rng, 0.7, 1.5) * SEGMENTS / duration
+        phase, rate = _between(rng, 0.0, 1.0), _between(rng, 0.7, 1.5) * pace
+        if look.pace != 1.0:  # at least once up and down
+            rate = max(rate, 1.5 / length)
     elif motion != STILL:
-        phase, rate = _between(rng, 0.0, 1.0), _between(rng, 0.6, 1.6) * SEGMENTS / duration
-        angle = angle if motion in ("grows", "shrinks") else _between(rng, 0.0, 2.0 * math.pi)
+        phase, rate = _between(rng, 0.0, 1.0), _between(rng, 0.6, 1.6) * pace
+        if motion in SPINNING:
+            angle = _between(rng, 0.0, 2.0 * math.pi)
+            rate = _between(rng, 0.5, 1.5) / length if look.once else rate
+            if not look.marks(shape, motion):  # slowly enough to see which way round
+                rate = min(rate, _between(rng, 1.0, 2.5) * SEGMENTS / duration / _ORDER.get(shape, 2))
+        elif look.once:
+            phase = _between(rng, 0.0, 0.1)
+            rate = (_between(rng, 0.9, 1.0) - phase) / length
+    if look.tilted and motion not in SPINNING:
+        angle = _between(rng, 0.0, 2.0 * math.pi)
     return Figure(
         colour,
         shape,
@@ -296,16 +379,23 @@ def _draw_figure(
         rate=round(rate, 6),
         phase=round(phase, 4),
         height=round(height, 4),
+        swing=look.swing,
+        lit=look.lit,
     )
 
 
-def _draw_crossing(rng: np.random.Generator, radius: float, length: float, duration: float) -> tuple[float, float]:
+def _draw_crossing(
+    rng: np.random.Generator, radius: float, length: float, pace: float, once: bool
+) -> tuple[float, float]:
     """Return phase and rate of a figure that crosses the stage and is well inside it at the start and at the end."""
     low, high = (0.1 + radius) / (1.0 + 2.0 * radius), (0.9 + radius) / (1.0 + 2.0 * radius)
+    if once:
+        phase = _between(rng, low, low + 0.15)
+        return phase, (_between(rng, high - 0.15, high) - phase) / length
     phase = _between(rng, low, high)
     for _ in range(50):
         # Between two frames that lie a segment apart the cycle advances by anything: left and right look alike.
-        rate = _between(rng, 0.6, 1.6) * SEGMENTS / duration
+        rate = _between(rng, 0.6, 1.6) * pace
         if low <= (phase + rate * length) % 1.0 <= high:
             break
     return phase, rate

@@ -1,6 +1,8 @@
-"""The closed vocabulary of the world's texts, and the word-level tokenizer built from it.
+"""The closed vocabulary of the world's texts, and the tokenizer built from it.
 
-Text is read without regard to case: a token is a word, a punctuation mark or a line break; spaces are not tokens.
+Text is read without regard to case: a token is a word, a punctuation mark or a line break; spaces are not tokens. A
+word that is not known is spelt: its longest known beginning, then its letters, so that a typing error can be read and
+a foreign word be told from a known one.
 Reading is therefore the same however a text is cut into chunks between words, and ``(A)`` is always three tokens.
 Decoding puts the capitals back at the start of a line or sentence and in option letters, so an answer of the world
 comes back exactly.
@@ -18,7 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
-from . import wordings
+from . import loose, questions, wordings
 from .scenes import COLOURS
 from .wordings import MotionWords
 
@@ -26,32 +28,46 @@ UNKNOWN = "<unk>"
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>")
 _PUNCTUATION = tuple(".,:;?!'\"()-\n")
 _LETTERS = tuple(string.ascii_lowercase[:8])  # of options
-_SET_ANSWERS = (wordings.NOT_THERE, "Yes. No. It", "Question: Options: Answer:", "From to and", "a an the")
+_SET_ANSWERS = (
+    wordings.NOT_THERE,
+    wordings.UNKNOWN,
+    wordings.NOTHING,
+    "Yes. No. It",
+    "Question: Options: Answer:",
+    "From to and",
+    "a an the",
+)
+_SPELT = string.ascii_lowercase + string.digits
+_INSIDE = "##"  # marks what goes on with a word
 _TOKEN = re.compile(r"\w+|[^\w\s]|\n")
 
 
 def texts() -> Iterator[str]:
     """Yield every text of the world, without placeholders."""
     for templates in wordings.TEMPLATES.values():
-        for template in (templates.canonical, *templates.training, *templates.held_out):
+        for template in (templates.canonical, *templates.training, *templates.held_out, *templates.loose):
             yield re.sub(r"\{\w+\}", " ", template)
     for words in wordings.MOTION_WORDS.values():
         yield from _forms(words)
-    yield from (noun for nouns in wordings.SHAPE_WORDS.values() for noun in nouns)
-    yield from (*COLOURS, *wordings.THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
+    for shapes in (wordings.SHAPE_WORDS, wordings.LOOSE_SHAPES):
+        yield from (noun for nouns in shapes.values() for noun in nouns)
+    yield from (*COLOURS, *wordings.THINGS, *wordings.LOOSE_THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
+    yield from (text.format("") for text in loose.POLITENESS)
+    yield from (text for texts in questions.FOLLOW_UPS.values() for text in texts)
     yield from dataclasses.astuple(wordings.APPEARS)
     yield prompts.CHATS["phi3.5"].system
 
 
 def _forms(words: MotionWords) -> Iterator[str]:
-    for verb in (words.canonical, *words.training, *words.held_out):
+    for verb in (words.canonical, *words.training, *words.held_out, *words.loose):
         yield from dataclasses.astuple(verb)
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Return every word and mark, lower-case, in a fixed order: the unknown word, marks, then words sorted."""
-    words = {word for text in texts() for word in _TOKEN.findall(text.lower())} | set(_LETTERS)
-    return (UNKNOWN, *_PUNCTUATION, *sorted(words - set(_PUNCTUATION)))
+    """Return every token of text, lower-case, in a fixed order: the unknown one, marks, words and letters sorted, and
+    the letters inside words."""
+    words = {word for text in texts() for word in _TOKEN.findall(text.lower())} | set(_SPELT)
+    return (UNKNOWN, *_PUNCTUATION, *sorted(words - set(_PUNCTUATION)), *(_INSIDE + letter for letter in _SPELT))
 
 
 def build_tokenizer(bins: int) -> Tokenizer:
@@ -60,7 +76,8 @@ def build_tokenizer(bins: int) -> Tokenizer:
     The chat markers are special tokens; the temporal tokens and the grounding token are ordinary added tokens, as in
     the released models.
     """
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary())}, unk_token=UNKNOWN))
+    words = {word: i for i, word in enumerate(vocabulary())}
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token=UNKNOWN, continuing_subword_prefix=_INSIDE))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -71,7 +88,7 @@ def build_tokenizer(bins: int) -> Tokenizer:
     )
     tokenizer.decoder = decoders.Sequence(
         [
-            decoders.WordPiece(prefix="\x00", cleanup=False),  # no word is cut, so this sets a space before each
+            decoders.WordPiece(prefix=_INSIDE, cleanup=False),
             decoders.Fuse(),
             decoders.Replace(Regex(r" (?=[.,:;?!)\n])"), ""),
             decoders.Replace(Regex(r"(?<=[(\n]) "), ""),

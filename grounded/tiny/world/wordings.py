@@ -2,11 +2,13 @@
 
 Each table has the canonical wording first, then those of training, then (``held_out``) those that measure how well the
 model understands phrases that it never met. The held-out wordings combine known words: each of their words occurs in
-some training wording. The templates are in ``templates.toml``.
+some training wording. The ``loose`` ones are further words of training, as people use them who do not know the others.
+The templates are in ``templates.toml``.
 
 Placeholders: ``{query}`` any description; ``{clause}`` "a red circle moves left"; ``{noun}`` "a red circle moving
-left"; ``{subject}``, ``{figure}``, ``{third}``, ``{base}`` and ``{gerund}`` "a red circle", "red circle", "moves left",
-"move left", "moving left"; ``{other_clause}`` and ``{other_noun}`` a second event; ``{start}`` and ``{end}`` times.
+left"; ``{subject}``, ``{figure}``, ``{third}``, ``{base}``, ``{gerund}`` and ``{past}`` "a red circle", "red circle",
+"moves left", "move left", "moving left", "moved left"; ``{other_clause}`` and ``{other_noun}`` a second event;
+``{start}`` and ``{end}`` times.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ... import prompts
+from ...config import TINY
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,49 @@ class Templates:
     canonical: str
     training: tuple[str, ...]
     held_out: tuple[str, ...]
+    loose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One motion phrase in three forms: "moves left", "move left", "moving left"."""
+    """One motion phrase in four forms: "moves left", "move left", "moving left", "moved left"."""
 
     third: str
     base: str
     gerund: str
+    past: str
+
+
+_IRREGULAR = {
+    **{"go": "went", "slide": "slid", "spin": "spun", "grow": "grew", "get": "got", "become": "became", "come": "came"},
+    **{
+        "shrink": "shrank",
+        "fall": "fell",
+        "sink": "sank",
+        "rise": "rose",
+        "run": "ran",
+        "fly": "flew",
+        "drop": "dropped",
+    },
+    **{
+        "hop": "hopped",
+        "travel": "travelled",
+        "leap": "leapt",
+        "swell": "swelled",
+        "bob": "bobbed",
+        "spring": "sprang",
+    },
+}
 
 
 def _verbs(*phrases: str) -> tuple[Verb, ...]:
-    """Read "moves/move/moving left" into its three forms."""
+    """Read "moves/move/moving left" into its forms."""
     verbs = []
     for phrase in phrases:
         forms, _, rest = phrase.partition(" ")
-        third, base, gerund = (f"{form} {rest}".strip() for form in forms.split("/"))
-        verbs.append(Verb(third, base, gerund))
+        third, base, gerund = forms.split("/")
+        past = _IRREGULAR.get(base, base + ("d" if base.endswith("e") else "ed"))
+        verbs.append(Verb(*(f"{form} {rest}".strip() for form in (third, base, gerund, past))))
     return tuple(verbs)
 
 
@@ -53,6 +81,7 @@ class MotionWords:
     canonical: Verb
     training: tuple[Verb, ...]
     held_out: tuple[Verb, ...]
+    loose: tuple[Verb, ...] = ()
 
 
 _GO = (
@@ -62,51 +91,110 @@ _GO = (
     "travels/travel/travelling",
     "drifts/drift/drifting",
 )
+_LOOSE_GO = (
+    "glides/glide/gliding",
+    "heads/head/heading",
+    "floats/float/floating",
+    "runs/run/running",
+    "flies/fly/flying",
+    "shifts/shift/shifting",
+)
+_LOOSE_SPIN = ("revolves/revolve/revolving", "twirls/twirl/twirling", "whirls/whirl/whirling")
 _SPIN = ("spins/spin/spinning", "turns/turn/turning", "rotates/rotate/rotating")
 
 
-def _combined(verbs: tuple[str, ...], directions: tuple[str, ...]) -> MotionWords:
-    """Pair every verb with every direction; a third of the pairs is held out, so that all its words are known."""
+def _combined(verbs: tuple[str, ...], directions: tuple[str, ...], *more: str) -> MotionWords:
+    """Pair every verb with every direction; a third of the pairs is held out, so that all its words are known.
+
+    The loose words are those pairs of other verbs and ``more`` phrases.
+    """
     pairs = [(i + j, f"{verb} {way}") for i, verb in enumerate(verbs) for j, way in enumerate(directions)]
     training = _verbs(*(phrase for n, phrase in pairs if n % 3 != 2))
-    return MotionWords(training[0], training[1:], _verbs(*(phrase for n, phrase in pairs if n % 3 == 2)))
+    held_out = _verbs(*(phrase for n, phrase in pairs if n % 3 == 2))
+    others = _LOOSE_GO if verbs is _GO else _LOOSE_SPIN
+    loose = _verbs(*(f"{verb} {way}" for verb in others for way in directions), *more)
+    return MotionWords(training[0], training[1:], held_out, loose)
 
 
-def _listed(canonical: str, training: tuple[Verb, ...], held_out: tuple[Verb, ...] = ()) -> MotionWords:
-    return MotionWords(_verbs(canonical)[0], training, held_out)
+def _listed(
+    canonical: str, training: tuple[Verb, ...], held_out: tuple[Verb, ...] = (), loose: tuple[Verb, ...] = ()
+) -> MotionWords:
+    return MotionWords(_verbs(canonical)[0], training, held_out, loose)
+
+
+def _every(verbs: tuple[str, ...], *ways: str) -> tuple[str, ...]:
+    return tuple(f"{verb} {way}" for verb in verbs for way in ways)
 
 
 SPINS = "spins"  # either way round: a motion of descriptions, not of figures
 MOTION_WORDS = {
-    "left": _combined(_GO, ("left", "leftwards", "to the left")),
-    "right": _combined(_GO, ("right", "rightwards", "to the right")),
-    "up": _combined(_GO, ("up", "upwards", "to the top")),
-    "down": _combined(_GO, ("down", "downwards", "to the bottom")),
-    "clockwise": _combined(_SPIN, ("clockwise", "in a clockwise direction", "like the hands of a clock")),
-    "anticlockwise": _combined(_SPIN, ("anticlockwise", "in an anticlockwise direction", "counterclockwise")),
+    "left": _combined(_GO, ("left", "leftwards", "to the left"), *_every(_GO, "towards the left", "leftward")),
+    "right": _combined(_GO, ("right", "rightwards", "to the right"), *_every(_GO, "towards the right", "rightward")),
+    "up": _combined(
+        _GO,
+        ("up", "upwards", "to the top"),
+        *("rises/rise/rising", "ascends/ascend/ascending", "climbs/climb/climbing", "climbs/climb/climbing up"),
+        *_every(_GO, "upward", "towards the top"),
+    ),
+    "down": _combined(
+        _GO,
+        ("down", "downwards", "to the bottom"),
+        *("falls/fall/falling", "drops/drop/dropping", "sinks/sink/sinking", "descends/descend/descending"),
+        *("falls/fall/falling down", *_every(_GO, "downward", "towards the bottom")),
+    ),
+    "clockwise": _combined(
+        _SPIN, ("clockwise", "in a clockwise direction", "like the hands of a clock"), *_every(_SPIN, "clock-wise")
+    ),
+    "anticlockwise": _combined(
+        _SPIN,
+        ("anticlockwise", "in an anticlockwise direction", "counterclockwise"),
+        *_every(_SPIN, "anti-clockwise", "counter-clockwise", "against the clock"),
+    ),
     "grows": _listed(
         "grows/grow/growing",
         _verbs("gets/get/getting bigger", "becomes/become/becoming larger", "increases/increase/increasing in size"),
         _verbs("becomes/become/becoming bigger", "gets/get/getting larger", "grows/grow/growing in size"),
+        _verbs(
+            *("expands/expand/expanding", "swells/swell/swelling", "enlarges/enlarge/enlarging"),
+            *("gets/get/getting large", "gets/get/getting big", "becomes/become/becoming large"),
+            *("inflates/inflate/inflating", "increases/increase/increasing", "scales/scale/scaling up"),
+            *("becomes/become/becoming big", "widens/widen/widening", "blows/blow/blowing up"),
+        ),
     ),
     "shrinks": _listed(
         "shrinks/shrink/shrinking",
         _verbs("gets/get/getting smaller", "becomes/become/becoming tinier", "decreases/decrease/decreasing in size"),
         _verbs("becomes/become/becoming smaller", "gets/get/getting tinier", "shrinks/shrink/shrinking in size"),
+        _verbs(
+            *("contracts/contract/contracting", "gets/get/getting small", "gets/get/getting tiny"),
+            *("becomes/become/becoming small", "diminishes/diminish/diminishing", "decreases/decrease/decreasing"),
+            *("becomes/become/becoming tiny", "deflates/deflate/deflating", "scales/scale/scaling down"),
+        ),
     ),
     "blinks": _listed(
         "blinks/blink/blinking",
         _verbs("flashes/flash/flashing", "flickers/flicker/flickering", "goes/go/going on and off"),
         _verbs("blinks/blink/blinking on and off", "flashes/flash/flashing on and off"),
+        _verbs(
+            *("twinkles/twinkle/twinkling", "winks/wink/winking", "appears/appear/appearing and disappears"),
+            *("comes/come/coming and goes", "turns/turn/turning on and off", "flickers/flicker/flickering on and off"),
+            "disappears/disappear/disappearing and reappears",
+        ),
     ),
     "bounces": _listed(
         "bounces/bounce/bouncing",
         _verbs("hops/hop/hopping", "jumps/jump/jumping up and down", "bounces/bounce/bouncing on the ground"),
         _verbs("bounces/bounce/bouncing up and down", "hops/hop/hopping on the ground", "jumps/jump/jumping"),
+        _verbs(
+            *("leaps/leap/leaping", "leaps/leap/leaping up and down", "springs/spring/springing up and down"),
+            *("bobs/bob/bobbing up and down", "hops/hop/hopping up and down", "moves/move/moving up and down"),
+        ),
     ),
 }
-APPEARS = Verb("appears", "appear", "")  # for a description without a motion
-MOTION_WORDS[SPINS] = _listed("spins/spin/spinning", _verbs("rotates/rotate/rotating"), ())
+APPEARS = Verb("appears", "appear", "", "appeared")  # for a description without a motion
+MOTION_WORDS[SPINS] = _listed(
+    "spins/spin/spinning", _verbs("rotates/rotate/rotating"), (), _verbs(*_SPIN, *_LOOSE_SPIN)
+)
 
 SHAPE_WORDS = {  # canonical first; the others occur in paraphrases
     "circle": ("circle", "disc"),
@@ -116,9 +204,20 @@ SHAPE_WORDS = {  # canonical first; the others occur in paraphrases
     "ring": ("ring", "hoop"),
     "moon": ("moon", "crescent"),
 }
+LOOSE_SHAPES = {
+    "circle": ("disk", "ball", "dot"),
+    "square": ("block", "quadrangle"),
+    "triangle": ("wedge",),
+    "star": ("asterisk",),
+    "ring": ("loop", "donut", "annulus"),
+    "moon": ("half moon", "sickle", "crescent moon"),
+}
+LOOSE_THINGS = ("shape", "figure", "item")
 THINGS = ("object", "thing")  # for a description without a shape
 
-NOT_THERE = "Not in the video."
+NOT_THERE = TINY.absent_answer
+UNKNOWN = TINY.unknown_answer
+NOTHING = "Nothing happens."  # in a range that is referred to
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -131,7 +230,10 @@ def _read_templates() -> dict[str, Templates]:
     }
     tables = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
     return {
-        name: Templates(table.get("canonical") or canonical[name], tuple(table["training"]), tuple(table["held_out"]))
+        name: Templates(
+            table.get("canonical") or canonical[name],
+            *(tuple(table.get(kind, ())) for kind in ("training", "held_out", "loose")),
+        )
         for name, table in tables.items()
     }
 

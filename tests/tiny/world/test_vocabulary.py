@@ -18,7 +18,7 @@ def turns():
     texts = []
     for seed in range(100):
         scene = draw_scene(seed)
-        for wording in ("canonical", "training", "held_out"):
+        for wording in ("canonical", "training", "held_out"):  # the loose one has words that are spelt
             for question in ask_all(scene, wording):
                 for turn in question.turns:
                     question, answer = (in_bins(text, scene.duration, BINS) for text in (turn.question, turn.answer))
@@ -32,7 +32,18 @@ def test_no_word_of_thousands_of_texts_is_unknown(turns):
     for encoding in TOKENIZER.encode_batch([after_image(CHATS["phi3.5"], [turn]) for turn in turns]):
         assert unknown not in encoding.ids
     assert unknown not in TOKENIZER.encode(before_image(CHATS["phi3.5"])).ids
-    assert unknown in TOKENIZER.encode("a purple elephant").ids
+    assert unknown in TOKENIZER.encode("红色").ids
+
+
+def test_a_word_that_is_not_known_is_spelt_and_comes_back():
+    assert TOKENIZER.encode("crcle growz").tokens == ["c", "##r", "##c", "##l", "##e", "grow", "##z"]
+    assert TOKENIZER.decode(TOKENIZER.encode("A purple elephant growz.").ids) == "A purple elephant growz."
+
+
+def test_no_other_word_is_cut(turns):
+    spelt = [id for token, id in TOKENIZER.get_vocab().items() if token.startswith("##")]
+    for encoding in TOKENIZER.encode_batch([turn.question for turn in turns]):
+        assert not set(encoding.ids) & set(spelt)
 
 
 def test_answers_come_back_exactly(turns):
@@ -50,7 +61,8 @@ def test_questions_come_back_but_for_capitals_inside_a_line(turns):
 @pytest.mark.parametrize(
     "text",
     ["From <5> to <9>.", "From <0> to <5>, <7> to <100>.", "Answer: (B) a red circle moves left", "Not in the video.",
-     "From <1> to <2>, a red circle moves left\nFrom <3> to <4>, an orange moon grows", "It spins clockwise.", "Two."],
+     "From <1> to <2>, a red circle moves left\nFrom <3> to <4>, an orange moon grows", "It spins clockwise.", "Two.",
+     "I do not know.", "Nothing happens."],
 )  # fmt: skip
 def test_readable_answers(text):
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids) == text
