@@ -258,6 +258,8 @@ class EncodedVideo:
         What ``on_progress`` raises, called after every layer, ends it.
         """
         family = self.family
+        if self._prefix is not None:  # others may be answering: who waits for the lock here would miss their batch
+            return
         with family.lock:
             if self._prefix is None:
                 decoder = family.network.language_model.model

@@ -45,7 +45,8 @@ def own_folder() -> Iterator[None]:
         with suppress(OSError), _locked(old):
             shutil.rmtree(old)
     folder, earlier = Path(tempfile.mkdtemp(prefix=_OWN, dir=root)), os.environ.get("GRADIO_TEMP_DIR")
-    usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    leave = {os.getpid(): sys.exit}  # a forked worker has nothing to tidy
+    usual = signal.signal(signal.SIGTERM, lambda *_: leave.get(os.getpid(), os._exit)(128 + signal.SIGTERM))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     try:
         with _locked(folder):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from grounded.errors import FileError
@@ -24,3 +29,24 @@ def test_of_two_processes_that_fail_the_one_that_says_why_is_heard() -> None:
         run_jobs([(lose_the_other_end,), (find_no_room,)], 2)
     with pytest.raises(RuntimeError, match="closed by peer"):
         run_jobs([(lose_the_other_end,), (time.sleep, 0)], 2)
+
+
+def write_own_number(folder: str, name: str) -> None:
+    (Path(folder) / name).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from tests.tiny.test_processes import run_jobs, write_own_number\n"
+        f"run_jobs([(write_own_number, {str(tmp_path)!r}, name) for name in 'ab'], 2)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        while len(list(tmp_path.iterdir())) < 2 or not all(path.read_text() for path in tmp_path.iterdir()):
+            time.sleep(0.05)
+            assert parent.poll() is None
+        numbers = [int(path.read_text()) for path in tmp_path.iterdir()]
+        assert all(map(psutil.pid_exists, numbers))
+        parent.kill()
+    _, alive = psutil.wait_procs([psutil.Process(number) for number in numbers if psutil.pid_exists(number)], 60)
+    assert not alive
