@@ -215,8 +215,8 @@ class _Batch:
     def _take(self, logits: torch.Tensor, until: Until, on_token: Callable[[int, int], None] | None) -> None:
         """Take the likeliest token of each row, of those that may follow, and make the next step of them."""
         best = logits.argmax(dim=-1)
-        for row in range(len(best)) if until.grammar else ():
-            if not self.finished[row]:
+        for row, finished in enumerate(self.finished):
+            if until.grammar and not finished:
                 tokens = torch.tensor(sorted(until.grammar.allowed(self.chosen[row])), device=best.device)
                 best[row] = tokens[logits[row, tokens].argmax()]
         log_probabilities = (logits[:, self.keep] - logits.logsumexp(dim=-1, keepdim=True)).cpu()
