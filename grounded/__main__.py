@@ -50,11 +50,16 @@ def ground(
     fine: Annotated[
         bool, typer.Option("--fine", help="Search a long video part by part: slower, and finds what is short.")
     ] = False,
+    constrained: Annotated[
+        bool, typer.Option("--constrained", help="Let the model write nothing but a span inside the video.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find when something happens."""
     with progress(as_json) as show:
-        answer = _watch(loading, video, show, {"query": query}).ground(query, fine=fine, on_progress=show)
+        answer = _watch(loading, video, show, {"query": query}).ground(
+            query, fine=fine, constrained=constrained, on_progress=show
+        )
     _print(answer, as_json)
     if answer.windows:
         typer.echo(f"{answer.windows} parts of the video were searched", err=True)

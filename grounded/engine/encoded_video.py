@@ -12,6 +12,7 @@ import torch
 
 from ..errors import QuestionError, VideoError
 from ..models import decoding
+from ..models.constrained import SpanGrammar
 from ..models.family import Family
 from ..models.progress import layer_progress
 from ..prompts import EVIDENCE, MAX_OPTIONS
@@ -80,6 +81,7 @@ class EncodedVideo:
         *,
         best: int = 0,
         fine: bool | SearchConfig = False,
+        constrained: bool = False,
         on_text: OnText | None = None,
         on_progress: OnProgress | None = None,
         stop: Stop | None = None,
@@ -91,6 +93,7 @@ class EncodedVideo:
         *,
         best: int = 0,
         fine: bool | SearchConfig = False,
+        constrained: bool = False,
         on_text: OnText | None = None,
         on_progress: OnProgress | None = None,
         stop: Stop | None = None,
@@ -101,6 +104,7 @@ class EncodedVideo:
         *,
         best: int = 0,
         fine: bool | SearchConfig = False,
+        constrained: bool = False,
         on_text: OnText | None = None,
         on_progress: OnProgress | None = None,
         stop: Stop | None = None,
@@ -110,6 +114,7 @@ class EncodedVideo:
         The moments are those that the model wrote. With ``best`` they are followed by the likeliest other moments, up
         to ``best`` in all: decoded so that each is valid and distinct, at the cost of two more forward passes. A model
         that says "not in the video" is not pressed for moments. ``fine`` then searches a long video; see `search`.
+        ``constrained`` lets the model write nothing but spans that are inside the video and run forwards.
 
         Raises:
             QuestionError: a query is empty, too long, or not valid text.
@@ -117,7 +122,8 @@ class EncodedVideo:
         """
         queries = [query] if isinstance(query, str) else query
         turns = [self.family.turn(Question("ground", text), self.duration) for text in queries]
-        answers = self._answer("ground", queries, [[turn] for turn in turns], on_text, stop)
+        grammar = self.family.span_grammar(self.duration) if constrained else None
+        answers = self._answer("ground", queries, [[turn] for turn in turns], on_text, stop, grammar=grammar)
         if not (stop and stop()):
             answers = [self._score_moments(answer, turn, best) for answer, turn in zip(answers, turns, strict=True)]
         if fine:
@@ -279,6 +285,7 @@ class EncodedVideo:
         on_text: OnText | None,
         stop: Stop | None,
         goes_on: bool = False,
+        grammar: SpanGrammar | None = None,
     ) -> list[Answer]:
         """Answer each conversation's open turn, all of them as one batch.
 
@@ -307,7 +314,7 @@ class EncodedVideo:
                     family.network,
                     prefix,
                     ids[first : first + MAX_BATCH],
-                    decoding.Until(family.end, min(_NEW_TOKENS[task], room), stop, family.ends),
+                    decoding.Until(family.end, min(_NEW_TOKENS[task], room), stop, family.ends, grammar),
                     keep=family.kept,
                     on_token=on_token if on_text and len(ids) == 1 else None,
                     earlier=max(caches, key=lambda cache: cache.shared(ids[0]), default=None),

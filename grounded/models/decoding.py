@@ -14,6 +14,7 @@ import torch
 
 from .branching import BranchCache, branching, own_mask
 from .cache import PrefixCache
+from .constrained import SpanGrammar
 
 SCORED_TOGETHER = 32  # answers: the logits of more would take gigabytes, since a vocabulary has 150,000 tokens
 
@@ -103,12 +104,16 @@ def read_prefix(model: Network, ids: Sequence[int], visual: torch.Tensor) -> Vid
 
 @dataclass(frozen=True)
 class Until:
-    """When an answer ends: at ``end`` or a token of ``ends``, after ``max_new_tokens``, or when ``stop`` says so."""
+    """When an answer ends: at ``end`` or a token of ``ends``, after ``max_new_tokens``, or when ``stop`` says so.
+
+    ``grammar`` says which tokens may follow; without one, all may.
+    """
 
     end: int
     max_new_tokens: int
     stop: Callable[[], bool] | None = None
     ends: Sequence[int] = ()
+    grammar: SpanGrammar | None = None
 
 
 @torch.inference_mode()
@@ -193,7 +198,7 @@ class _Batch:
             for number in range(until.max_new_tokens):
                 if all(self.finished) or (until.stop and until.stop()):
                     break
-                self._take(self._logits(number), {until.end, *until.ends}, on_token)
+                self._take(self._logits(number), until, on_token)
             if keep_turns and self.cache is cache:
                 ids = [*self.questions[0], *self.chosen[0]][: cache.length - self.prefix.length]
                 self.turns = TurnsCache(ids, cache.after(self.prefix.length))
@@ -207,15 +212,19 @@ class _Batch:
             self.first_logits = logits.cpu()
         return logits
 
-    def _take(self, logits: torch.Tensor, ends: set[int], on_token: Callable[[int, int], None] | None) -> None:
-        """Take the likeliest token of each row, and make the next step of them."""
+    def _take(self, logits: torch.Tensor, until: Until, on_token: Callable[[int, int], None] | None) -> None:
+        """Take the likeliest token of each row, of those that may follow, and make the next step of them."""
         best = logits.argmax(dim=-1)
+        for row, finished in enumerate(self.finished):
+            if until.grammar and not finished:
+                tokens = torch.tensor(sorted(until.grammar.allowed(self.chosen[row])), device=best.device)
+                best[row] = tokens[logits[row, tokens].argmax()]
         log_probabilities = (logits[:, self.keep] - logits.logsumexp(dim=-1, keepdim=True)).cpu()
         for row, token in enumerate(best.tolist()):
             if self.finished[row]:
                 continue
             self.kept[row].append(log_probabilities[row])
-            self.finished[row] = token in ends
+            self.finished[row] = token == until.end or token in until.ends
             if not self.finished[row]:
                 self.chosen[row].append(token)
                 if on_token:

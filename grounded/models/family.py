@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..types import Answer, Clip, Question, Turn
+from .constrained import SpanGrammar
 from .decoding import Generation, Network, VideoPrefix
 
 
@@ -116,6 +117,9 @@ class Family(Protocol):
         """Return the token ids of a whole answer, `end` included."""
 
     # Answers.
+    def span_grammar(self, duration: float) -> SpanGrammar:
+        """Return the answers that are spans inside a video of ``duration`` seconds, as this model writes them."""
+
     def answered(self, turn: Turn, answer: Answer) -> Turn:
         """Return a turn with its answer, as a further turn sees it."""
 

@@ -18,6 +18,7 @@ from ..confidence import curve, further_moments, span_confidence
 from ..errors import QuestionError
 from ..types import Answer, Moment, Question, Turn
 from . import decoding
+from .constrained import MAX_INSTANTS, SpanGrammar
 from .frames import Frames
 from .stock import StockNetwork
 
@@ -106,7 +107,8 @@ class Wording:
     """How a model that reads and writes times as text is asked, and how it writes a moment.
 
     ``ground`` has a place for the query, ``refer`` for start and end, ``choose`` for letters, question and options.
-    ``opening``, ``joiner`` and ``between`` stand before the first time, between start and end, and between two moments.
+    ``opening``, ``joiner``, ``between`` and ``closing`` stand before the first time, between start and end, between two
+    moments, and after the last; ``several`` says that an answer lists all moments there are.
     ``write`` gives a time in seconds as text, to ``tick`` seconds; ``unit`` follows it in a sentence.
     """
 
@@ -118,9 +120,11 @@ class Wording:
     opening: str
     joiner: str
     between: str
+    closing: str
     write: Callable[[float], str]
     tick: float
     unit: str = ""
+    several: bool = False
 
 
 class FrameNumbers(Protocol):
@@ -204,6 +208,14 @@ class TextProcessor(Processor):
             model=self.name,
             step=self.step(duration),
         )
+
+    def span_grammar(self, duration: float) -> SpanGrammar:
+        form = self.wording
+        count = max(1, min(int(duration / form.tick), MAX_INSTANTS))
+        parts = (form.opening, form.joiner, form.closing, form.between if form.several else "")
+        opening, joiner, closing, between = map(self.token_ids, parts)
+        times = [self.token_ids(form.write(duration * (k / count))) for k in range(count + 1)]
+        return SpanGrammar(opening, times, joiner, closing, self.end, between)
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         raise NotImplementedError

@@ -23,7 +23,8 @@ _TIMELENS_CARD = "huggingface.co/TencentARC/TimeLens-8B, arXiv:2512.14698"
 class KnownModel:
     """One model. ``parameters`` are in billions; an empty ``figures`` says that none are known here.
 
-    ``all_moments`` says that it was trained to list every moment of a query.
+    ``all_moments`` says that it was trained to list every moment of a query; ``max_pixels`` are those of all frames
+    that its authors' figures were made with, 0 where its own files say so.
     """
 
     hub_id: str
@@ -37,9 +38,12 @@ class KnownModel:
     figures: str = ""
     source: str = ""
     all_moments: bool = False
+    max_pixels: int = 0
 
 
-def _qwen3_vl(size: str, hub_id: str, purpose: str, licence: str = "Apache-2.0", **more: str | bool) -> KnownModel:
+def _qwen3_vl(
+    size: str, hub_id: str, purpose: str, licence: str = "Apache-2.0", **more: str | bool | int
+) -> KnownModel:
     """Return a model of Qwen3-VL's class, whose sizes are those of its base model."""
     parameters, memory = {"2b": (2.13, 6.2), "4b": (4.44, 11.4), "8b": (8.77, 20.0)}[size]
     disk = round(2 * parameters, 1)
@@ -97,6 +101,7 @@ MODELS = {
         "TencentARC/TimeLens-8B",
         _ONE,
         licence="BSD-3-Clause",
+        max_pixels=14_336 * 32 * 32,
         figures=f"{_TIMELENS} 55.2 / 53.2 / 65.5",
         source=_TIMELENS_CARD,
     ),

@@ -43,7 +43,7 @@ def cached(hub_id: str) -> Path | None:
 
 
 def look_up(hub_id: str, files: Sequence[str] | None = None) -> Download:
-    """Return what the named files of a repository (all of them where ``files`` is None) take.
+    """Return what the named files of a repository take; where ``files`` is None, all that lie in no folder of it.
 
     The hub is not asked where the cache holds them all.
 
@@ -58,7 +58,7 @@ def look_up(hub_id: str, files: Sequence[str] | None = None) -> Download:
         sizes = {s.rfilename: s.size or 0 for s in HfApi().model_info(hub_id, files_metadata=True).siblings or []}
         if files is not None and (absent := sorted(set(files) - sizes.keys())):
             raise WeightsError(f"{hub_id} on the hub lacks {', '.join(absent)}")
-        needed = tuple(name for name in sizes if files is None or name in files)
+        needed = tuple(name for name in sizes if ("/" not in name if files is None else name in files))
         missing = tuple(name for name in needed if not isinstance(try_to_load_from_cache(hub_id, name), str))
         return Download(hub_id, needed, missing, *(sum(sizes[name] for name in group) for group in (missing, needed)))
 

@@ -101,13 +101,16 @@ def read(
     if report["missing_keys"] or report["unexpected_keys"]:
         problems = [f"{what}: {key}" for what in ("missing", "unexpected") for key in sorted(report[f"{what}_keys"])]
         raise WeightsError(f"the weights in {folder} do not fit their config:\n" + "\n".join(problems[:20]))
+    known, numbers = find_known(name), _video_processor(folder)
+    if known and known.max_pixels:
+        numbers = numbers | {"size": dict(numbers.get("size") or {}) | {"longest_edge": known.max_pixels}}
     return LoadedPretrained(
         name=Path(name).name.lower(),  # of a folder or a hub id too
         family=family,
         model=model,
         tokenizer=tokenizer,
-        video_processor=_video_processor(folder),
-        all_moments=bool((known := find_known(name)) and known.all_moments),
+        video_processor=numbers,
+        all_moments=bool(known and known.all_moments),
         offload=offload,
     )
 

@@ -57,7 +57,7 @@ def test_a_part_of_a_video_file_is_sampled_in_its_range_and_cut_at_its_end(
 ) -> None:
     requests = []
 
-    def sample(path: Path, frames: Callable[[float], int], *, start: float, end: float) -> Clip:
+    def sample(path: Path, frames: Callable[[float], int], *, start: float, end: float, shrink: object) -> Clip:
         requests.append((path.name, frames(end - start), start, end))
         return Clip(np.zeros((8, 3, 4, 4), np.uint8), np.arange(8.0), 9.0, np.arange(8))
 

@@ -96,6 +96,7 @@ class StubEncodedVideo(EncodedVideo):
         *,
         best: int = 0,
         fine: Any = False,
+        constrained: bool = False,
         on_text: Any = None,
         on_progress: Any = None,
         stop: Any = None,

@@ -56,6 +56,13 @@ def test_the_untrained_language_model_is_not_fetched(fake: FakeHub) -> None:
     assert sorted(fake.fetched) == sorted(LAYOUTS["phi3.5"].files)
 
 
+def test_what_a_repository_has_in_folders_for_others_is_not_fetched(fake: FakeHub) -> None:
+    fake.files = {"config.json": 1, "model.safetensors": 2_030_000_000, "onnx/model.onnx": 3_000_000_000}
+    download = hub.look_up("HuggingFaceTB/SmolVLM2-500M-Video-Instruct")
+    assert download.bytes == 2_030_000_001 and hub.fetch(download)
+    assert fake.fetched == ["config.json", "model.safetensors"]
+
+
 def test_what_the_cache_holds_is_not_asked_for(fake: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("four")
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, name: str(tmp_path / name))

@@ -15,6 +15,7 @@ from ...config import ModelConfig
 from ...types import Answer, Clip, Moment, Question, Turn
 from ...video import pixels
 from .. import decoding
+from ..constrained import SpanGrammar
 from ..family import Work
 from ..processor import Processor, digest
 from .network import VideoLLM
@@ -39,6 +40,7 @@ class GroundedVideoLLM(Processor):
         opening = self.token_ids("From <0> to <1>.")
         start, end = (opening.index(self.kept[k]) for k in (0, 1))
         self.span_opening, self.span_joiner = opening[:start], opening[start + 1 : end]  # as in the training answers
+        self.span_closing = opening[end + 1 :]
 
     def frames_for(self, duration: float) -> int:
         return self.config.frames
@@ -168,6 +170,10 @@ class GroundedVideoLLM(Processor):
         if not text or not len(generation.kept):  # stopped before its first token
             return None
         return float(generation.first_logits.softmax(dim=0)[self.token_ids(text)[0]])
+
+    def span_grammar(self, duration: float) -> SpanGrammar:
+        times = [[token] for token in self.kept]
+        return SpanGrammar(self.span_opening, times, self.span_joiner, self.span_closing, self.end)
 
     def score_moments(self, answer: Answer, turn: Turn, prefix: decoding.VideoPrefix) -> Answer:
         return answer  # the temporal tokens' probabilities were kept as they were written

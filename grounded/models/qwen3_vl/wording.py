@@ -13,6 +13,7 @@ ONE_MOMENT = Wording(
     opening="The event happens in ",
     joiner=" - ",
     between=" seconds, ",
+    closing=" seconds.",
     # Qwen3-VL's cookbook, video understanding.
     caption="Localize a series of activity events in the video, output the start and end timestamp for each event, and "
     "describe each event with sentences. Provide the result in json format with 'mm:ss.ff' format for time depiction.",
@@ -35,4 +36,6 @@ ALL_MOMENTS = dataclasses.replace(
     opening="[[",
     joiner=", ",
     between="], [",
+    closing="]]",
+    several=True,
 )

@@ -25,6 +25,7 @@ WORDING = Wording(
     opening=" From ",
     joiner=" to ",
     between=", ",
+    closing=".",
     write=clock,
     tick=1.0,
 )

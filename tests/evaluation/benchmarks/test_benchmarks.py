@@ -58,6 +58,7 @@ def test_published_scores_are_named_as_ours_so_that_they_stand_in_the_same_row(
     known = BENCHMARKS[name]
     expected = {
         "charades-sta": 4, "activitynet": 4, "activitynet-captions": 2, "nextgqa": 3, "mvbench": 1, "videomme": 1,
+        "charades-timelens": 4, "activitynet-timelens": 4, "qvhighlights-timelens": 4,
     }  # fmt: skip
     assert {len(column) for column in known.published.values()} == ({expected[name]} if name in expected else set())
     monkeypatch.setattr(activitynet_captions, "LanguageScorers", SameWords)

@@ -72,6 +72,16 @@ def test_a_second_turn_is_that_of_generate(encoded: EncodedVideo, stock: Any, wo
     assert conversation.ask(QUESTIONS[1]).raw and len(conversation.turns) == 2
 
 
+def test_either_of_two_tokens_ends_an_answer(encoded: EncodedVideo, words: Tokenizer) -> None:
+    model = encoded.family
+    assert model.ends == (words.token_to_id("<|im_end|>"), words.token_to_id("<|endoftext|>"))
+    ids = model.ids([asked(encoded, QUESTIONS[0])])
+    (free,) = decoding.generate(model.network, encoded._read_prefix(), [ids], decoding.Until(model.end, NEW))
+    until = decoding.Until(model.end, NEW, ends=(free.ids[5],))
+    (ended,) = decoding.generate(model.network, encoded._read_prefix(), [ids], until)
+    assert ended.ids == free.ids[: free.ids.index(free.ids[5])] and ended.finished
+
+
 def test_a_further_question_costs_its_own_words_alone(watcher: Grounder, encoded: EncodedVideo) -> None:
     encoded.ask(QUESTIONS[0])
     read: list[int] = []

@@ -135,6 +135,11 @@ def test_weights_in_several_files_and_another_dtype(words: Tokenizer, stock: Any
     assert Grounder(model).watch(FILM).ask("What happens?").raw
 
 
+def test_frames_are_as_large_as_in_the_authors_figures(words: Tokenizer, stock: Any, tmp_path: Path) -> None:
+    folder = small.write(tmp_path / "TimeLens-8B", stock, words)
+    assert family(grounder.load(folder, device="cpu")).frames.max_pixels == 14_336 * 32 * 32
+
+
 def test_a_folder_says_what_it_is(folder: Path, watcher: Grounder) -> None:
     assert pretrained.family_of(folder) == "qwen3_vl" and pretrained.is_whole(folder)
     assert family(watcher).wording == ONE_MOMENT and family(watcher).frames.max_frames == 24
