@@ -61,6 +61,18 @@ def test_edl_counts_frames_and_lays_the_moments_end_to_end() -> None:
     assert events[1].split()[6] == "00:00:01:01"
 
 
+def test_one_edit_list_goes_over_several_films_in_their_order() -> None:
+    films = ["b.mp4", "a\n.mp4"]
+    lines = write([CAPTION, GROUND], "edl", films=films).splitlines()
+    assert [line.split(": ")[1] for line in lines if "CLIP NAME" in line] == ["b.mp4", "a .mp4", "a .mp4"]
+    rows = csv.DictReader(io.StringIO(write([CAPTION, GROUND], "csv", films=films)))
+    assert [row["video"] for row in rows] == ["b.mp4", "a .mp4", "a .mp4"]
+    answers = json.loads(write([GROUND, GROUND], "json", films=films))["answers"]
+    assert [answer["video"] for answer in answers] == ["b.mp4", "a .mp4"]
+    with pytest.raises(DataError, match="vtt holds the moments of one film, not of 2"):
+        write([CAPTION, GROUND], "vtt", films=films)
+
+
 def test_every_format_takes_no_answers() -> None:
     for form in FORMATS:
         assert isinstance(write([], form), str)

@@ -147,22 +147,20 @@ class Library:
 
     def merge_shards(self) -> None:
         """Take over what other processes have indexed; a shard whose process is at work is left for later."""
+        self.db.execute("PRAGMA busy_timeout = 200")
         for path in sorted(self.folder.glob("shard-*.db")):
             try:
-                self.db.execute("ATTACH ? AS shard", (str(path),))
-            except sqlite3.Error as error:
-                log.warning("%s cannot be read: %s", path, error)
-                continue
-            try:
-                self.db.execute("PRAGMA busy_timeout = 200")
-                with self.transaction():
-                    for statement in _statements(_MERGE):
-                        self.db.execute(statement)
+                with _sentences(path):
+                    self.db.execute("ATTACH ? AS shard", (str(path),))
+                try:
+                    with self.transaction():
+                        for statement in _statements(_MERGE):
+                            self.db.execute(statement)
+                finally:
+                    self.db.execute("DETACH shard")
             except FileError as error:
                 log.info("%s is left for later: %s", path, error)
-            finally:
-                self.db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
-                self.db.execute("DETACH shard")
+        self.db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
 
     def settings(self) -> dict[str, Any]:
         """Return what was written down by `claim`."""
@@ -236,7 +234,10 @@ class Library:
         """Return the events that hold the words, all ``together`` or any of them, the best by BM25 first."""
         condition = (" AND " if together else " OR ").join(map(_quoted, words))
         ranked = "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
-        return self._events(f"events.id IN ({ranked})", condition, limit) if words else []
+        numbers = [number for (number,) in self.query(ranked, condition, limit)] if words else []
+        events = self._events("events.id IN (SELECT value FROM json_each(?))", json.dumps(numbers))
+        by_number = {event.number: event for event in events}
+        return [by_number[number] for number in numbers if number in by_number]
 
     def events_of(self, content: str) -> list[Event]:
         """Return what happens in a film."""

@@ -30,7 +30,7 @@ MATCHES = 200  # events that BM25 ranks
 MAX_WORDS = 32  # of a query that are searched for
 MOST_SURE = 0.9  # what a model says of films that nearly fit is worth no more, whatever it says
 SURE_OF_WORDS = 0.98  # of a subtitle that holds the whole query
-AGREEMENT = (0.5, 0.99)  # bounds of how often a caption holds a word that it might
+AGREEMENT = (0.5, 0.995)  # bounds of how often a caption holds a word that it might
 SAME_IOU = 0.5  # from which on a caption is about the moment
 
 
