@@ -92,6 +92,18 @@ def test_edl_has_markers_for_resolve_and_says_how_it_counts() -> None:
     assert "FCM: NON-DROP FRAME" in write([GROUND], "edl", fps=25)
 
 
+def test_one_edit_list_goes_over_several_films_in_their_order() -> None:
+    films = ["b.mp4", "a\n.mp4"]
+    lines = write([CAPTION, GROUND], "edl", films=films).splitlines()
+    assert [line.split(": ")[1].strip() for line in lines if "FROM CLIP NAME" in line] == ["b.mp4", "a .mp4", "a .mp4"]
+    rows = csv.DictReader(io.StringIO(write([CAPTION, GROUND], "csv", films=films)))
+    assert [row["video"] for row in rows] == ["b.mp4", "a .mp4", "a .mp4"]
+    answers = json.loads(write([GROUND, GROUND], "json", films=films))["answers"]
+    assert [answer["video"] for answer in answers] == ["b.mp4", "a .mp4"]
+    with pytest.raises(DataError, match="vtt holds the moments of one film, not of 2"):
+        write([CAPTION, GROUND], "vtt", films=films)
+
+
 def test_every_format_but_a_cut_takes_no_answers() -> None:
     for form in FORMATS.keys() - CUTS.keys():
         assert isinstance(write([], form), str)

@@ -147,22 +147,20 @@ class Library:
 
     def merge_shards(self) -> None:
         """Take over what other processes have indexed; a shard whose process is at work is left for later."""
+        self.db.execute("PRAGMA busy_timeout = 200")
         for path in sorted(self.folder.glob("shard-*.db")):
             try:
-                self.db.execute("ATTACH ? AS shard", (str(path),))
-            except sqlite3.Error as error:
-                log.warning("%s cannot be read: %s", path, error)
-                continue
-            try:
-                self.db.execute("PRAGMA busy_timeout = 200")
-                with self.transaction():
-                    for statement in _statements(_MERGE):
-                        self.db.execute(statement)
+                with _sentences(path):
+                    self.db.execute("ATTACH ? AS shard", (str(path),))
+                try:
+                    with self.transaction():
+                        for statement in _statements(_MERGE):
+                            self.db.execute(statement)
+                finally:
+                    self.db.execute("DETACH shard")
             except FileError as error:
                 log.info("%s is left for later: %s", path, error)
-            finally:
-                self.db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
-                self.db.execute("DETACH shard")
+        self.db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
 
     def settings(self) -> dict[str, Any]:
         """Return what was written down by `claim`."""
@@ -232,11 +230,16 @@ class Library:
         """Say whether a word is in the event of a number."""
         return bool(self.query("SELECT 1 FROM texts WHERE texts MATCH ? AND rowid = ?", _quoted(word), event))
 
-    def matches(self, words: Sequence[str], together: bool, limit: int) -> list[Event]:
-        """Return the events that hold the words, all ``together`` or any of them, the best by BM25 first."""
+    def matches(self, words: Sequence[str], kind: str, together: bool, limit: int) -> list[Event]:
+        """Return the events of a kind that hold the words, all ``together`` or any, the best by BM25 first."""
         condition = (" AND " if together else " OR ").join(map(_quoted, words))
-        ranked = "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT ?"
-        return self._events(f"events.id IN ({ranked})", condition, limit) if words else []
+        ranked = """SELECT texts.rowid FROM texts JOIN events ON events.id = texts.rowid
+            WHERE texts MATCH ? AND (events.path IS NULL) = ? ORDER BY texts.rank LIMIT ?"""
+        rows = self.query(ranked, condition, kind == SHOWN, limit) if words else []
+        numbers = [number for (number,) in rows]
+        events = self._events("events.id IN (SELECT value FROM json_each(?))", json.dumps(numbers))
+        by_number = {event.number: event for event in events}
+        return [by_number[number] for number in numbers if number in by_number]
 
     def events_of(self, content: str) -> list[Event]:
         """Return what happens in a film."""
@@ -253,7 +256,8 @@ class Library:
 
     def films(self, limit: int) -> list[tuple[str, float]]:
         """Return content key and duration of ``limit`` films."""
-        return self.query("SELECT content, duration FROM films ORDER BY content LIMIT ?", limit)
+        there = "EXISTS (SELECT 1 FROM files WHERE files.content = films.content)"
+        return self.query(f"SELECT content, duration FROM films WHERE {there} ORDER BY content LIMIT ?", limit)
 
     def totals(self) -> tuple[int, int, float]:
         """Return the number of films and of events, and the mean `Film.agreement`."""

@@ -30,7 +30,7 @@ MATCHES = 200  # events that BM25 ranks
 MAX_WORDS = 32  # of a query that are searched for
 MOST_SURE = 0.9  # what a model says of films that nearly fit is worth no more, whatever it says
 SURE_OF_WORDS = 0.98  # of a subtitle that holds the whole query
-AGREEMENT = (0.5, 0.99)  # bounds of how often a caption holds a word that it might
+AGREEMENT = (0.5, 0.995)  # bounds of how often a caption holds a word that it might
 SAME_IOU = 0.5  # from which on a caption is about the moment
 
 
@@ -152,13 +152,14 @@ class LibrarySearch:
         return QueryWords(rare or shares, len(words), len(words) - len(shares))
 
     def _matches(self, words: QueryWords, candidates: int) -> list[Event]:
-        """Return events by BM25: those that hold all words, and those that hold any where they are too few."""
-        matches = self.library.matches(list(words.shares), together=True, limit=MATCHES)
-        if len({(event.content, event.kind) for event in matches}) < candidates:
-            events = {event.number for event in matches}
-            more = self.library.matches(list(words.shares), together=False, limit=MATCHES)
-            matches += [event for event in more if event.number not in events]
-        return matches
+        """Return events by BM25: of each kind those that hold all words, and those that hold any where they are few."""
+        matches: dict[int, Event] = {}
+        for kind in (SHOWN, SPOKEN):
+            events = self.library.matches(list(words.shares), kind, True, MATCHES)
+            if len({event.content for event in events}) < candidates:
+                events += self.library.matches(list(words.shares), kind, False, MATCHES)
+            matches = {event.number: event for event in events} | matches
+        return list(matches.values())
 
     def _parts(self, matches: Sequence[Event], candidates: int) -> list[tuple[str, float, Window]]:
         """Return the parts of films in which the best matches happen, filled up with other films where they are few."""

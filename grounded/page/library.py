@@ -11,11 +11,12 @@ from typing import Any
 import gradio as gr
 
 from ..errors import GroundedError
+from ..export import read_answer
 from ..library.database import SHOWN, printable
 from ..library.output import picture
 from ..library.searching import LibraryMoment, LibrarySearch
 from ..serving.trust import trust
-from ..types import Answer, Question
+from ..types import Question
 from . import files
 from .handlers import PageHandlers, Updates
 from .timeline import Results, Timeline
@@ -61,7 +62,7 @@ class LibraryHandlers:
         layout = self.page.layout
         try:
             card = results["films"][int(results["chosen"])]
-            answer = Answer.from_dict(card["answer"])
+            answer = read_answer(card["answer"])
             path = self.searcher.library.path_of(str(card["content"])).resolve()
         except (GroundedError, LookupError, TypeError, ValueError):
             return {self.results: gr.skip()}

@@ -50,13 +50,14 @@ def test_what_was_said_is_kept_as_it_was_written(indexed: Path) -> None:
 
 def test_what_is_known_is_not_watched_again(grounder: Grounder, films: Path, indexed: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(indexed, tmp_path / "library"))
+    (films / "damaged.mp4").unlink()
     for film in films.glob("film-*.mp4"):
         film.rename(film.with_name(f"renamed-{film.name}"))
     (films / "renamed-film-2.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nspoken later\n")
     index_films(Unasked(grounder), films, folder)
     with Library(folder) as library:
         assert library.summary()["films"] == 3
-        assert [event.moment.text for event in library.matches(["later"], True, 5)] == ["spoken later"]
+        assert [event.moment.text for event in library.matches(["later"], "spoken", True, 5)] == ["spoken later"]
 
 
 def test_a_changed_file_is_indexed_anew_and_prune_forgets_the_old(

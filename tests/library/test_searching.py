@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -26,12 +27,21 @@ EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in sc
 def test_most_events_are_found_in_their_films_and_without_decoding(
     searcher: LibrarySearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "sample", None)
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a film is decoded")
+
+    monkeypatch.setattr(video, "sample", refuse)
     hits = []
     for _, event in EVENTS:
-        first = searcher.search(caption(describe(event))).moments[0]
-        spans = [each.moment for each in scene_of(first.path).events if each.description == event.description]
-        hits.append(any(iou((first.moment.start, first.moment.end), span) >= 0.5 for span in spans))
+        first = searcher.search(caption(describe(event))).moments[:1]
+        hits.append(
+            any(
+                each.description == event.description
+                and iou((found.moment.start, found.moment.end), each.moment) >= 0.5
+                for found in first
+                for each in scene_of(found.path).events
+            )
+        )
     assert sum(hits) >= 0.7 * len(hits)
 
 
@@ -92,11 +102,11 @@ def test_results_become_one_list_a_sheet_and_clips(searcher: LibrarySearch, tmp_
     answer = searcher.search(caption(describe(EVENTS[0][1])), best=2)
     output.write_list(answer, tmp_path / "list.edl")
     edl = (tmp_path / "list.edl").read_text(encoding="utf-8")
-    assert edl.count("* FROM CLIP NAME: ") == 2
+    assert edl.count("* FROM CLIP NAME: ") == len(answer.moments) > 0
     assert all(str(found.path) in edl for found in answer.moments)
-    output.write_sheet(answer, tmp_path / "sheet.html")
-    assert (tmp_path / "sheet.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 2
     clips = output.write_clips(answer, tmp_path / "clips")
+    output.write_sheet(answer, tmp_path / "sheet.html")
+    assert (tmp_path / "sheet.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == len(clips)
     for clip, found in zip(clips, answer.moments, strict=True):
         assert video.probe(clip).duration == pytest.approx(found.moment.end - found.moment.start, abs=0.3)
 
@@ -107,7 +117,7 @@ def test_a_film_that_is_gone_and_whose_tokens_are_gone_is_told(
     folder = Path(shutil.copytree(indexed, tmp_path / "library"))
     shutil.rmtree(folder / "tokens")
     with Library(folder) as library:
-        library.db.execute("UPDATE files SET path = CAST('/nowhere/' || content AS BLOB) WHERE path NOT NULL")
+        library.db.execute("UPDATE files SET path = CAST('/nowhere/' || rowid AS BLOB)")
         gone = LibrarySearch(library, searcher.grounder, DiskCache(folder / "tokens"))
         answer = gone.search("a red circle")
     assert len(answer.notes) == 3 and "could not be asked" in answer.notes[0]

@@ -1,0 +1,84 @@
+"""The command `batch`: a table of questions, each video watched once, failures as rows, and a run that goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from grounded.command import program
+from grounded.engine import grounder
+from grounded.errors import DataError
+from grounded.evaluation import cli
+from grounded.evaluation.batch import read_questions
+from tests.evaluation.fake import FakeModel
+from tests.evaluation.shared import write_videos
+
+CSV = """video,task,text,options,from,to
+AAAAA.mp4,ground,"a dog, barking",,,
+AAAAA.mp4,choose,Which?,one|two | three,,
+BBBBB.mp4,caption,,,,
+AAAAA.mp4,refer,,,0:01.5,4
+AAAAA.mp4,ask,unspeakable,,,
+nowhere.mp4,ask,What?,,,
+"""
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    fake = FakeModel()
+    monkeypatch.setattr(grounder, "load", lambda *_, **__: fake)
+    return fake
+
+
+def run(folder: Path) -> list[dict[str, Any]]:
+    arguments = [str(folder / "q.csv"), "--videos", str(folder / "videos"), "--out", str(folder / "out.jsonl")]
+    result = CliRunner().invoke(program(cli.batch), arguments)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
+def test_every_row_gets_an_answer_or_a_reason_and_each_video_is_watched_once(tmp_path: Path, model: FakeModel) -> None:
+    write_videos(tmp_path, ["AAAAA", "BBBBB"], bad=["BBBBB"])
+    (tmp_path / "q.csv").write_text(CSV)
+    rows = run(tmp_path)
+    assert [row["key"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [row["key"] for row in rows if "error" in row] == ["3", "5", "6"]
+    assert rows[0]["answer"]["question"] == "a dog, barking" and rows[1]["answer"]["choice"] in ("A", "B", "C")
+    assert rows[3]["answer"]["question"] == "1.5 to 4.0"
+    assert model.calls.count("watch AAAAA.mp4") == 1
+    model.calls.clear()
+    (tmp_path / "out.jsonl").unlink()
+    assert run(tmp_path) == rows and not model.calls
+
+
+@pytest.mark.parametrize(
+    "row, sentence",
+    [
+        ({"video": "a.mp4", "task": "sing"}, "row 1: a video and a task"),
+        ({"task": "ask", "text": "What?"}, "row 1: a video and a task"),
+        ([1], "row 1: a video and a task"),
+        ({"video": "a.mp4", "task": "refer", "from": 1}, "'refer' needs from and to"),
+        ({"video": "a.mp4", "task": "ask", "text": "x", "from": 0, "to": 2}, "no other task takes them"),
+        ({"video": "a.mp4", "task": "refer", "from": "soon", "to": 2}, "'soon' is not a time"),
+    ],
+)
+def test_what_is_no_question_is_named_by_its_row(tmp_path: Path, row: Any, sentence: str) -> None:
+    (tmp_path / "q.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=sentence):
+        read_questions(tmp_path / "q.jsonl")
+
+
+def test_the_same_questions_read_from_json_lines_and_from_csv(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(CSV)
+    rows = [
+        {"video": "AAAAA.mp4", "task": "ground", "text": "a dog, barking"},
+        {"video": "AAAAA.mp4", "task": "choose", "text": "Which?", "options": ["one", "two", "three"]},
+        {"video": "BBBBB.mp4", "task": "caption"},
+        {"video": "AAAAA.mp4", "task": "refer", "from": 1.5, "to": 4},
+    ]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_questions(tmp_path / "q.jsonl") == read_questions(tmp_path / "q.csv")[:4]
