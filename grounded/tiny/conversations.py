@@ -17,8 +17,9 @@ from .. import prompts, time_tokens
 from ..prompts import ChatFormat, Turn, token_id
 from .world.descriptions import LOOSE, caption, describe
 from .world.facts import Asker
-from .world.questions import WorldQuestion, as_unknown, ask_all, talk
+from .world.questions import WorldQuestion, as_unknown, ask_all
 from .world.scenes import COLOURS, MOTIONS, SHAPES, Scene, draw_scene
+from .world.talks import talk
 from .world.wordings import MOTION_WORDS, NOT_THERE, NOTHING, UNKNOWN
 
 # What attention belongs on: the event that is named or told, one frame of it, the right option's words, all events that

@@ -14,6 +14,7 @@ from .scenes import COLOURS, SHAPES
 
 _WORDS = tomllib.loads(Path(__file__).with_name("loose.toml").read_text(encoding="utf-8"))
 POLITENESS: tuple[str, ...] = (*_WORDS["before"], *_WORDS["after"])
+FOLLOW_UPS: dict[str, list[str]] = _WORDS["follow_ups"]
 
 
 def casual(text: str, rng: np.random.Generator) -> str:

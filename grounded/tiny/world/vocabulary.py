@@ -20,7 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
-from . import loose, questions, wordings
+from . import loose, wordings
 from .scenes import COLOURS
 from .wordings import MotionWords
 
@@ -53,7 +53,7 @@ def texts() -> Iterator[str]:
         yield from (noun for nouns in shapes.values() for noun in nouns)
     yield from (*COLOURS, *wordings.THINGS, *wordings.LOOSE_THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
     yield from (text.format("") for text in loose.POLITENESS)
-    yield from (text for texts in questions.FOLLOW_UPS.values() for text in texts)
+    yield from (text for texts in loose.FOLLOW_UPS.values() for text in texts)
     yield from dataclasses.astuple(wordings.APPEARS)
     yield prompts.CHATS["phi3.5"].system
 

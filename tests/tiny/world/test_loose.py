@@ -11,8 +11,9 @@ import pytest
 from grounded.prompts import asks_for_time
 from grounded.tiny.world import loose
 from grounded.tiny.world.facts import Asker
-from grounded.tiny.world.questions import as_unknown, ask_all, talk
+from grounded.tiny.world.questions import as_unknown, ask_all
 from grounded.tiny.world.scenes import draw_scene
+from grounded.tiny.world.talks import talk
 from grounded.tiny.world.wordings import NOTHING, UNKNOWN
 
 SCENES = [draw_scene(seed) for seed in range(60)]
