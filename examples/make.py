@@ -1,4 +1,4 @@
-"""Make the films of this folder and `examples.json`, the questions that the page offers about them.
+"""Make the films of this folder, their pictures, and `examples.json`, the questions that the page offers about them.
 
     PYTHONPATH=. python examples/make.py
 
@@ -14,7 +14,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 import grounded
+from grounded import video as video_file
 from grounded.confidence import HIT_IOU, iou
 from grounded.engine.encoded_video import EncodedVideo
 from grounded.tiny.world.questions import WorldQuestion, ask_all
@@ -54,6 +57,13 @@ def fields(q: WorldQuestion) -> Any:
     return {"ground": q.query, "refer": q.span, "choose": [asked(q), q.options], "ask": asked(q)}[q.task]
 
 
+def write_picture(film: Path, moment: tuple[float, float]) -> None:
+    """Write a small picture beside a film: the middle of the moment that the page finds first."""
+    clip = video_file.sample(film, 1, sampling="middle", start=moment[0], end=moment[1])
+    picture = Image.fromarray(clip.frames[0].transpose(1, 2, 0))
+    picture.resize((320, 180)).save(film.with_suffix(".jpg"), quality=80)
+
+
 def main() -> None:
     model = grounded.load("tiny")
     films, passed, kept = [], 0, 0
@@ -74,6 +84,8 @@ def main() -> None:
                 room[task] -= 1
                 kept += 1
                 film[q.task].append(fields(q))
+                if film["ground"] == [fields(q)]:
+                    write_picture(path, q.moments[0])
             else:
                 passed += 1
                 print(f"{path.name}: passed over, answered wrongly: {q.task} {q.kind}: {q.turns[0].question!r}")

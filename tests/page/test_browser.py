@@ -119,8 +119,16 @@ def test_a_query_looks_closer_and_its_price_is_told_before_and_after(page: Page,
     page.tab.get_by_text("asks up to 8 more parts").wait_for()
     page.ground("a red circle spins")
     assert "may miss what is short" in page.tab.locator("#found .note").inner_text()
+    page.tab.get_by_role("button", name="Look closer, part by part").click()
+    page.wait_for_rows(2)
+    page.tab.get_by_text(re.compile("Window [2-8] of 8, about")).wait_for()
+    assert page.tab.locator("#found .moment").count() == 2, "the answer from the whole is there meanwhile"
+    page.tab.locator("#found .cancel").click()
+    page.tab.get_by_text("this is the answer from one look").wait_for()
+    assert page.tab.locator("#found .moment").count() == 2
     page.tab.get_by_label("Look closer").check()
-    page.ground("a red circle spins", rows=2)
+    page.ground("a red circle spins", rows=3)
+    page.tab.locator("#found .doing").wait_for(state="hidden")
     assert page.tab.locator("#found .note").is_hidden()
     assert re.search(r"after searching \d+ parts", page.tab.locator("#found .made").first.text_content())
     page.tab.get_by_label("Remove video", exact=False).or_(
@@ -359,6 +367,34 @@ def test_the_rows_that_are_shown_are_exported_with_one_click(page: Page, film: P
     assert download.value.suggested_filename == "film.csv"
     text = Path(download.value.path()).read_text(encoding="utf-8")
     assert "a star" in text and "a moon" not in text
+
+
+def test_the_timeline_of_a_long_video_can_be_zoomed(page: Page, tmp_path: Path) -> None:
+    page.upload(write_film(tmp_path / "long.mp4", seconds=110), 110)
+    page.ground("a red circle spins")
+    film, segment = page.tab.locator("#timeline .film"), page.tab.locator("#timeline .segment")
+
+    def width() -> float:
+        return float(segment.first.evaluate("element => parseFloat(element.style.width)"))
+
+    assert width() == pytest.approx(25, abs=0.5)
+    page.tab.get_by_role("button", name="Show a shorter part, larger").click()
+    assert width() == pytest.approx(50, abs=0.5)
+    film.focus()
+    page.tab.keyboard.press("+")
+    assert segment.last.is_hidden(), "it is outside the part that is shown"
+    start = float(page.tab.locator("#timeline .pan").input_value())
+    box = film.bounding_box()
+    page.tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + 9)
+    page.tab.wait_for_function(
+        "t => Math.abs(document.querySelector('#player video').currentTime - t) < 1", arg=start + 110 / 8
+    )
+    page.tab.keyboard.press("End")
+    page.tab.wait_for_function("document.querySelector('#timeline .pan').value > 80")
+    assert page.tab.locator("#timeline .playhead").is_visible(), "the part that is shown follows the player"
+    page.tab.keyboard.press("-")
+    page.tab.keyboard.press("-")
+    assert segment.last.is_visible() and page.tab.locator("#timeline .out").is_disabled()
 
 
 def test_a_file_that_browsers_do_not_play_gets_a_preview(page: Page, tmp_path: Path) -> None:

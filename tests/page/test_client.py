@@ -112,6 +112,10 @@ def test_errors_are_sentences(client: Client, film: Path, tmp_path: Path) -> Non
         ((handle_file(film), "Which?", ["one"]), "/choose", "options: list should have at least 2 items"),
         (([{"no": "answer"}], "csv", None, 0), "/export", "this is no answer of grounded: task is missing"),
         (([answer], "exe", None, 0), "/export", "format: input should be 'json', 'csv'"),
+        (([answer], "mp4", handle_file(film), "x"), "/export", "moment: input should be a valid integer"),
+        (([answer], "mp4", handle_file(film), [0]), "/export", "moment: input should be a valid integer"),
+        (([answer | {"duration": 1.7e308}], "vtt", None, 0), "/export", "no answer of grounded: no video lasts"),
+        (([answer | {"moments": []}], "edl", handle_file(film), 0), "/export", "there is no moment"),
         (([answer | {"moments": []}], "mp4", handle_file(film), 0), "/export", "one of the 0 moments"),
     )
     for inputs, endpoint, words_of_error in cases:

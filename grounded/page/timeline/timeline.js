@@ -9,10 +9,14 @@ let filmed = "";       // the address of the video whose thumbnails are drawn
 let latest = "";       // the row that was last announced
 let lost = null;       // the row that was removed last, and its place
 let given = "";        // the address of the file that was last exported
+let zoomed = null;     // the part of the video that the strip and the rows show, in seconds; null is all of it
+let now = 0;           // where the player was last
 let shown = { film: 0, rows: [] };   // what is here of the video that is here now
 const duration = () => number(value().duration) || (player() && number(player().duration)) || 0;
 const frame = () => number(value().frame) || 0.04;
-const part = (seconds) => (duration() ? Math.min(100, Math.max(0, (100 * seconds) / duration())) : 0);
+const view = () => zoomed || { from: 0, length: duration() };
+const place = (seconds) => (view().length ? (100 * (seconds - view().from)) / view().length : 0);   // in percent of the strip
+const part = (seconds) => Math.min(100, Math.max(0, place(seconds)));
 const rows = () => shown.rows;
 const isHidden = (row) => (shown.hidden || []).includes(row.id);
 
@@ -65,7 +69,10 @@ function keepToRange() {
 }
 
 function showPosition() {
-  const video = player(), now = video ? video.currentTime : 0;
+  const before = now, isInView = () => now >= view().from && now <= view().from + view().length;
+  now = Math.min(player()?.currentTime || 0, duration());
+  if (now !== before && !isInView() && !dragged) show(now - view().length / 2, view().length);   // the view follows the player
+  find(".playhead").hidden = !duration() || !isInView();
   find(".playhead").style.left = part(now) + "%";
   find(".clock").textContent = clock(now) + " / " + clock(duration());
   film.setAttribute("aria-valuenow", now.toFixed(1));
@@ -94,6 +101,33 @@ document.addEventListener("grounded:play", (event) => choose(event.detail.start,
 document.addEventListener("grounded:picture", (event) => { pictures.push(event.detail); setTimeout(drawFilm); });
 document.addEventListener("grounded:seek", (event) => { bound = null; seek(event.detail.start); });
 
+// Zoom
+
+function show(from, length) {
+  length = Math.min(duration(), Math.max(length, 50 * frame(), 2));
+  zoomed = length < duration() ? { from: Math.min(Math.max(0, from), duration() - length), length } : null;
+  draw();
+  pictures = [...pictures.filter(({ canvas }) => !canvas.closest(".thumbs")), ...(filmed ? cutStrip() : [])];
+  drawFilm();
+}
+
+function zoom(factor, at) {
+  if (duration()) show(at - (at - view().from) * factor, view().length * factor);
+}
+
+const middle = () => (now >= view().from && now <= view().from + view().length ? now : view().from + view().length / 2);
+find(".in").onclick = () => zoom(0.5, middle());
+find(".out").onclick = () => zoom(2, middle());
+find(".pan").oninput = (event) => show(number(event.target.value), view().length);
+
+function drawZoom() {
+  const pan = find(".pan");
+  find(".zoom").hidden = !(duration() > 60);
+  find(".out").disabled = pan.disabled = !zoomed;
+  pan.max = duration() - view().length;
+  pan.value = view().from;
+}
+
 // The chosen range
 
 function choose(start, end, andPlay) {
@@ -105,9 +139,9 @@ function choose(start, end, andPlay) {
 
 function showRange(start, end) {
   find(".from-to").textContent = span({ start, end }) + " (" + (end - start).toFixed(1) + " s)";
-  find(".selection").hidden = false;
+  find(".selection").hidden = part(end) <= part(start);
   find(".selection").style.left = part(start) + "%";
-  find(".selection").style.width = part(end - start) + "%";
+  find(".selection").style.width = part(end) - part(start) + "%";
 }
 
 function drawRange() {
@@ -161,11 +195,11 @@ find(".clear").onclick = () => { clear(); film.focus(); };
 let dragged = null;    // where a drag over the film began
 const at = (event) => {
   const box = film.getBoundingClientRect();
-  return Math.round(100 * duration() * Math.min(1, Math.max(0, (event.clientX - box.left) / box.width))) / 100;
+  return Math.round(100 * (view().from + view().length * Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)))) / 100;
 };
 film.addEventListener("pointerdown", (event) => {
   if (event.button || !duration()) return;
-  const [start, end] = shown.selected || [], near = (8 * duration()) / film.clientWidth, here = at(event);
+  const [start, end] = shown.selected || [], near = (8 * view().length) / film.clientWidth, here = at(event);
   const other = Math.abs(here - start) < near ? end : Math.abs(here - end) < near ? start : here;   // an end is held
   dragged = { x: event.clientX, from: other };
   film.setPointerCapture(event.pointerId);
@@ -187,6 +221,11 @@ film.addEventListener("pointerup", (event) => {
   if (end > start) choose(start, Math.min(end, duration()), false);
 });
 film.addEventListener("pointercancel", () => { dragged = null; drawRange(); });
+film.addEventListener("wheel", (event) => {
+  if (!event.ctrlKey) return;   // as browsers tell a pinch
+  zoom(event.deltaY > 0 ? 1.25 : 0.8, at(event));
+  event.preventDefault();
+}, { passive: false });
 film.addEventListener("keydown", (event) => {
   const now = player() ? player().currentTime : 0, step = event.shiftKey ? 1 : frame();
   const [start, end] = shown.selected || [0, duration()];
@@ -196,6 +235,7 @@ film.addEventListener("keydown", (event) => {
   else if (event.key === "[" && now < duration()) choose(now, end > now ? end : duration(), false);
   else if (event.key === "]" && now > 0) choose(start < now ? start : 0, now, false);
   else if (event.key === "Enter" && shown.selected) play(...shown.selected);
+  else if ("+=-".includes(event.key)) zoom(event.key === "-" ? 2 : 0.5, middle());
   else return;
   event.preventDefault();
 });
@@ -240,6 +280,8 @@ function curve(points) {
   svg.setAttribute("viewBox", "0 0 100 1");
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
+  svg.style.left = place(0) + "%";
+  svg.style.width = place(duration()) - place(0) + "%";
   path.setAttribute("d", "M0 1" + steps.join("") + "L100 1Z");
   svg.append(path);
   return svg;
@@ -301,7 +343,8 @@ function drawRow(row) {
     const segment = make("button", "segment");
     segment.append(make("span", "", moment.text || (moment.score == null || isGuess(row) ? "" : percent(moment.score))));
     segment.style.left = "min(" + part(moment.start) + "%, calc(100% - 24px))";
-    segment.style.width = part(moment.end - moment.start) + "%";
+    segment.style.width = part(moment.end) - part(moment.start) + "%";
+    segment.hidden = moment.end < view().from || moment.start > view().from + view().length;
     segment.style.top = 2 + 28 * places[i] + "px";
     segment.style.setProperty("--sure", sure);
     segment.title = describe(moment, isGuess(row));
@@ -339,13 +382,13 @@ rowsBox.addEventListener("keydown", (event) => {
 });
 
 function drawTicks() {
-  const box = find(".ticks"), length = duration();
+  const box = find(".ticks"), { from, length } = view();
   box.replaceChildren();
   if (!length) return;
   const room = Math.max(2, Math.floor(film.clientWidth / 64));
   const step = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200].find((s) => length / s <= room) || length;
-  for (let seconds = 0; seconds <= length; seconds += step) {
-    const tick = make("span", part(seconds) > 96 ? "last" : "", clock(seconds).replace(/\.0$/, ""));
+  for (let seconds = Math.ceil(from / step) * step; seconds <= from + length; seconds += step) {
+    const tick = make("span", part(seconds) > 96 ? "last" : part(seconds) < 4 ? "first" : "", clock(seconds).replace(/\.0$/, ""));
     tick.style.left = part(seconds) + "%";
     box.append(tick);
   }
@@ -380,7 +423,7 @@ function cutStrip() {
   const count = Math.max(4, Math.min(16, Math.floor(film.clientWidth / 64)));
   const strip = Array.from({ length: count }, () => document.createElement("canvas"));
   find(".thumbs").replaceChildren(...strip);
-  return strip.map((canvas, i) => ({ canvas, at: ((i + 0.5) * copy.duration) / count }));
+  return strip.map((canvas, i) => ({ canvas, at: view().from + ((i + 0.5) * view().length) / count }));
 }
 
 async function drawFilm() {
@@ -444,13 +487,13 @@ function draw() {
     given = value().file.address;
     find(".file").click();
   }
+  drawZoom();
   drawRows();
   drawTicks();
   announce();
   drawRange();
   drawCaptions();
   showPosition();
-  find(".playhead").hidden = !duration();
   drawFilm();
   // Gradio's upload button carries a label that contradicts its text, which speech control cannot use.
   setTimeout(() => document.querySelector("#player button[aria-dropeffect]")?.removeAttribute("aria-label"), 300);
@@ -477,6 +520,7 @@ function receive() {
   const merged = all.filter((row, i) => !row.link || !all.some((other, k) => k > i && other.link === row.link)).slice(-40);
   if (isNew) {
     filmed = "";
+    zoomed = null;
     lost = null;
     find(".thumbs").replaceChildren();
     if (!came.length) latest = merged.length ? merged.at(-1).id + merged.at(-1).seconds : "";
