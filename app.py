@@ -56,6 +56,8 @@ THEME = gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_
     body_text_color_subdued="*neutral_600",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
+    link_text_color_dark="*primary_300",
+    link_text_color_visited_dark="*primary_300",
 )
 CLOCK = """() => {
   const video = document.querySelector("#player video");
