@@ -41,7 +41,8 @@ from .processes import run_jobs
 from .recipe import Phase, TinyRecipe
 from .towers import ImageTask, TowerTraining, VideoTask
 from .videos import KINDS, LabelledVideos, draw_videos
-from .world.scenes import VALIDATION_SEEDS
+from .world.looks import draw_wide_scene
+from .world.scenes import OWN_LOOK, VALIDATION_SEEDS
 from .world.vocabulary import build_tokenizer
 
 log = logging.getLogger(__name__)
@@ -202,6 +203,15 @@ def read_validation(work: Path) -> tuple[Features, list[list[TrainingConversatio
     return pickle.loads((work / "validation.pkl").read_bytes())
 
 
+def _in_own_look(
+    features: Features, conversations: list[list[TrainingConversation]]
+) -> tuple[Features, list[list[TrainingConversation]]]:
+    """Return those validation videos that have the world's own look."""
+    seeds = VALIDATION_SEEDS[: len(conversations)]
+    chosen = [number for number, seed in enumerate(seeds) if draw_wide_scene(seed).look == OWN_LOOK]
+    return Features(features.image[chosen], features.video[chosen]), [conversations[number] for number in chosen]
+
+
 def train_one_rank(recipe: TinyRecipe, work: Path, rank: int, port: int) -> None:
     """Train the language model as one of ``processes`` processes; rank 0 leaves the weights in ``work``."""
     path = work / "language.pt"
@@ -266,7 +276,7 @@ def _assemble(recipe: TinyRecipe, work: Path, out: Path) -> None:
     model, tokenizer = make_model(recipe)
     load_towers(model, work)
     model.load_state_dict(torch.load(work / "language.pt"), strict=False)
-    features, conversations = read_validation(work)
+    features, conversations = _in_own_look(*read_validation(work))
     before = text_before(model, tokenizer)
     answers = (
         (model.config.unknown_answer, ASKED, FALSE_UNKNOWN),

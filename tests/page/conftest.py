@@ -88,7 +88,7 @@ def launched(page: Any) -> str:
     raise AssertionError
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not outlive the file: others run loops of their own
 def browser() -> Iterator[Any]:
     if not shutil.which(CHROMIUM):
         pytest.skip(f"{CHROMIUM} is not installed")

@@ -81,7 +81,9 @@ def test_a_script_reads_the_sentence(client: Client) -> None:
 
 
 def test_as_many_answers_as_an_export_takes_are_not_too_much(client: Client) -> None:
-    file = client.predict([ANSWER] * 64, "json", None, 0, api_name="/export")
+    file = client.predict(
+        [ANSWER | {"question": f"number {n}"} for n in range(64)], "json", None, 0, api_name="/export"
+    )
     assert len(json.loads(Path(file).read_text(encoding="utf-8"))["answers"]) == 64
 
 

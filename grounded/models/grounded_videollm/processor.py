@@ -125,7 +125,7 @@ class GroundedVideoLLM(Processor):
         absent = self._absent(generation) if task == "ground" else None
         joints = self._joints(generation)
         raw = self._text(generation.ids)
-        is_unknown = task == "ground" and self.config.absent_answer and raw == self.config.unknown_answer
+        is_unknown = task == "ground" and self.config.absent_answer and raw and raw == self.config.unknown_answer
         return Answer(
             task=task,
             question=question,
