@@ -31,6 +31,7 @@ from grounded.weights.conversion import convert_files
 REPOSITORY = Path(__file__).parent.parent
 SMALL = Path(__file__).parent / "data" / "golden.tar.xz"
 LLMS = ("phi3.5", "llama3")
+SETTINGS = ("frames", "segments", "bins", "image_grid")  # that a set may have other than the released models
 
 
 def folder(tmp: Path) -> Path:
@@ -69,12 +70,13 @@ class Golden:
 
     @property
     def base(self) -> ModelConfig:
-        """What no released file says: the head counts of these tiny towers."""
+        """What no released file says: the head counts of these tiny towers, and the settings that differ."""
         size, record = self.facts["config"], RELEASED[self.llm]
         return dataclasses.replace(
             record,
             image=dataclasses.replace(record.image, width=size["clip_hidden"], heads=size["clip_heads"]),
             video=dataclasses.replace(record.video, width=size["iv2_dim"], heads=size["iv2_heads"]),
+            **{name: size[name] for name in SETTINGS if name in size},
         )
 
     @cached_property
@@ -95,7 +97,7 @@ class Golden:
 
     @cached_property
     def clip(self) -> Clip:
-        return video.sample(self.video, self.facts["config"].get("frames", 96))
+        return video.sample(self.video, self.base.frames)
 
     @property
     def video(self) -> Path:
@@ -105,7 +107,7 @@ class Golden:
     def short_clip(self) -> Clip:
         """The video of few frames, sampled as the authors did."""
         path = self.root / "video" / self.facts["short_video"]["file"]
-        return video.sample(path, self.facts["config"].get("frames", 96), sampling="middle")
+        return video.sample(path, self.base.frames, sampling="middle")
 
     @cached_property
     def streams(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,22 +7,27 @@ import json
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from grounded import time_tokens
+from grounded import prompts, time_tokens
 from grounded.config import GROUNDING_TOKEN, ModelConfig, TowerConfig
 from grounded.errors import VideoError
 from grounded.models import VideoLLM
+from grounded.training import data
+from grounded.training.loss import Learner
 from grounded.training.stages import Stage
-from grounded.types import Clip
+from grounded.types import Clip, Turn
+from grounded.video import pixels
 from grounded.weights import names, storage
 from tests.golden import Golden
 
 BINS = 20
+BATCHES = ("batch_video", "batch_video_text", "single_0", "single_1")  # the golden ones
 WORDS = ("[unknown]", "when", "does", "the", "red", "box", "move", "?", "a", ".", "from", "to", "what", "is", "shown")
 CHAT_TOKENS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>"]
 PROJECTORS = Stage(
@@ -128,3 +133,42 @@ def read_clip(path: Path) -> Clip:
     rng = np.random.default_rng(zlib.crc32(path.name.encode()))
     frames = rng.integers(0, 256, (8, 3, 28, 28), dtype=np.uint8)
     return Clip(frames, np.arange(8) * 1.25, 10.0, np.arange(8))
+
+
+def golden_batch(golden: Golden, name: str, tmp_path: Path) -> dict[str, Any]:
+    """Return our batch of the annotations that a golden training batch was made from, without pictures."""
+    train, model = golden.facts["train"], golden.loaded
+    which = {"single_0": [0], "single_1": [1]}.get(name, [0, 1])
+    items = [
+        {"video_id": video_id, "video_file": "any.mp4", "conversation": train["conversations"][number]}
+        for number, video_id in zip(which, train[name]["video_ids"], strict=True)
+    ]
+    path, chat, blank = tmp_path / "golden.json", prompts.CHATS[model.config.chat], torch.zeros(1, 1, dtype=torch.uint8)
+    path.write_text(json.dumps(items), encoding="utf-8")
+    samples = []
+    for item, text in zip(data.read_annotations(path), train[name]["text_inputs"], strict=True):
+        turns = [data.timed(turn, model.config.bins, model.config.bins) for turn in item.turns]  # a second is a token
+        assert prompts.before_image(chat) + prompts.IMAGE + prompts.after_image(chat, turns) == text
+        tokens = data.tokenise(turns, model.tokenizer, chat, max_text=2048)
+        samples.append(data.Sample(tokens, pixels.Streams(blank, blank), item.video_file is not None))
+    batch = data.collate(samples, prompts.token_id(model.tokenizer, chat.pad))
+    batch.pop("unreadable")
+    return batch
+
+
+def golden_loss(golden: Golden, batch: dict[str, Any]) -> float:
+    """Return the loss of a golden batch in which every video is the golden one, whose tokens are known."""
+    with (
+        mock.patch.object(Learner, "_features", lambda self, image, video: (image, video)),
+        mock.patch.object(golden.model, "splice", lambda image, video: golden.visual.expand(len(image), -1, -1)),
+        torch.no_grad(),
+    ):
+        return float(Learner(golden.model)(**batch)["loss"])
+
+
+def golden_truncated(golden: Golden) -> data.Tokens:
+    """Return our tokens of the golden text that is longer than what training takes."""
+    chat = prompts.CHATS[golden.loaded.config.chat]
+    after = golden.facts["train"]["truncated"]["text_input"].split(prompts.IMAGE)[1]
+    question, answer = after.removeprefix("\n").removesuffix(chat.end).split(chat.open_answer)
+    return data.tokenise([Turn(question, False, answer)], golden.loaded.tokenizer, chat, max_text=2048)

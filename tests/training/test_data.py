@@ -17,17 +17,6 @@ from tests.golden import Golden
 from tests.training import small
 
 PHI = prompts.CHATS["phi3.5"]
-BATCHES = ("batch_video", "batch_video_text", "single_0", "single_1")
-
-
-def items(golden: Golden, name: str) -> list[dict[str, Any]]:
-    """Return the annotations that a golden training batch was made from."""
-    train = golden.facts["train"]
-    which = {"single_0": [0], "single_1": [1]}.get(name, [0, 1])
-    return [
-        {"video_id": video_id, "video_file": "any.mp4", "conversation": train["conversations"][number]}
-        for number, video_id in zip(which, train[name]["video_ids"], strict=True)
-    ]
 
 
 def annotations(tmp_path: Path, content: Any) -> Path:
@@ -40,28 +29,15 @@ def dataset(listed: list[data.Annotation], max_text: int = 64) -> Conversations:
     return Conversations(listed, Path("."), small.config(), small.tokenizer(), max_text, small.read_clip)
 
 
-@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize("name", small.BATCHES)
 def test_a_batch_is_exactly_the_authors(golden: Golden, name: str, tmp_path: Path) -> None:
-    expected, chat = golden.facts["train"][name], prompts.CHATS[golden.loaded.config.chat]
-    tokenizer = golden.loaded.tokenizer
-    samples = []
-    for item, text in zip(
-        read_annotations(annotations(tmp_path, items(golden, name))), expected["text_inputs"], strict=True
-    ):
-        turns = [timed(turn, duration=300.0, bins=300) for turn in item.turns]  # one second is one token
-        assert prompts.before_image(chat) + prompts.IMAGE + prompts.after_image(chat, turns) == text
-        tokens = tokenise(turns, tokenizer, chat, max_text=2048)
-        samples.append(data.Sample(tokens, dataset([])._blank_streams(), has_video=True))
-    batch = collate(samples, prompts.token_id(tokenizer, chat.pad))
+    batch = small.golden_batch(golden, name, tmp_path)
     for part in ("input_ids", "labels", "attention_mask"):
-        assert batch[part].tolist() == expected[part], part
+        assert batch[part].tolist() == golden.facts["train"][name][part], part
 
 
 def test_a_text_that_is_too_long_is_cut_and_labelled_with_a_forced_end_token(golden: Golden) -> None:
-    expected, chat = golden.facts["train"]["truncated"], prompts.CHATS[golden.loaded.config.chat]
-    after = expected["text_input"].split(prompts.IMAGE)[1]
-    question, answer = after.removeprefix("\n").removesuffix(chat.end).split(chat.open_answer)
-    tokens = tokenise([Turn(question, False, answer)], golden.loaded.tokenizer, chat, max_text=2048)
+    expected, tokens = golden.facts["train"]["truncated"], small.golden_truncated(golden)
     assert tokens.ids == expected["input_ids"][0]
     assert tokens.labels == expected["labels"][0]
 

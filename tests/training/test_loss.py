@@ -8,15 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from grounded import prompts
 from grounded.models import VideoLLM
-from grounded.training import data
 from grounded.training.data import IGNORED, VIDEO, Conversations, collate, read_annotations
 from grounded.training.loss import Learner, join
-from grounded.video import pixels
 from tests.golden import Golden
 from tests.training import small
-from tests.training.test_data import BATCHES, annotations, items
 
 
 def batch(tmp_path: Path, count: int = 3) -> dict[str, Any]:
@@ -32,29 +28,11 @@ def learner() -> Learner:
     return Learner(VideoLLM(small.config()))
 
 
-@pytest.mark.parametrize("name", BATCHES)
-def test_the_loss_is_the_authors(golden: Golden, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", small.BATCHES)
+def test_the_loss_is_the_authors(golden: Golden, name: str, tmp_path: Path) -> None:
     small.need_whole_golden_set(golden)
-    loaded, expected = golden.loaded, golden.facts["train"][name]
-    chat = prompts.CHATS[loaded.config.chat]
-    listed = read_annotations(annotations(tmp_path, items(golden, name)))
-    blank = torch.zeros(1, 1, dtype=torch.uint8)
-    samples = [
-        data.Sample(
-            data.tokenise([data.timed(t, 300.0, 300) for t in item.turns], loaded.tokenizer, chat, 2048),
-            pixels.Streams(blank, blank),
-            item.video_file is not None,
-        )
-        for item in listed
-    ]
-    made = collate(samples, prompts.token_id(loaded.tokenizer, chat.pad))
-    made.pop("unreadable")
-    visual = golden.visual  # the towers have their own golden tests; here every video is the one that they encoded
-    monkeypatch.setattr(Learner, "_features", lambda self, image, video: (image, video))
-    monkeypatch.setattr(loaded.model, "splice", lambda image, video: visual.expand(len(image), -1, -1))
-    with torch.no_grad():
-        loss = Learner(loaded.model)(**made)["loss"]
-    assert loss.item() == pytest.approx(expected["loss"], abs=1e-4)
+    loss = small.golden_loss(golden, small.golden_batch(golden, name, tmp_path))
+    assert loss == pytest.approx(golden.facts["train"][name]["loss"], abs=1e-4)
 
 
 def test_visual_tokens_stand_where_the_video_stands_and_last_where_there_is_none() -> None:
