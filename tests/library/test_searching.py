@@ -87,8 +87,9 @@ def test_hostile_queries_are_only_words(searcher: LibrarySearch, indexed: Path, 
         output.write_sheet(answer, tmp_path / "sheet.html")
         sheet = (tmp_path / "sheet.html").read_text(encoding="utf-8")
         assert "<script" not in sheet and "<img src=x" not in sheet and "49" not in sheet.split("<style>")[0]
-        output.write_list(answer, tmp_path / "list.edl")
         output.write_list(answer, tmp_path / "list.json")
+        if answer.moments:  # without one there is nothing to cut
+            output.write_list(answer, tmp_path / "list.edl")
     assert content_of(indexed) == before
 
 
