@@ -180,8 +180,6 @@ def ask_tab(service: Service) -> Tab:
             )
             ask = gr.Button("Ask", variant="primary", scale=1, min_width=90)
         examples = shelf()
-        if not service.knowledge.several_turns:
-            gr.Markdown("This model was not taught conversations: each question is asked afresh.")
         restart = gr.Button("New conversation", size="sm")
     return Tab(Panel((question,), reply, examples), [question, reply, restart], [ask.click, question.submit])
 
