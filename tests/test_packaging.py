@@ -36,7 +36,7 @@ def run(installed: Path, *arguments: str) -> str:
 
 
 def test_the_embedded_model_answers_outside_the_checkout(installed: Path) -> None:
-    assert "32." in run(installed, "ground", "grounded/examples/film-2.mp4", "a pink circle blinks")
+    assert "39." in run(installed, "ground", "grounded/examples/film-2.mp4", "a pink circle blinks")
 
 
 def test_the_page_is_inside(installed: Path) -> None:

@@ -29,7 +29,7 @@ from grounded.tiny.world.scenes import HELD_OUT_SEEDS
 from tests.evaluation.shared import ROOT
 
 VIDEOS, QUESTIONS = 2, 10
-PROBABILITY = re.compile(r'(?<=(?:"score"|absent"): )[\d.e-]+')
+PROBABILITY = re.compile(r'(?<=(?:"score"|absent"|"known"): )[\d.e-]+')
 COMMAND = "import torch, typer; torch.set_num_threads(1); from grounded.evaluation import cli; typer.run(cli.evaluate)"
 
 
