@@ -36,11 +36,11 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_prints_one_json_object(run, task: str) -> None:
+def test_every_task_prints_one_json_object(run, goldens: dict[str, Golden], task: str) -> None:
     result = run(task, *TASKS[task], "--json")
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
-    assert answer["task"] == task and answer["duration"] == pytest.approx(24.0)
+    assert answer["task"] == task and answer["duration"] == pytest.approx(goldens["phi3.5"].clip.duration)
     assert {"text", "raw", "moments", "options", "choice"} <= answer.keys()
 
 
@@ -75,7 +75,7 @@ def test_a_conversation_is_several_questions(run) -> None:
     [
         ("ground", [" "], "the query is empty"),
         ("refer", ["8", "2"], "runs backwards"),
-        ("refer", ["2", "99"], "99 s is outside the video, which lasts 24.00 s"),
+        ("refer", ["2", "99"], "99 s is outside the video, which lasts"),
         ("refer", ["soon", "9"], "'soon' is not a time"),
         ("choose", ["What?", "one"], "a question takes 2 to 26"),
         ("ask", ["What happens at 5:00?"], "300 s is outside the video"),
@@ -112,10 +112,10 @@ def test_a_missing_file_and_a_missing_model_are_sentences(run, tmp_path: Path) -
 
 def test_info_tells_the_facts_of_a_video_and_of_a_model(goldens: dict[str, Golden]) -> None:
     golden, runner = goldens["phi3.5"], CliRunner()
-    golden.loaded  # noqa: B018 - converts
+    tokens = golden.loaded.config.visual_tokens  # converts
     facts = json.loads(runner.invoke(app, ["info", str(golden.video), "--json"]).stdout)
-    assert facts["duration"] == pytest.approx(24.0) and facts["codec"] == "h264"
-    assert "visual tokens    3420" in runner.invoke(app, ["info", str(golden.converted)]).stdout
+    assert facts["duration"] == pytest.approx(golden.clip.duration) and facts["codec"] == "h264"
+    assert f"visual tokens    {tokens}" in runner.invoke(app, ["info", str(golden.converted)]).stdout
 
 
 def test_converting_refuses_an_unknown_precision(goldens: dict[str, Golden], tmp_path: Path) -> None:

@@ -85,16 +85,17 @@ def test_nobody_smuggles_a_marker_into_a_prompt(goldens: dict[str, Golden], text
 
 
 def test_a_range_outside_the_video_is_refused_before_anything_runs(golden: Golden) -> None:
-    watched = EncodedVideo(golden.family, golden.visual, 24.0, ())
+    duration = golden.clip.duration
+    watched = EncodedVideo(golden.family, golden.visual, duration, ())
     for start, end in ((70, 80), (12, 5), (5, 5), (-1, 4)):
         with pytest.raises(TimeError):
             watched.refer(start, end)
-    with pytest.raises(TimeError, match="70 s is outside the video, which lasts 24.00 s"):
+    with pytest.raises(TimeError, match=f"70 s is outside the video, which lasts {duration:.2f} s"):
         watched.ask("What is happening from 70 seconds to 80 seconds?")
 
 
 def test_a_question_longer_than_the_training_texts_is_refused_and_keeps_the_conversation(golden: Golden) -> None:
-    conversation = EncodedVideo(golden.family, golden.visual, 24.0, ()).conversation()
+    conversation = EncodedVideo(golden.family, golden.visual, golden.clip.duration, ()).conversation()
     with pytest.raises(QuestionError, match="tokens; at most 2048"):
         conversation.ask("one two three " * 1200)
     assert conversation.turns == ()

@@ -177,12 +177,12 @@ def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(
     )
     config = dataclasses.replace(golden.loaded.config, absent_answer=refusal)
     refusing = Grounder(golden_family(dataclasses.replace(golden.loaded, config=config)))
-    answer = EncodedVideo(refusing.family, golden.visual, 24.0, ()).ground("a red box")
+    answer = EncodedVideo(refusing.family, golden.visual, golden.clip.duration, ()).ground("a red box")
     assert answer.absent is not None and 0 < answer.absent < 1
     assert answer.absent == pytest.approx(expected, rel=1e-3) and answer.known is None
     config = dataclasses.replace(golden.loaded.config, absent_answer=refusal, unknown_answer=refusal)
     doubting = Grounder(golden_family(dataclasses.replace(golden.loaded, config=config)))
-    answer = EncodedVideo(doubting.family, golden.visual, 24.0, ()).ground("a red box")
+    answer = EncodedVideo(doubting.family, golden.visual, golden.clip.duration, ()).ground("a red box")
     assert answer.known == pytest.approx(1 - expected, rel=1e-3)
     assert answer.absent == pytest.approx(2 * expected, rel=1e-3), "what is not known is not found either"
 
@@ -192,7 +192,7 @@ def test_a_model_that_does_not_know_chooses_nothing(watched: EncodedVideo, monke
     monkeypatch.setattr(family, "_begins", lambda self, text, generation: 0.8)
     doubtful = watched.choose("What?", ["one", "two"], evidence=True)
     assert doubtful.known == pytest.approx(0.2) and doubtful.choice is None and not doubtful.moments
-    assert doubtful.text == family.readable(watched.family, watched.family.token_ids(doubtful.raw), 24.0)
+    assert doubtful.text == family.readable(watched.family, watched.family.token_ids(doubtful.raw), doubtful.duration)
     assert len(doubtful.options) == 2
     monkeypatch.setattr(family, "_begins", lambda self, text, generation: 0.2)
     assert watched.choose("What?", ["one", "two"]).choice is not None
@@ -302,7 +302,7 @@ def test_a_forgotten_cache_is_made_again(watched: EncodedVideo) -> None:
 
 
 def test_two_threads_get_their_own_answers(golden: Golden, grounder: Grounder, watched: EncodedVideo) -> None:
-    other = EncodedVideo(grounder.family, golden.visual.flip(0), 24.0, ())
+    other = EncodedVideo(grounder.family, golden.visual.flip(0), golden.clip.duration, ())
     alone = [video.ground("a red box").raw for video in (watched, other)]
     answers: dict[int, list[str]] = {0: [], 1: []}
 

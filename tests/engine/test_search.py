@@ -203,19 +203,22 @@ def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder
 
 
 def test_a_window_shows_what_the_file_shows_then(goldens: dict[str, Golden], grounder: Grounder) -> None:
-    watched, shown = grounder.watch(goldens["phi3.5"].video), video.sample(goldens["phi3.5"].video, 96, start=6, end=12)
+    golden = goldens["phi3.5"]
+    watched = grounder.watch(golden.video)
+    start, length = 0.25 * watched.duration, 0.5 * watched.duration
+    shown = video.sample(golden.video, golden.base.frames, start=start, end=start + length)
     assert watched.watch_window is not None
-    window = watched.watch_window(6.0, 12.0)
-    assert window.duration == 6.0
-    assert window.times == pytest.approx(shown.times - 6.0)
-    assert window.times[0] >= 0 and window.times[-1] < 6.0
+    window = watched.watch_window(start, start + length)
+    assert window.duration == pytest.approx(length)
+    assert window.times == pytest.approx(shown.times - start)
+    assert window.times[0] >= 0 and window.times[-1] < length
 
 
 def test_without_the_file_there_is_no_closer_look(
     goldens: dict[str, Golden], grounder: Grounder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     golden = goldens["phi3.5"]
-    watched = EncodedVideo(grounder.family, golden.visual, 24.0)
+    watched = EncodedVideo(grounder.family, golden.visual, golden.clip.duration)
     with pytest.raises(VideoError, match="not watched from a file"):
         watched.ground("a red box", fine=CLOSE)
     moved = grounder.from_tokens(VideoTokens(golden.visual, 99.0, ()), lambda start, end: golden.clip)
