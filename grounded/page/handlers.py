@@ -22,13 +22,12 @@ import gradio as gr
 from .. import video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
 from ..export import read_answer
-from ..prompts import MAX_OPTIONS
-from ..serving import MAX_TEXT, Answered, Cancelled, FirstAnswer, PartialText, Progress, Services
-from ..time_tokens import parse_seconds
+from ..serving import Answered, Cancelled, FirstAnswer, PartialText, Progress, Services
 from ..types import TASKS, Question, Turn
 from ..video import transcode
 from . import files
 from .examples import Example, Offer, offers
+from .questions import FIELDS, QUESTIONS, fields_of, question_of
 from .timeline import Gallery, Reply, Timeline
 
 Updates = dict[Any, Any]  # component -> its new value
@@ -110,35 +109,6 @@ class Layout:
 def shelf(found: Sequence[Offer]) -> gr.Dataset:
     """Return the change that offers these questions as buttons."""
     return gr.Dataset(samples=[[offer.label] for offer in found], visible=bool(found))
-
-
-# How a task's fields become its question. Each raises a GroundedError where they cannot.
-QUESTIONS: dict[str, Callable[..., Question]] = {
-    "ground": lambda query, best, fine: Question("ground", query or "", best=int(best or 3), fine=bool(fine)),
-    "refer": lambda start, end: Question("refer", start=parse_seconds(start or ""), end=parse_seconds(end or "")),
-    "choose": lambda text, options: Question("choose", text or "", options=options_in(options or "")),
-    "caption": lambda: Question("caption"),
-    "ask": lambda text: Question("ask", text or ""),
-}
-
-
-def options_in(text: str) -> tuple[str, ...]:
-    """Return the options written one a line."""
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
-
-
-def fields_of(question: Question) -> tuple[Any, ...]:
-    """Return what the fields of a question's tab hold."""
-    match question.task:
-        case "ground":
-            return question.text, question.best, question.fine
-        case "refer":
-            return f"{question.start:g}", f"{question.end:g}"
-        case "choose":
-            return question.text, "\n".join(question.options)
-        case "ask":
-            return (question.text,)
-    return ()
 
 
 def selection(timeline: dict[str, Any]) -> tuple[float, float]:
@@ -493,25 +463,3 @@ class PageHandlers:
         question = question_of(parameters) if example else None
         example = example or self.examples[0]
         return example, question or Question("ground", example.ground[0], best=3), question is not None
-
-
-# The names of a task's fields in a link.
-FIELDS = {
-    "ground": ("text", "best", "fine"),
-    "refer": ("from", "to"),
-    "choose": ("text", "options"),
-    "caption": (),
-    "ask": ("text",),
-}
-
-
-def question_of(parameters: Mapping[str, str]) -> Question | None:
-    """Return the question that a link asks, None where it is no question."""
-    task = parameters.get("task", "")
-    try:
-        fields: list[Any] = [parameters.get(name, "")[: MAX_OPTIONS * MAX_TEXT] for name in FIELDS[task]]
-        if task == "ground":
-            fields[1:] = [min(10, max(1, int(fields[1] or 3))), fields[2] in ("1", "True")]
-        return QUESTIONS[task](*fields)
-    except (KeyError, ValueError, GroundedError):
-        return None
