@@ -39,7 +39,7 @@ def _at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_two_commands_come_first() -> None:
     assert COMMANDS[0] == "pip install -r requirements.txt && python app.py"
-    assert COMMANDS[1] == "pip install -r requirements.txt -r tests/requirements.txt && pytest"
+    assert COMMANDS[1] == "pip install -r requirements.txt -r tests/requirements.txt && pytest -n 2 --dist loadfile"
 
 
 @needs_tiny
