@@ -33,7 +33,8 @@ from grounded.page.api import Endpoints, inputs_of, sentence
 from grounded.page.examples import Example, picture, read_examples
 from grounded.page.files import LIMITS, own_folder
 from grounded.page.guard import WAITING, FairQueue, Guard
-from grounded.page.handlers import CLOSER, Layout, PageHandlers, Panel, Session
+from grounded.page.handlers import PageHandlers
+from grounded.page.layout import CLOSER, Layout, Panel, Session
 from grounded.page.library import LibraryHandlers
 from grounded.page.parameters import Data
 from grounded.page.timeline import Gallery, Reply, Results, Timeline
@@ -46,9 +47,10 @@ log = logging.getLogger("grounded.app")
 
 EXAMPLES = Path(__file__).parent / "examples"
 SESSION_SECONDS = 1800  # how long a conversation is kept after its last question
+HUB = "https://huggingface.co/"
 LINKS = {
     "Paper": "https://arxiv.org/abs/2410.03290",
-    "Released model": "https://huggingface.co/WHB139426/Grounded-Video-LLM",
+    "Released model": f"{HUB}WHB139426/Grounded-Video-LLM",
 }
 REAL_MODEL = "The real one needs a GPU: `python app.py --model phi3.5`."
 # One step darker than Gradio's own where its greys and its buttons have too little contrast.
@@ -125,12 +127,14 @@ def model_choice(services: Services, title: gr.Markdown) -> gr.Dropdown | gr.Sta
 def introduction(services: Services, name: str) -> str:
     """Return what the page says first about a model, as Markdown."""
     knowledge = services.knowledge(name)
-    addresses = LINKS if len(services.names) == 1 else {}
-    if not addresses and (known := find_known(name)) and known.hub_id:
-        addresses = {"Released model": f"https://huggingface.co/{known.hub_id}"}
-    links = [f"[{name}]({address})" for name, address in addresses.items()]
+    known = find_known(name)
+    is_other = known is not None and known.family != "grounded_videollm"
+    addresses = {"Released model": f"{HUB}{known.hub_id}"} if known and is_other else dict(LINKS)
     if space := os.environ.get("SPACE_ID"):
-        links.append(f"[Code](https://huggingface.co/spaces/{space}/tree/main)")
+        addresses["Code"] = f"{HUB}spaces/{space}/tree/main"
+        if name == "tiny":
+            addresses["Model card"] = f"{HUB}spaces/{space}/blob/main/grounded/weights/tiny/README.md"
+    links = [f"[{text}]({address})" for text, address in addresses.items()]
     more = f" {REAL_MODEL}" if knowledge.only and len(services.names) == 1 else ""
     model = f"**{html.escape(name)}** answers. {knowledge.sentence}{more}"
     return f"# Ask in words, get the seconds\n{model} {' · '.join(links)}"

@@ -8,11 +8,10 @@ from __future__ import annotations
 import filecmp
 import math
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,92 +22,19 @@ from .. import video
 from ..errors import DataError, GroundedError, QuestionError, TimeError
 from ..export import read_answer
 from ..serving import Answered, Cancelled, FirstAnswer, PartialText, Progress, Services
-from ..types import TASKS, Question, Turn
+from ..types import TASKS, Question
 from ..video import transcode
 from . import files
-from .examples import Example, Offer, offers
+from .examples import Example, offers
+from .layout import CLOSER, Layout, Session, Updates
 from .questions import FIELDS, QUESTIONS, fields_of, question_of
-from .timeline import Gallery, Reply, Timeline
+from .timeline import Reply, Timeline
 
-Updates = dict[Any, Any]  # component -> its new value
-CLOSER = "Finds what is short in a long video."
 MAX_TOLD = 20  # answers of a conversation that stay
 MAX_KNOWN = 500  # answers about examples that are kept
 ARRIVED = "That link names no video that is here; this is an example."
 MAY_LOSE = "One look at a long video may miss what is short."
 STOPPED = "Stopped: this is the answer from one look at the whole video."
-
-
-@dataclass(frozen=True)
-class Session:
-    """What the server keeps of one visitor: the file behind a preview, and the conversation."""
-
-    original: str = ""
-    preview: str = ""  # the name of the preview file
-    turns: tuple[Turn, ...] = ()
-    model: str = ""  # which answered them
-
-
-@dataclass(frozen=True)
-class Panel:
-    """The components of one task's tab: what is asked, the answer, the examples."""
-
-    fields: tuple[gr.components.Component, ...]
-    reply: Reply
-    examples: gr.Dataset
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The components that handlers change."""
-
-    player: gr.Video
-    timeline: Timeline
-    session: gr.State
-    tabs: gr.Tabs
-    gallery: Gallery
-    model: Any  # the name of the chosen model, or nothing where there is one alone
-    panels: Mapping[str, Panel]  # by task
-
-    @property
-    def closer(self) -> Any:
-        """The checkbox that lets a query look closer."""
-        return self.panels["ground"].fields[2]
-
-    @property
-    def stage(self) -> list[Any]:
-        """What every question is asked with."""
-        return [self.player, self.session, self.timeline, self.model]
-
-    @property
-    def of_a_video(self) -> list[Any]:
-        """The components that a new video on the stage changes; see `emptied`."""
-        panels = [part for panel in self.panels.values() for part in (panel.reply, panel.examples)]
-        return [self.timeline, self.session, self.gallery, self.closer, *panels]
-
-    @property
-    def all(self) -> list[Any]:
-        """What a visitor's arrival changes."""
-        fields = [field for panel in self.panels.values() for field in panel.fields if field is not self.closer]
-        return [self.player, self.tabs, self.model, *self.of_a_video, *fields]
-
-    def emptied(self, example: Example | None = None) -> Updates:
-        """Return the values of `of_a_video` for a video about which nothing was asked yet."""
-        name = example.path.stem if example else ""
-        updates: Updates = {
-            self.timeline: Timeline.empty | {"film": time.time_ns() // 1_000_000, "example": name},
-            self.session: Session(),
-            self.closer: gr.Checkbox(info=CLOSER),
-        }
-        for task, panel in self.panels.items():
-            updates[panel.reply] = dict(Reply.empty)
-            updates[panel.examples] = shelf(offers(example, task))
-        return updates
-
-
-def shelf(found: Sequence[Offer]) -> gr.Dataset:
-    """Return the change that offers these questions as buttons."""
-    return gr.Dataset(samples=[[offer.label] for offer in found], visible=bool(found))
 
 
 def selection(timeline: dict[str, Any]) -> tuple[float, float]:

@@ -18,7 +18,8 @@ from ..library.searching import LibraryMoment, LibrarySearch
 from ..serving.trust import trust
 from ..types import Question
 from . import files
-from .handlers import PageHandlers, Updates
+from .handlers import PageHandlers
+from .layout import Updates
 from .timeline import Results, Timeline
 
 PICTURES = 2  # decoded at the same time
