@@ -46,7 +46,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "llama3": {"image_grid": 4, "iv2_heads": 4, "vocab": 128320, "llm": LLAMA},
 }
 IMAGE_SIZE, VIDEO_SIZE, PATCH = 224, 168, 14
-LORA_RANK = 64
 STORED_FRAMES = 4  # for which the video tower's file has positions
 FILMS = {"video": ("other.mp4", 450, "30000/1001", "176:132"), "short_video": ("brief.mp4", 45, "12", "80:112")}
 Size = dict[str, Any]
@@ -89,7 +88,9 @@ def _write_weights(old: Path, new: Path, llm: str, size: Size) -> None:
     for name, shape in _shapes(record, size).items():
         source = names.source(name, record.image_join)
         drawn[source.role][source.name] = draw(source.role, source.name, *shape)
-        for part, place in zip(source.lora or (), ((LORA_RANK, shape[-1]), (shape[0], LORA_RANK)), strict=False):
+        for part, place in zip(
+            source.lora or (), ((names.LORA_RANK, shape[-1]), (shape[0], names.LORA_RANK)), strict=False
+        ):
             drawn[source.role][part] = draw(source.role, part, *place)
     positions = (VIDEO_SIZE // PATCH) ** 2
     for name, frames in (("pos_embed", STORED_FRAMES), ("img_pos_embed", 1)):
