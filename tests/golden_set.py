@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from grounded import prompts, time_tokens
-from grounded.config import GROUNDING_TOKEN, RELEASED, TowerConfig
+from grounded.config import GROUNDING_TOKEN, RELEASED, ModelConfig, TowerConfig
 from grounded.models import decoding
 from grounded.weights import conversion, names
 from grounded.weights.build import empty_model
@@ -35,18 +35,17 @@ from tests.video import files
 
 SAMPLING = {"frames": 60, "segments": 10, "bins": 250}  # the texts of "train" speak of <250>
 TOWERS = {"clip_hidden": 24, "clip_inter": 80, "clip_heads": 3, "clip_layers": 4, "iv2_dim": 64, "iv2_depth": 4}
-SIZES = {
-    "phi3.5": {
-        **{"llm_hidden": 48, "llm_layers": 3, "llm_heads": 4, "llm_kv": 4, "llm_inter": 72, "vocab": 32128},
-        **{"image_grid": 8, "iv2_heads": 2, "rope_switch": 2366},  # the long prompt crosses it while it is answered
-    },
-    "llama3": {
-        **{"llm_hidden": 24, "llm_layers": 3, "llm_heads": 3, "llm_kv": 1, "llm_inter": 40, "vocab": 128320},
-        **{"image_grid": 4, "iv2_heads": 4},
-    },
+ROPE = {  # the older spelling of longrope; the long prompt crosses the switch while it is answered
+    "rope_scaling": {"type": "su", "short_factor": [1, 1.1, 1.2, 1.2, 1.3, 1.4], "long_factor": [1, 2, 3, 5, 8, 12]},
+    "original_max_position_embeddings": 2366,
+}
+LLM = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+PHI, LLAMA = (dict(zip(LLM, numbers, strict=True)) for numbers in ((48, 72, 3, 4, 4), (24, 40, 3, 3, 1)))
+SIZES: dict[str, dict[str, Any]] = {
+    "phi3.5": {"image_grid": 8, "iv2_heads": 2, "vocab": 32128, "llm": PHI | ROPE},
+    "llama3": {"image_grid": 4, "iv2_heads": 4, "vocab": 128320, "llm": LLAMA},
 }
 IMAGE_SIZE, VIDEO_SIZE, PATCH = 224, 168, 14
-LORA_RANK = 64
 STORED_FRAMES = 4  # for which the video tower's file has positions
 FILMS = {"video": ("other.mp4", 450, "30000/1001", "176:132"), "short_video": ("brief.mp4", 45, "12", "80:112")}
 Size = dict[str, Any]
@@ -58,22 +57,23 @@ def main(target: Path) -> None:
     for name, count, rate, scale in FILMS.values():
         files.encode(target / "video" / name, *files.H264, "-vf", f"scale={scale}", frames=count, rate=rate)
     for llm, numbers in SIZES.items():
-        size = {**SAMPLING, **TOWERS, **numbers, "llm": llm, "set": "other"}
+        size = SAMPLING | TOWERS | numbers
         shutil.copy(whole / f"manifest_{llm}.json", target)  # of the full-size model
-        _write_weights(whole / llm / "weights", target / llm / "weights", names.LAYOUTS[llm], size)
+        _write_weights(whole / llm / "weights", target / llm / "weights", llm, size)
         _write_goldens(whole, target, llm, size)
 
 
-def _write_weights(old: Path, new: Path, layout: names.ReleasedFiles, size: Size) -> None:
+def _write_weights(old: Path, new: Path, llm: str, size: Size) -> None:
     """Draw every tensor of the released files anew, in its new shape, as spread as the old one."""
+    layout, record = names.LAYOUTS[llm], RELEASED[llm]
     shutil.copytree(old, new, copy_function=shutil.copyfile)
     for path in (new, *new.rglob("*/")):
         path.chmod(0o755)
     tokenizer = Tokenizer.from_file(str(new / layout.tokenizer))
     tokenizer.add_tokens(["<|one token more, so that the temporal ones begin elsewhere|>"])
     tokenizer.save(str(new / layout.tokenizer))
-    llm = conversion.read_json(new / layout.llm_config) | _language_model(size) | _rope(size)
-    (new / layout.llm_config).write_text(json.dumps(llm), encoding="utf-8")
+    numbers = conversion.read_json(new / layout.llm_config) | size["llm"] | {"vocab_size": size["vocab"]}
+    (new / layout.llm_config).write_text(json.dumps(numbers), encoding="utf-8")
 
     released = conversion.open_tensors({role: old / name for role, name in layout.tensor_files.items()})
     generator = torch.Generator().manual_seed(0)
@@ -85,18 +85,20 @@ def _write_weights(old: Path, new: Path, layout: names.ReleasedFiles, size: Size
         return torch.randn(shape, generator=generator) * like.std() + like.mean()
 
     drawn = {role: dict(tensors) for role, tensors in released.items()}  # what no answer depends on stays
-    for name, tensor in _model(size).items():
-        source, shape = names.source(name, RELEASED[size["llm"]].image_join), tuple(tensor.shape)
+    for name, shape in _shapes(record, size).items():
+        source = names.source(name, record.image_join)
         drawn[source.role][source.name] = draw(source.role, source.name, *shape)
-        for part, place in zip(source.lora or (), ((LORA_RANK, shape[-1]), (shape[0], LORA_RANK)), strict=False):
+        for part, place in zip(
+            source.lora or (), ((names.LORA_RANK, shape[-1]), (shape[0], names.LORA_RANK)), strict=False
+        ):
             drawn[source.role][part] = draw(source.role, part, *place)
     positions = (VIDEO_SIZE // PATCH) ** 2
     for name, frames in (("pos_embed", STORED_FRAMES), ("img_pos_embed", 1)):
         drawn["video_tower"][name] = draw("video_tower", name, 1, 1 + frames * positions, size["iv2_dim"])
     bias = drawn["checkpoint"]["language_model.base_model.model.lm_head.bias"].normal_(generator=generator).mul_(0.5)
-    first, end = tokenizer.get_vocab_size(), tokenizer.token_to_id(prompts.CHATS[size["llm"]].end)
+    first, end = tokenizer.get_vocab_size(), tokenizer.token_to_id(prompts.CHATS[record.chat].end)
     bias[first : first + size["bins"] + 1] += 2.2  # so that answers hold times, and end
-    bias[end] += 4.4
+    bias[end] += 7.0
 
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in drawn["checkpoint"].items():
@@ -120,35 +122,15 @@ def _write_untrained(new: Path, layout: names.ReleasedFiles, trained: Any, vocab
     save_file(language_model, (new / layout.llm_config).parent / "model.safetensors")
 
 
-def _language_model(size: Size) -> Size:
-    return {
-        "hidden_size": size["llm_hidden"],
-        "intermediate_size": size["llm_inter"],
-        "num_attention_heads": size["llm_heads"],
-        "num_hidden_layers": size["llm_layers"],
-        "num_key_value_heads": size["llm_kv"],
-        "vocab_size": size["vocab"],
-    }
-
-
-def _rope(size: Size) -> Size:
-    if "rope_switch" not in size:
-        return {}
-    pairs = size["llm_hidden"] // size["llm_heads"] // 2
-    long, short = (torch.linspace(1, last, pairs).tolist() for last in (12.0, 1.4))
-    scaling = {"type": "su", "long_factor": long, "short_factor": short}  # the older spelling of longrope
-    return {"rope_scaling": scaling, "original_max_position_embeddings": size["rope_switch"]}
-
-
-def _model(size: Size) -> dict[str, torch.Tensor]:
-    """Return the names and shapes of a model whose towers have the one block more that the released files hold."""
-    record, mlp = RELEASED[size["llm"]], int(size["iv2_dim"] * 48 / 11)
+def _shapes(record: ModelConfig, size: Size) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of a model whose towers have the one block more that the released files hold."""
     image = (size["clip_hidden"], size["clip_layers"], size["clip_heads"], size["clip_inter"], IMAGE_SIZE, PATCH)
-    towers = {"image": image, "video": (size["iv2_dim"], size["iv2_depth"], size["iv2_heads"], mlp, VIDEO_SIZE, PATCH)}
-    llm = {**record.llm, **_language_model(size), "vocab_size": size["vocab"] + size["bins"] + 2}
-    settings = {name: size[name] for name in golden.SETTINGS}
-    config = dataclasses.replace(record, llm=llm, **settings, **{k: TowerConfig(*v) for k, v in towers.items()})
-    return empty_model(config).state_dict()
+    mlp = int(size["iv2_dim"] * 48 / 11)
+    video = (size["iv2_dim"], size["iv2_depth"], size["iv2_heads"], mlp, VIDEO_SIZE, PATCH)
+    numbers = {name: size["llm"][name] for name in LLM} | {"vocab_size": size["vocab"] + size["bins"] + 2}
+    settings = {name: size[name] for name in golden.SETTINGS} | {"llm": {**record.llm, **numbers}}
+    config = dataclasses.replace(record, image=TowerConfig(*image), video=TowerConfig(*video), **settings)
+    return {name: tuple(tensor.shape) for name, tensor in empty_model(config).state_dict().items()}
 
 
 def _write_goldens(whole: Path, target: Path, llm: str, size: Size) -> None:

@@ -175,7 +175,9 @@ def grounder(goldens: dict[str, Golden]) -> Grounder:
     return Grounder(goldens["phi3.5"].family)
 
 
-CLOSE = SearchConfig(window=16.0, candidates=1, around=1.0)  # three windows of a video of 24 seconds
+def close(watched: EncodedVideo) -> SearchConfig:
+    """Return how a short video is searched in three windows."""
+    return SearchConfig(window=watched.duration * 2 / 3, candidates=1, around=1.0)
 
 
 def test_a_window_is_decoded_once_and_kept_for_the_next_query(
@@ -186,11 +188,11 @@ def test_a_window_is_decoded_once_and_kept_for_the_next_query(
     real = watched.watch_window
     assert real is not None
     monkeypatch.setattr(watched, "watch_window", lambda *window: (seen.append(window), real(*window))[1])
-    first = watched.ground("a red box", fine=CLOSE)
-    assert first.windows == len(seen) == len(set(seen)) >= len(sweep(watched.duration, CLOSE)) > 1
+    first = watched.ground("a red box", fine=close(watched))
+    assert first.windows == len(seen) == len(set(seen)) >= len(sweep(watched.duration, close(watched))) > 1
     assert watched.nbytes == (1 + len(seen)) * alone
     assert all(0 <= m.start <= m.end <= watched.duration for m in first.moments)
-    again = watched.ground("a red box", fine=CLOSE)
+    again = watched.ground("a red box", fine=close(watched))
     assert again.windows == 0 and again.moments == first.moments
 
 
@@ -198,7 +200,7 @@ def test_kept_windows_are_bounded(goldens: dict[str, Golden], grounder: Grounder
     watched = grounder.watch(goldens["phi3.5"].video)
     watched.window_cache.max_bytes = 2 * watched.nbytes
     alone = watched.nbytes
-    watched.ground("a red box", fine=CLOSE)
+    watched.ground("a red box", fine=close(watched))
     assert watched.nbytes == 3 * alone
 
 
@@ -220,10 +222,10 @@ def test_without_the_file_there_is_no_closer_look(
     golden = goldens["phi3.5"]
     watched = EncodedVideo(grounder.family, golden.visual, golden.clip.duration)
     with pytest.raises(VideoError, match="not watched from a file"):
-        watched.ground("a red box", fine=CLOSE)
+        watched.ground("a red box", fine=close(watched))
     moved = grounder.from_tokens(VideoTokens(golden.visual, 99.0, ()), lambda start, end: golden.clip)
     with pytest.raises(VideoError, match="the file has changed"):
-        moved.ground("a red box", fine=CLOSE)
+        moved.ground("a red box", fine=close(watched))
 
 
 def test_a_film_shows_its_scenes_one_after_another() -> None:
