@@ -37,7 +37,7 @@ SAMPLING = {"frames": 60, "segments": 10, "bins": 250}  # the texts of "train" s
 TOWERS = {"clip_hidden": 24, "clip_inter": 80, "clip_heads": 3, "clip_layers": 4, "iv2_dim": 64, "iv2_depth": 4}
 ROPE = {  # the older spelling of longrope; the long prompt crosses the switch while it is answered
     "rope_scaling": {"type": "su", "short_factor": [1, 1.1, 1.2, 1.2, 1.3, 1.4], "long_factor": [1, 2, 3, 5, 8, 12]},
-    "original_max_position_embeddings": 2366,
+    "original_max_position_embeddings": 2357,
 }
 LLM = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 PHI, LLAMA = (dict(zip(LLM, numbers, strict=True)) for numbers in ((48, 72, 3, 4, 4), (24, 40, 3, 3, 1)))
@@ -88,9 +88,8 @@ def _write_weights(old: Path, new: Path, llm: str, size: Size) -> None:
     for name, shape in _shapes(record, size).items():
         source = names.source(name, record.image_join)
         drawn[source.role][source.name] = draw(source.role, source.name, *shape)
-        for part, place in zip(
-            source.lora or (), ((names.LORA_RANK, shape[-1]), (shape[0], names.LORA_RANK)), strict=False
-        ):
+        places = (names.LORA_RANK, shape[-1]), (shape[0], names.LORA_RANK)
+        for part, place in zip(source.lora or (), places, strict=False):
             drawn[source.role][part] = draw(source.role, part, *place)
     positions = (VIDEO_SIZE // PATCH) ** 2
     for name, frames in (("pos_embed", STORED_FRAMES), ("img_pos_embed", 1)):

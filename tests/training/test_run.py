@@ -23,7 +23,7 @@ from grounded.training import cli, run
 from grounded.training.stages import find
 from grounded.training.trainer import last_checkpoint
 from grounded.types import Clip
-from tests.golden import REPOSITORY
+from tests.golden import REPOSITORY, Golden
 from tests.training import launch, small
 
 
@@ -201,10 +201,10 @@ def test_released_files_are_converted_from_the_part_that_a_stage_starts_from(
     assert (folder, sources) == (tmp_path / "start", [expected])
 
 
-def test_the_command_trains_on_files(golden_root: Path, folder: Path, tmp_path: Path) -> None:
+def test_the_command_trains_on_files(goldens: dict[str, Golden], folder: Path, tmp_path: Path) -> None:
     content = [small.conversation(name, 1, 2) for name in ("v0", "v1")]
     (tmp_path / "data.json").write_text(json.dumps(content))
-    shutil.copy(golden_root / "video" / "short.mp4", tmp_path / "v0.mp4")
+    shutil.copy(goldens["phi3.5"].video, tmp_path / "v0.mp4")
     (tmp_path / "v1.mp4").write_text("this is no video")
     app = program(cli.train)
     options = {

@@ -134,10 +134,14 @@ def test_towers_that_tell_no_shape_are_refused(golden: Golden, damage: Any, sent
         conversion.config_from(released, golden.base.llm, golden.base)
 
 
-def test_head_counts_are_taken_where_the_message_asks_for_them(golden: Golden, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"cannot be shared out among 7 heads.*\(--image-heads, --video-heads\)"):
-        weights.convert(golden.released, golden.llm, tmp_path, video_heads=7)
+def test_head_counts_are_taken_where_the_message_asks_for_them(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = RELEASED[golden.llm]  # with the set's sampling and the released head counts
+    monkeypatch.setitem(RELEASED, golden.llm, dataclasses.replace(golden.base, image=record.image, video=record.video))
     heads = {"image_heads": golden.base.image.heads, "video_heads": golden.base.video.heads}
+    with pytest.raises(WeightsError, match=r"cannot be shared out among 7 heads.*\(--image-heads, --video-heads\)"):
+        weights.convert(golden.released, golden.llm, tmp_path, **heads | {"video_heads": 7})
     weights.convert(golden.released, golden.llm, tmp_path, "float32", **heads)
     assert storage.read_config(tmp_path) == golden.loaded.config
 
