@@ -27,7 +27,7 @@ _REAL = Knowledge(
 _NOT_KNOWN = Knowledge("What this model can be trusted with is not known here.")
 KNOWLEDGE = {
     "tiny": Knowledge(
-        "A small demo model: it knows coloured shapes that move, and on other videos it only guesses.",
+        "A small demo model: it knows coloured shapes that move, and nothing else.",
         only="coloured shapes that move",
     ),
 }
@@ -46,12 +46,12 @@ def trust(
     ``unknown_words`` are those of the question that the model cannot read, and ``is_familiar`` says that the video is
     known to show the model's world. ``known`` is the model's own word on both, as in `Answer.known`, where it has one.
     """
-    if known is not None and known >= LEAST_KNOWN:
-        return "model", knowledge.sentence
     if unknown_words:
         words = ", ".join(f"“{word}”" for word in unknown_words[:3])
         return "guess", f"This model does not know {words}; this is a guess."
     if known is not None:
+        if known >= LEAST_KNOWN:
+            return "model", knowledge.sentence
         return "guess", f"This model does not know what is asked or what the video shows: it knows {knowledge.only}."
     if knowledge.only and not is_familiar:
         return "guess", f"This model knows only {knowledge.only}; on other videos this is a guess."

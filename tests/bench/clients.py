@@ -63,7 +63,7 @@ def main(
         answer["moments"] = [{"start": 0.0, "end": 19.0}]  # type: ignore[assignment]
         while not end.is_set():
             try:
-                client.predict(answer, "mp4", handle_file(film), 0, api_name="/export")
+                client.predict([answer], "mp4", handle_file(film), 0, api_name="/export")
                 outcomes["conversions"] += 1
             except Exception as error:
                 outcomes[f"conversion: {str(error)[:80]}"] += 1
