@@ -257,7 +257,7 @@ def _model_facts(folder: Path) -> dict[str, Any]:
         "segments": config.segments,
         "visual tokens": config.visual_tokens,
         "temporal tokens": config.bins + 1,
-        "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        "bytes": storage.weight_bytes(folder),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -199,3 +200,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], name: str = "run.jso
     others = [f"{key}: {there.get(key)!r} there, {now[key]!r} now" for key in now if there.get(key) != now[key]]
     if others:
         raise FileError(f"{folder} belongs to another run ({'; '.join(others)}); choose another folder")
+
+
+def part_of_name(path: str | Path) -> str:
+    """Return a file's name without its ending, as a part of other names; "" where nothing of it can be one."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).stem)[:60].strip("_")

@@ -67,6 +67,10 @@ class Grounder:
         """A digest of all that visual tokens depend on beside the frames."""
         return self.family.fingerprint()
 
+    def decoder(self, path: str | Path) -> Decode:
+        """Return what decodes a file, or a window of it, as the family wants it."""
+        return functools.partial(video.sample, path, self.family.frames_for, shrink=self.family.shrink)
+
     def watch(
         self,
         path: str | Path,
@@ -80,12 +84,12 @@ class Grounder:
 
         Args:
             content: the file's `content_key`, where it is known already: a large file is not read again.
-            decode: takes the arguments ``start``, ``end`` and ``on_progress`` of `video.sample`, which is the default.
+            decode: takes the arguments ``start``, ``end`` and ``on_progress`` of `video.sample`; else what `decoder` gives.
 
         Raises:
             VideoError: the file cannot be read; see `video.sample`.
         """
-        decode = decode or functools.partial(video.sample, path, self.family.frames_for, shrink=self.family.shrink)
+        decode = decode or self.decoder(path)
         report = on_progress or (lambda *_: None)
         key = f"{content or content_key(path)}-{self.fingerprint}" if cache else ""
         if cache and (tokens := cache.find(key)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +11,7 @@ from PIL import Image
 
 from .. import export, video
 from ..errors import DataError, GroundedError
-from ..files import make_folder, write_text
+from ..files import make_folder, part_of_name, write_text
 from ..video import transcode
 from .database import printable
 from .searching import LibraryAnswer, LibraryMoment
@@ -46,7 +45,7 @@ def write_clips(answer: LibraryAnswer, folder: Path) -> list[Path]:
     make_folder(folder)
     targets = []
     for number, found in enumerate(answer.moments, 1):
-        name = re.sub(r"[^\w.-]+", "_", found.path.stem)[:60].strip("_") or "film"
+        name = part_of_name(found.path) or "film"
         moment = found.moment
         targets.append(folder / f"{number:02d}-{name}_{moment.start:.1f}-{moment.end:.1f}.mp4")
         transcode.cut(found.path, targets[-1], moment.start, moment.end)
@@ -54,7 +53,7 @@ def write_clips(answer: LibraryAnswer, folder: Path) -> list[Path]:
 
 
 def write_list(answer: LibraryAnswer, path: Path) -> None:
-    """Write the moments in the format that the file's ending names; an EDL counts in the first film's frames.
+    """Write the moments in the format that the file's ending names; a cut counts in the first film's frames.
 
     Raises:
         DataError: there is no such format, or it is for one film and there are several.
@@ -63,7 +62,7 @@ def write_list(answer: LibraryAnswer, path: Path) -> None:
     if form not in export.FORMATS:
         raise DataError(f"{path.name} ends in none of {', '.join(export.FORMATS)}")
     moments = answer.moments
-    fps = video.probe(moments[0].path).fps if moments and form == "edl" else 25.0
+    fps = video.probe(moments[0].path).fps if moments and form in export.CUTS else 25.0
     answers = [found.answer for found in moments]
     films = [printable(str(found.path)) for found in moments]
     write_text(path, export.write(answers, form, title=answer.query, fps=fps, films=films))

@@ -12,7 +12,7 @@ from typing import Any
 from .. import video
 from ..engine.disk_cache import DiskCache
 from ..engine.encoded_video import EncodedVideo
-from ..engine.grounder import Grounder, window_clip
+from ..engine.grounder import Decode, Grounder, window_clip
 from ..engine.search import SearchConfig, Window, sweep
 from ..errors import DataError
 from ..types import Clip
@@ -59,8 +59,7 @@ def watch_part(
     """Return a part of a film, from its visual tokens where they are kept; errors as in `Grounder.watch`."""
     if part == (0.0, duration):
         return grounder.watch(path, cache=cache, content=content)
-    start, end = part
-    decode = functools.partial(_decode_window, path, grounder, part, duration)
+    decode = functools.partial(_decode_window, grounder.decoder(path), part, duration)
     return grounder.watch(path, cache=cache, content=part_key(content, part), decode=decode)
 
 
@@ -76,6 +75,5 @@ def part_key(content: str, part: Window) -> str:
     return f"{content}-{part[0]:g}-{part[1]:g}"
 
 
-def _decode_window(path: Path, grounder: Grounder, part: Window, duration: float, **options: Any) -> Clip:
-    clip = video.sample(path, grounder.family.frames_for, start=part[0], end=part[1], **options)
-    return window_clip(clip, *part, duration)
+def _decode_window(decode: Decode, part: Window, duration: float, **options: Any) -> Clip:
+    return window_clip(decode(start=part[0], end=part[1], **options), *part, duration)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import sys
@@ -18,7 +17,7 @@ from gradio.utils import get_upload_folder
 
 from .. import export, video
 from ..errors import FileError
-from ..files import make_folder, reason, write_text
+from ..files import make_folder, part_of_name, reason, write_text
 from ..types import Answer
 from ..video import transcode
 
@@ -88,25 +87,20 @@ def scratch(suffix: str, stem: str) -> Path:
         raise FileError(f"no file can be written for you: {reason(error)}") from error
 
 
-def name_of(path: str | None) -> str:
-    """Return a file's name without its ending, as a part of other names."""
-    return re.sub(r"[^\w.-]+", "_", Path(path).stem)[:60].strip("_") if path else ""
-
-
 def written(answers: Sequence[Answer], form: str, path: str | None) -> str:
     """Write answers in a form of `export.FORMATS` and return the file's path."""
     fps = 25.0
     if form in export.CUTS and path:
         fps = video.probe(path, limits=LIMITS).fps
     text = export.write(answers, form, title=Path(path).name if path else "video", fps=fps)
-    target = scratch(form, name_of(path) or "moments")
+    target = scratch(form, part_of_name(path or "") or "moments")
     write_text(target, text)
     return str(target)
 
 
 def cut(path: str, start: float, end: float) -> str:
     """Cut a range out of a video and return the clip's path."""
-    target = scratch("mp4", f"{name_of(path) or 'clip'}_{start:.1f}-{end:.1f}")
+    target = scratch("mp4", f"{part_of_name(path) or 'clip'}_{start:.1f}-{end:.1f}")
     transcode.cut(path, target, start, end, limits=CLIP_LIMITS)
     return str(target)
 

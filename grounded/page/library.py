@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -15,7 +14,6 @@ from ..export import read_answer
 from ..library.database import SHOWN, printable
 from ..library.output import picture
 from ..library.searching import LibraryMoment, LibrarySearch
-from ..serving.trust import trust
 from ..types import Question
 from . import files
 from .handlers import PageHandlers
@@ -52,9 +50,7 @@ class LibraryHandlers:
     def _card(self, found: LibraryMoment) -> dict[str, Any]:
         service, answer = self.page.services.find(), found.answer
         if service is not None and found.kind == SHOWN:
-            words = service.family.unknown_words(Question("ground", answer.question), answer.duration)
-            rating, reason = trust(service.knowledge, words, found.content in service.familiar)
-            answer = replace(answer, trust=rating, trust_reason=reason)
+            answer = service.rated(answer, Question("ground", answer.question), found.content)
         kind = {"title": printable(found.path.name), "kind": found.kind, "content": found.content}
         return kind | {"answer": answer.to_dict(), "picture": ""}
 

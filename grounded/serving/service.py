@@ -101,6 +101,12 @@ class Service:
         """Return a watched video, from the cache if it is there."""
         return self._watch(os.fspath(path), content_key(path), lambda _: None, lambda: False)[0]
 
+    def rated(self, answer: Answer, question: Question, content: str) -> Answer:
+        """Return an answer with how far it can be trusted; ``content`` is the video's `content_key`."""
+        words = self.family.unknown_words(question, answer.duration)
+        rating, reason = trust(self.knowledge, words, content in self.familiar, answer.known)
+        return dataclasses.replace(answer, trust=rating, trust_reason=reason)
+
     def _check(self, question: Question) -> None:
         """Refuse what no model will answer before a video is decoded for it."""
         texts = {"ground": ("query",), "choose": ("question",), "ask": ("question",)}.get(question.task, ())
@@ -118,12 +124,8 @@ class Service:
         watch_seconds = time.perf_counter() - start
         answered = self.model.respond(video, question, emit, stop)
         raise_if_cancelled(stop)
-        unknown_words = self.family.unknown_words(question, video.duration)
-        rating, reason = trust(self.knowledge, unknown_words, content in self.familiar, answered.answer.known)
         answer = dataclasses.replace(
-            answered.answer,
-            trust=rating,
-            trust_reason=reason,
+            self.rated(answered.answer, question, content),
             seconds=round(time.perf_counter() - start, 3),
             watch_seconds=round(watch_seconds, 3),
             cached=cached,

@@ -14,6 +14,7 @@ import torch
 
 from ..errors import ConfigError, QuestionError
 from ..types import Answer, Question, Stop
+from ..weights import storage
 from ..weights.catalogue import find_known
 from .events import POLL_SECONDS, Answered, Emit, Event, Progress, raise_if_cancelled, stream
 from .local import LocalModel
@@ -142,4 +143,4 @@ def _memory(name: str) -> float:
     """Return the bytes that a model takes, 0 where nothing is known of it."""
     if known := find_known(name):
         return known.memory * 1e9
-    return 1.5 * sum(file.stat().st_size for file in Path(name).expanduser().glob("*.safetensors"))
+    return 1.5 * storage.weight_bytes(Path(name).expanduser())

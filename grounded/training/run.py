@@ -106,8 +106,7 @@ def train(
     result = sum(tensor.numel() for tensor in loaded.model.state_dict().values()) * dtype.itemsize
     trainer = _trainer(loaded, stage, dataset, out, args, on_progress or (lambda *_: None))
     if trainer.is_world_process_zero():
-        there = sum(path.stat().st_size for path in out.glob("*.safetensors"))
-        check_room(out, result - there + trainer.checkpoint_bytes, "the result and its checkpoints")
+        check_room(out, result - storage.weight_bytes(out) + trainer.checkpoint_bytes, "the result and its checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
     trained = trainer.trained_weights()
     if trainer.is_world_process_zero():

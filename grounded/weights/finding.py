@@ -67,9 +67,8 @@ def convert(
     if folder.is_dir():
         return convert_files(folder, llm, target, precision, base, on_progress, quantize, place)
     download = hub.look_up(str(source), names.LAYOUTS[llm].files)
-    written = sum(path.stat().st_size for path in target.glob("*.safetensors"))
     need = disk.disk_needed(llm, download.bytes, dtype=precision, quantize=quantize)
-    has_to_go = disk.check(llm, need, target, download.bytes - download.missing_bytes, written)
+    has_to_go = disk.check(llm, need, target, download.bytes - download.missing_bytes, storage.weight_bytes(target))
     folder = hub.fetch(download)
     convert_files(folder, llm, target, precision, base, on_progress, quantize, place)
     if has_to_go:

@@ -77,12 +77,12 @@ def load_any(
     pick_dtype(dtype, place)  # refuses an unknown one before anything is fetched
     implementation = pick_attention(attention, place)
     folder = find(str(name), place)
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    size = storage.weight_bytes(folder)
     if pretrained.family_of(folder):
         precision = pick_dtype(dtype, place, quantize, size)
         log.info("loading %s from %s on %s, %s, %s", name, folder, place, precision, implementation)
         if place.type == "cpu" and quantize == "none":
-            memory.check(str(name), memory.MemoryNeed(size * precision.itemsize // torch.bfloat16.itemsize), {})
+            memory.check(str(name), memory.MemoryNeed(size * precision.itemsize // torch.bfloat16.itemsize))
         return pretrained.read(str(name), folder, implementation, place, precision, quantize, offload)
     stored = storage.quantization(folder).kind
     kind = stored if quantize == "none" else quantize
@@ -105,7 +105,4 @@ def _check_memory(config: ModelConfig, dtype: torch.dtype, kind: str, stored: st
     ways = {"dtype bfloat16": (torch.bfloat16, kind)} if dtype == torch.float32 else {}
     if stored == kind == "none":
         ways |= {f"quantize {small}": (torch.bfloat16, small) for small in KINDS[1:]}
-    others = (
-        {} if need.total <= memory.available() else {w: memory.memory_needed(config, *how) for w, how in ways.items()}
-    )
-    memory.check(config.name, need, others)
+    memory.check(config.name, need, lambda: {w: memory.memory_needed(config, *how) for w, how in ways.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,8 @@ def available() -> int:
     return free
 
 
-def check(name: str, need: MemoryNeed, others: dict[str, MemoryNeed]) -> None:
-    """Say what a model will take; ``others`` are ways of loading it that may take less.
+def check(name: str, need: MemoryNeed, others: Callable[[], Mapping[str, MemoryNeed]] = dict) -> None:
+    """Say what a model will take; ``others`` gives ways of loading it that may take less.
 
     Raises:
         WeightsError: there is less than that.
@@ -74,7 +75,7 @@ def check(name: str, need: MemoryNeed, others: dict[str, MemoryNeed]) -> None:
     log.info("%s takes %s of memory: %s", name, size_text(need.total), need)
     if (free := available()) >= need.total:
         return
-    fitting = [f"{way} takes {size_text(other.total)}" for way, other in others.items() if other.total <= free]
+    fitting = [f"{way} takes {size_text(other.total)}" for way, other in others().items() if other.total <= free]
     raise WeightsError(
         f"{name} takes {size_text(need.total)} of memory ({need}), but {size_text(free)} are free; "
         + (", ".join(fitting) if fitting else "no way of storing its weights takes so little: free some, or use tiny")

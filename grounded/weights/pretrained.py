@@ -62,7 +62,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "family": config.model_type,
         "language model": f"{text.model_type}, {text.hidden_size} wide, {text.num_hidden_layers} layers",
         "vision tower": f"{vision['hidden_size']} wide, {vision.get('depth', vision.get('num_hidden_layers'))} layers",
-        "bytes": sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        "bytes": storage.weight_bytes(folder),
     }
 
 

@@ -171,6 +171,11 @@ def _read_index(folder: Path, part: str) -> dict[str, Any]:
         raise WeightsError(f"{folder / INDEX} cannot be read as the index of a model: {error}") from error
 
 
+def weight_bytes(folder: Path) -> int:
+    """Return the bytes of the weights in a folder, 0 where there are none."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
 def is_shard(path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]] | None = None) -> bool:
     """Say whether a shard is all there, by its header and its length; with ``tensors``, whether it holds just those.
 

@@ -32,10 +32,10 @@ def test_what_does_not_fit_is_refused_before_it_is_read(monkeypatch: pytest.Monk
     monkeypatch.setattr(memory, "available", lambda: int(6e9))
     sentence = r"takes 12\.\d GB of memory \(10\.3 GB of weights .*6\.0 GB are free; quantize int4 takes 5"
     with pytest.raises(WeightsError, match=sentence):
-        memory.check("phi3.5", need, others)
+        memory.check("phi3.5", need, lambda: others)
     monkeypatch.setattr(memory, "available", lambda: 1000)
     with pytest.raises(WeightsError, match="no way of storing"):
-        memory.check("phi3.5", need, others)
+        memory.check("phi3.5", need, lambda: others)
     monkeypatch.setattr(weights.storage, "read_tensors", lambda folder: pytest.fail("it is read"))
     with pytest.raises(WeightsError, match="of memory .* but 1 kB are free"):
         weights.load("tiny", device="cpu")
