@@ -84,7 +84,7 @@ class Grounder:
 
         Args:
             content: the file's `content_key`, where it is known already: a large file is not read again.
-            decode: takes the arguments ``start``, ``end`` and ``on_progress`` of `video.sample`; else what `decoder` gives.
+            decode: takes the arguments ``start``, ``end`` and ``on_progress`` of `video.sample`; see `decoder`.
 
         Raises:
             VideoError: the file cannot be read; see `video.sample`.

@@ -19,6 +19,7 @@ from ..errors import QuestionError
 from ..types import Answer, Moment, Question, Turn
 from . import decoding
 from .constrained import MAX_INSTANTS, SpanGrammar
+from .family import Work
 from .frames import Frames
 from .stock import StockNetwork
 
@@ -165,6 +166,22 @@ class TextProcessor(Processor):
 
     def step(self, duration: float) -> float:
         return max(self.wording.tick, duration / self.frames_for(duration))
+
+    def most_seen(self) -> tuple[float, float]:
+        """Return how many patches pass the vision tower, and how many tokens are read, of the largest video."""
+        raise NotImplementedError
+
+    def work(self) -> Work:
+        patches, tokens = self.most_seen()
+        network = self.network
+        visual = sum(p.numel() for part in network.tower for p in part.parameters())
+        text = sum(p.numel() for p in network.language_model.model.parameters())
+        return Work(
+            weight_bytes=sum(p.numel() * p.element_size() for p in network.model.parameters()),
+            encode_flops=2.0 * visual * patches,
+            read_flops=2.0 * text * tokens,
+            score_flops=2.0 * text * (1 + MAX_STARTS) * (100 + 8 * MAX_BINS),  # a question, and a span has eight tokens
+        )
 
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
         return ()  # its tokenizer writes any word

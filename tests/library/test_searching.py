@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import opentimelineio as otio
 import pytest
 from typer.testing import CliRunner
 
-from grounded import video
+from grounded import export, video
 from grounded.__main__ import app
 from grounded.engine.disk_cache import DiskCache
 from grounded.errors import QuestionError
@@ -105,6 +106,9 @@ def test_results_become_one_list_a_sheet_and_clips(searcher: LibrarySearch, tmp_
     edl = (tmp_path / "list.edl").read_text(encoding="utf-8")
     assert edl.count("* FROM CLIP NAME: ") == len(answer.moments) > 0
     assert all(str(found.path) in edl for found in answer.moments)
+    output.write_list(answer, tmp_path / "list.otio")
+    rate = otio.adapters.read_from_file(str(tmp_path / "list.otio")).duration().rate
+    assert rate == pytest.approx(export.edit_rate(video.probe(answer.moments[0].path).fps)) and rate != 25
     clips = output.write_clips(answer, tmp_path / "clips")
     output.write_sheet(answer, tmp_path / "sheet.html")
     assert (tmp_path / "sheet.html").read_text(encoding="utf-8").count("data:image/jpeg;base64,") == len(clips)

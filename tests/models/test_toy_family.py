@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from grounded.engine import encoded_video
 from grounded.engine.grounder import Grounder
 from grounded.models.decoding import VideoPrefix
-from grounded.models.family import Family, Work
+from grounded.models.family import Family
 from grounded.models.frames import Frames, resize
 from grounded.models.processor import TextProcessor
 from grounded.models.qwen3_vl.wording import ONE_MOMENT
@@ -60,8 +60,8 @@ class Toy(TextProcessor):
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         return self.token_ids("".join(f"\n{turn.question}\n{turn.answer or ''}" for turn in turns))
 
-    def work(self) -> Work:
-        return Work(weight_bytes=10**6, encode_flops=1e6, read_flops=1e6)
+    def most_seen(self) -> tuple[float, float]:
+        return 64.0, 128.0
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ from ... import prompts
 from ...errors import ConfigError, VideoError
 from ...types import Clip, Turn
 from .. import decoding
-from ..family import Work
 from ..frames import Frames, instants, shrunk
-from ..processor import MAX_BINS, MAX_STARTS, TextProcessor, Wording
+from ..processor import TextProcessor, Wording
 from . import wording
 from .frames import FrameConfig, resized
 from .network import Qwen3VLNetwork
@@ -78,19 +77,11 @@ class Qwen3VL(TextProcessor):
             ids += [self._open, *[self._video] * (rows * columns), self._close]
         return ids
 
-    def work(self) -> Work:
-        """Return the costs of a video that takes all the pixels there are; a shorter one costs less."""
-        config, model = self.frames, self.network.model
-        visual = sum(p.numel() for p in model.model.visual.parameters())
-        text = sum(p.numel() for p in model.model.language_model.parameters())
+    def most_seen(self) -> tuple[float, float]:
+        config = self.frames
         tokens = config.max_pixels / config.factor**2 / config.group
         times = 12 * config.max_frames / config.group  # a time and the tokens around a group are about twelve
-        return Work(
-            weight_bytes=sum(p.numel() * p.element_size() for p in model.parameters()),
-            encode_flops=2.0 * visual * tokens * config.merge**2,
-            read_flops=2.0 * text * (tokens + times),
-            score_flops=2.0 * text * (1 + MAX_STARTS) * (100 + 8 * MAX_BINS),  # a question, and a span has eight tokens
-        )
+        return tokens * config.merge**2, tokens + times
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         text = ""

@@ -12,9 +12,8 @@ import torch
 from ... import prompts
 from ...types import Clip, Turn
 from .. import decoding
-from ..family import Work
 from ..frames import Frames, instants, lanczos, shrunk
-from ..processor import MAX_BINS, MAX_STARTS, TextProcessor
+from ..processor import TextProcessor
 from .frames import FrameConfig, resized
 from .network import SmolVLM2Network
 from .wording import WORDING, clock
@@ -71,19 +70,11 @@ class SmolVLM2(TextProcessor):
             text = ""
         return ids
 
-    def work(self) -> Work:
-        """Return the costs of a video of as many frames as are seen at most."""
-        config, model = self.frames, self.network.model
-        visual = sum(tensor.numel() for _, tensor in self.network.visual_state())
-        text = sum(p.numel() for p in model.model.text_model.parameters())
-        patches = (config.side // model.config.vision_config.patch_size) ** 2
-        tokens = patches / model.config.scale_factor**2 + 12  # a time and the tokens around a frame are about twelve
-        return Work(
-            weight_bytes=sum(p.numel() * p.element_size() for p in model.parameters()),
-            encode_flops=2.0 * visual * patches * config.max_frames,
-            read_flops=2.0 * text * tokens * config.max_frames,
-            score_flops=2.0 * text * (1 + MAX_STARTS) * (100 + 8 * MAX_BINS),  # a question, and a span has eight tokens
-        )
+    def most_seen(self) -> tuple[float, float]:
+        frames, config = self.frames, self.network.model.config
+        patches = (frames.side // config.vision_config.patch_size) ** 2
+        tokens = patches / config.scale_factor**2 + 12  # a time and the tokens around a frame are about twelve
+        return patches * frames.max_frames, tokens * frames.max_frames
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
         text = "\n\n"
