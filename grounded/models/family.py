@@ -98,6 +98,9 @@ class Family(Protocol):
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
         """Return the words of a question that the model cannot read, or can only spell, as its vocabulary is small."""
 
+    def respelt(self, question: Question) -> dict[str, str]:
+        """Return the words of a question that are read as another one, a typing error, each with that word."""
+
     def turn(self, question: Question, duration: float) -> Turn:
         """Word a question as its open turn; QuestionError or TimeError where it cannot be asked.
 

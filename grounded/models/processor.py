@@ -87,6 +87,9 @@ class Processor:
                 return Turn(text, grounding=prompts.asks_for_time(text))
         raise QuestionError(f"unknown task {question.task!r}")
 
+    def respelt(self, question: Question) -> dict[str, str]:
+        return {}
+
     def evidence_turn(self) -> Turn:
         return Turn(self.evidence, grounding=True)
 

@@ -105,7 +105,8 @@ class Service:
         """Return an answer with how far it can be trusted; ``content`` is the video's `content_key`."""
         words = self.family.unknown_words(question, answer.duration)
         rating, reason = trust(self.knowledge, words, content in self.familiar, answer.known)
-        return dataclasses.replace(answer, trust=rating, trust_reason=reason)
+        read = "".join(f"“{word}” is read as “{meant}”. " for word, meant in self.family.respelt(question).items())
+        return dataclasses.replace(answer, trust=rating, trust_reason=read + reason)
 
     def _check(self, question: Question) -> None:
         """Refuse what no model will answer before a video is decoded for it."""

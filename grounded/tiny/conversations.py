@@ -14,6 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .. import prompts, time_tokens
+from ..models.spelling import Spelling, spelling_of
 from ..prompts import ChatFormat, Turn, token_id
 from .world.descriptions import LOOSE, caption, describe
 from .world.facts import Asker
@@ -28,7 +29,7 @@ EVENT, EDGE, OPTION, WORD, NEIGHBOUR = "event", "edge", "option", "word", "neigh
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word
 WORD_WEIGHT = 2.0  # of the words of a short answer
 LONG_WEIGHT = 2.0  # of the times in a list of all events
-TALKS = 3  # conversations of several questions about a video, in each draw
+TALKS = 4  # conversations of several questions about a video, in each draw
 TALK = "talk"
 
 Spans = tuple[tuple[float, float], ...]
@@ -83,14 +84,14 @@ class Encoder:
         scale = self.bins / duration
         spans = tuple((start * scale, end * scale) for start, end in moments)
         asked = [(question, turn) for question in questions for turn in question.turns]
-        turns = [turn for _, turn in asked]
+        turns = [replace(turn, question=self.spelling.corrected(turn.question)) for _, turn in asked]
         ids: list[int] = []
         weights: list[float] = []
         times: list[float] = []
         targets: list[AttentionTarget] = []
         end = 0  # of the text that is encoded
         for number, (question, turn) in enumerate(asked):
-            awaiting = [*turns[:number], replace(turn, answer=None)]
+            awaiting = [*turns[:number], replace(turns[number], answer=None)]
             prompt, prompt_times = self._read(prompts.after_image(self.chat, awaiting)[end:], duration, int)
             if question.letter and turn is question.turns[0]:
                 targets += self._option_targets(question, len(ids), prompt, captions, spans)
@@ -149,6 +150,11 @@ class Encoder:
     @lru_cache(maxsize=1024)  # noqa: B019  a run has one encoder
     def _distinctive_in(self, text: str) -> frozenset[int]:
         return self.distinctive.intersection(self.tokenizer.encode(text).ids)
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """As in `GroundedVideoLLM`: a model learns from texts as it will read them."""
+        return spelling_of(self.tokenizer)
 
     @cached_property
     def distinctive(self) -> frozenset[int]:

@@ -41,13 +41,26 @@ def training_negative(config: ModelConfig, number: int) -> np.ndarray:
 
 
 def shots(frames: int, seed: int, most: int = 4) -> np.ndarray:
-    """Return one to ``most`` shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE)."""
+    """Return one to ``most`` shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE), some by a camera that moves."""
     rng = np.random.default_rng([seed, 8])
     cuts = np.sort(rng.integers(1, frames, int(rng.integers(most))))
-    lengths = np.diff([0, *cuts, frames])
-    video = np.concatenate([SHOTS[int(rng.integers(len(SHOTS)))](rng, int(length)) for length in lengths if length])
+    lengths = [int(length) for length in np.diff([0, *cuts, frames]) if length]
+    taken = [SHOTS[int(rng.integers(len(SHOTS)))](rng, length) for length in lengths]
+    video = np.concatenate([_through_camera(rng, shot) if rng.random() < 0.4 else shot for shot in taken])
     grey = video.mean(axis=1, keepdims=True)
     return (255 * np.clip(grey + rng.uniform(0.2, 1) * (video - grey), 0, 1)).astype(np.uint8)
+
+
+def _through_camera(rng: np.random.Generator, shot: np.ndarray) -> np.ndarray:
+    """Return a shot that is panned over and zoomed into or out of."""
+    first, last = (np.array([*rng.uniform(0, 1, 2), rng.uniform(0.3, 1)]) for _ in range(2))
+    filmed = np.empty_like(shot)
+    for frame, done in enumerate(np.linspace(0, 1, len(shot))):
+        across, down, share = first + done * (last - first)
+        inside = np.linspace(0, share, SHOT_SIZE) + (1 - share) * np.array([[across], [down]])
+        columns, rows = (inside * (SHOT_SIZE - 1)).astype(int)
+        filmed[frame] = shot[frame][:, rows[:, None], columns]
+    return filmed
 
 
 def _plain(rng: np.random.Generator, frames: int) -> np.ndarray:
@@ -59,42 +72,52 @@ def _plain(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def _screen(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """Return a page of lines of words, as on a screen or in credits, that scrolls or stands."""
+    """Return a page of lines of words, as on a screen or in credits, that scrolls, is turned or stands."""
     page, ink = (0.95, 0.1) if rng.random() < 0.6 else (0.08, 0.9)
+    is_tinted = rng.random() < 0.5
     height = SHOT_SIZE * 3
-    picture = np.full((3, height, SHOT_SIZE), page) + rng.normal(0, 0.03, (3, 1, 1))
+    picture = np.full((3, height, SHOT_SIZE), page) + rng.normal(0, 0.2 if is_tinted else 0.03, (3, 1, 1))
+    ink_colour = rng.uniform(0, 1, 3) if is_tinted else np.full(3, ink)
     line, pitch = int(rng.integers(2, 5)), int(rng.integers(5, 12))
     for top in range(3, height - pitch, pitch):
         left = int(rng.integers(3, 12))
         while left < SHOT_SIZE - 8 and rng.random() < 0.9:
             width = int(rng.integers(3, 16))
-            colour = rng.uniform(0, 1, 3) if rng.random() < 0.06 else np.full(3, ink)
+            colour = rng.uniform(0, 1, 3) if rng.random() < 0.06 else ink_colour
             picture[:, top : top + line, left : left + width] = colour[:, None, None]
             left += width + 3
     for _ in range(int(rng.integers(3))):  # boxes, such as pictures and buttons
         top, left = int(rng.integers(height - 20)), int(rng.integers(SHOT_SIZE - 20))
         tall, wide = rng.integers(6, 40, 2)
         picture[:, top : top + tall, left : left + wide] = rng.uniform(0, 1, (3, 1, 1))
-    speed = float(rng.integers(2)) * rng.uniform(0, 2 * SHOT_SIZE)
-    return np.stack([picture[:, top : top + SHOT_SIZE] for top in np.linspace(0, speed, frames).astype(int)])
+    distance = float(rng.integers(2)) * rng.uniform(0, 2 * SHOT_SIZE)
+    done = np.linspace(0, 1, frames)
+    if rng.random() < 0.3:  # page after page
+        done = np.floor(4 * done) / 4
+    return np.stack([picture[:, top : top + SHOT_SIZE] for top in (done * distance).astype(int)])
 
 
 def _cartoon(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """Return characters of several ellipses and boxes in many colours, which wander before sky and ground."""
+    """Return characters, or a large face, of ellipses and boxes in many colours, some of which grow and shrink; they
+    wander before sky and ground."""
     across, down = np.meshgrid(np.linspace(0, 1, SHOT_SIZE), np.linspace(0, 1, SHOT_SIZE))
     ground = (down > rng.uniform(0.5, 0.9)) | (np.abs(across - rng.uniform(0, 1)) < rng.uniform(0, 0.2))
     picture = np.where(ground, *rng.uniform(0.1, 1, (2, 3, 1, 1)))
     shot = np.broadcast_to(picture, (frames, 3, SHOT_SIZE, SHOT_SIZE)).copy()
     time = np.linspace(0, frames / 12, frames)
-    for _ in range(int(rng.integers(1, 5))):
-        centre = rng.uniform(0.15, 0.85, 2)
+    is_face = rng.random() < 0.3
+    for _ in range(1 if is_face else int(rng.integers(1, 5))):
+        centre = rng.uniform(0.4, 0.6, 2) if is_face else rng.uniform(0.15, 0.85, 2)
         path = centre[:, None] + rng.uniform(0, 0.2, (2, 1)) * np.sin(
             rng.uniform(0, 2, (2, 1)) * time + rng.uniform(0, 6)
         )
-        scale = rng.uniform(0.1, 0.35)
-        for _ in range(int(rng.integers(4, 9))):
-            x, y = path + scale * rng.uniform(-0.8, 0.8, (2, 1))
-            wide, tall = scale * rng.uniform(0.15, 0.9, 2)
+        scale = rng.uniform(0.3, 0.5) if is_face else rng.uniform(0.1, 0.35)
+        for part in range(int(rng.integers(4, 9))):
+            is_head = is_face and part == 0
+            x, y = path + scale * rng.uniform(-0.8, 0.8, (2, 1)) * (not is_head)
+            beat = 1 - rng.uniform(0, 0.9) * (rng.random() < 0.3) * np.abs(np.sin(rng.uniform(0, 8) * time))
+            wide, tall = scale * (rng.uniform(0.7, 1, (2, 1)) if is_head else rng.uniform(0.15, 0.9, (2, 1)))
+            wide, tall = wide * np.ones((frames, 1, 1)), (tall * beat)[:, None, None] + 1e-3
             u, v = (across - x[:, None, None]) / wide, (down - y[:, None, None]) / tall
             inside = (u**2 + v**2 < 1) if rng.random() < 0.6 else (np.maximum(np.abs(u), np.abs(v)) < 0.8)
             shot = np.where(inside[:, None], rng.uniform(0, 1, (1, 3, 1, 1)), shot)
@@ -102,12 +125,14 @@ def _cartoon(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def _things(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """Return things with a photograph's statistics and ragged outlines that wander before a photograph's backdrop."""
-    shot = np.broadcast_to(_natural(rng, SHOT_SIZE, SHOT_SIZE, 3), (frames, 3, SHOT_SIZE, SHOT_SIZE)).copy()
-    shot = shot * rng.uniform(0.4, 1) * rng.uniform(0.6, 1, (1, 3, 1, 1))
+    """Return things of ragged or smooth outlines that wander; they and the backdrop have a photograph's statistics."""
+    backdrop = _natural(rng, SHOT_SIZE, SHOT_SIZE, 3)
+    backdrop = 0.5 + float(rng.choice([0.1, 0.4, 1])) * (backdrop - 0.5)
+    shot = np.broadcast_to(backdrop, (frames, 3, SHOT_SIZE, SHOT_SIZE)).copy()
+    shot = shot * rng.uniform(0.2, 1.2) * rng.uniform(0.4, 1, (1, 3, 1, 1))
     time = np.linspace(0, frames / 12, frames)
     for _ in range(int(rng.integers(1, 5))):
-        mask = _natural(rng, SHOT_SIZE, SHOT_SIZE, 1)[0] > rng.uniform(0.55, 0.75)
+        mask = _natural(rng, SHOT_SIZE, SHOT_SIZE, 1, rng.uniform(1.2, 2.4))[0] > rng.uniform(0.55, 0.85)
         colour = rng.uniform(0, 1, (3, 1, 1)) * 0.6 + 0.4 * _natural(rng, SHOT_SIZE, SHOT_SIZE, 3)
         moves = SHOT_SIZE * rng.uniform(0, 0.4, (2, 1)) * np.sin(rng.uniform(0, 2, (2, 1)) * time + rng.uniform(0, 6))
         for frame, (x, y) in enumerate(moves.T.astype(int)):
@@ -141,10 +166,10 @@ def panned_picture(frames: int, seed: int, height: int = 360, width: int = 640, 
     return clip_of(np.stack([painted[:, :, left : left + width] for left in lefts]))
 
 
-def _natural(rng: np.random.Generator, height: int, width: int, channels: int) -> np.ndarray:
-    """Return noise with an amplitude of one over the frequency, in [0, 1], (channels, height, width)."""
+def _natural(rng: np.random.Generator, height: int, width: int, channels: int, fall: float = 1.2) -> np.ndarray:
+    """Return noise whose amplitude falls with the frequency, in [0, 1], (channels, height, width)."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width)[None] * width)
-    spectrum = np.fft.rfft2(rng.normal(size=(channels, height, width))) / np.maximum(frequency, 1.0) ** 1.2
+    spectrum = np.fft.rfft2(rng.normal(size=(channels, height, width))) / np.maximum(frequency, 1.0) ** fall
     values = np.fft.irfft2(spectrum, s=(height, width))
     low, high = values.min(axis=(1, 2), keepdims=True), values.max(axis=(1, 2), keepdims=True)
     return (values - low) / (high - low)

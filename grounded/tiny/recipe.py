@@ -82,7 +82,7 @@ class Phase:
 
 _ALL_TASKS = {
     **{"ground": 3.0, "absent": 1.8, "foreign": 1.2, "refer": 1.3, "nothing": 0.5, "caption": 0.8, "choose": 2.0},
-    **{"missing": 0.5, "ask": 2.5, "grounded": 1.0, "talk": 2.0},
+    **{"missing": 0.5, "ask": 2.5, "grounded": 1.0, "talk": 2.5},
 }
 PHASES: tuple[Phase, ...] = (
     Phase("alignment", 0.04, {"refer": 3.0, "caption": 1.0, "ground": 1.0}),
@@ -109,7 +109,7 @@ class TinyRecipe:
     """
 
     videos: int = 6000
-    negatives: int = 1000
+    negatives: int = 1500
     draws: int = 2
     validation: int = 120
     image: TowerPlan = TowerPlan(9000)

@@ -11,6 +11,7 @@ from grounded.tiny.conversations import (
     EVENT,
     NEIGHBOUR,
     OPTION,
+    TALKS,
     conversations_about,
     in_bins,
     negative_conversations,
@@ -52,7 +53,7 @@ def test_about_a_negative_video_nothing_is_known(encoder, tokenizer):
 
 def test_a_conversation_reads_as_its_questions_in_turn(encoder, tokenizer):
     talks = [c for c in conversations_about(4, encoder, 0) if c.task == "talk"]
-    assert len(talks) == 3
+    assert len(talks) == TALKS
     for conversation in talks:
         text = tokenizer.decode(conversation.ids.tolist(), skip_special_tokens=False)
         assert text.count("<|assistant|>") == text.count("<|endoftext|>") == text.count("<|user|>") + 1 > 1

@@ -18,6 +18,7 @@ from .. import decoding
 from ..constrained import SpanGrammar
 from ..family import Work
 from ..processor import Processor, digest
+from ..spelling import spelling_of
 from .network import VideoLLM
 
 
@@ -33,6 +34,7 @@ class GroundedVideoLLM(Processor):
 
     def __init__(self, network: VideoLLM, tokenizer: Any, config: ModelConfig) -> None:
         self.config, self.chat = config, prompts.CHATS[config.chat]
+        self.spelling = spelling_of(tokenizer)
         special = [t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special]
         super().__init__(network, tokenizer, config.name, self.chat.end, special)
         self.kept = [prompts.token_id(tokenizer, token) for token in time_tokens.tokens(config.bins)]
@@ -80,6 +82,12 @@ class GroundedVideoLLM(Processor):
 
     def step(self, duration: float) -> float:
         return duration / min(self.config.bins, self.config.frames)
+
+    def safe(self, text: str, what: str = "question") -> str:
+        return self.spelling.corrected(super().safe(text, what))
+
+    def respelt(self, question: Question) -> dict[str, str]:
+        return self.spelling.corrections("\n".join((question.text, *question.options)))
 
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
         unknown, text = self.tokenizer.token_to_id("<unk>"), self.turn(question, duration).question
