@@ -18,8 +18,9 @@ from ..models.spelling import Spelling, spelling_of
 from ..prompts import ChatFormat, Turn, token_id
 from .world.descriptions import LOOSE, caption, describe
 from .world.facts import Asker
+from .world.figures import COLOURS, MOTIONS, SHAPES
 from .world.questions import WorldQuestion, as_unknown, ask_all
-from .world.scenes import COLOURS, MOTIONS, SHAPES, Scene, draw_scene
+from .world.scenes import Scene, draw_scene
 from .world.talks import talk
 from .world.wordings import MOTION_WORDS, NOT_THERE, NOTHING, UNKNOWN
 

@@ -41,8 +41,9 @@ from .processes import run_jobs
 from .recipe import Phase, TinyRecipe
 from .towers import ImageTask, TowerTraining, VideoTask
 from .videos import KINDS, LabelledVideos, draw_videos
+from .world.figures import OWN_LOOK
 from .world.looks import draw_wide_scene
-from .world.scenes import OWN_LOOK, VALIDATION_SEEDS
+from .world.scenes import VALIDATION_SEEDS
 from .world.vocabulary import build_tokenizer
 
 log = logging.getLogger(__name__)

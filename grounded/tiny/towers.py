@@ -33,7 +33,7 @@ from .tower_losses import (
     step_loss,
 )
 from .videos import LabelledVideos, patch_owners
-from .world.scenes import MOTIONS
+from .world.figures import MOTIONS
 
 MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
 TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))

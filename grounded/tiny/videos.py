@@ -11,9 +11,9 @@ import numpy as np
 
 from ..files import allocate, make_folder, written_whole
 from .processes import run_jobs
+from .world.figures import COLOURS, MOTIONS, SHAPES, STILL, pose
 from .world.looks import draw_wide_scene
 from .world.rendering import render, sample_times
-from .world.scenes import COLOURS, MOTIONS, SHAPES, STILL, pose
 
 log = logging.getLogger(__name__)
 KINDS = (COLOURS, SHAPES, MOTIONS)

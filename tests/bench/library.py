@@ -29,8 +29,9 @@ from grounded.library.indexing import index
 from grounded.library.searching import LibraryAnswer, LibrarySearch
 from grounded.tiny.world.annotations import video_id
 from grounded.tiny.world.descriptions import Description, caption
+from grounded.tiny.world.figures import COLOURS, MOTIONS, SHAPES
 from grounded.tiny.world.rendering import write_video
-from grounded.tiny.world.scenes import COLOURS, HELD_OUT_SEEDS, MOTIONS, SHAPES, Scene, draw_scene
+from grounded.tiny.world.scenes import HELD_OUT_SEEDS, Scene, draw_scene
 from grounded.types import Moment, iou
 
 DESCRIPTIONS = [Description(*each) for each in itertools.product(COLOURS, SHAPES, MOTIONS)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from grounded.tiny.videos import draw_videos, label_figures, patch_owners
-from grounded.tiny.world.scenes import COLOURS, MOTIONS, draw_scene
+from grounded.tiny.world.figures import COLOURS, MOTIONS
+from grounded.tiny.world.scenes import draw_scene
 
 
 def test_a_patch_belongs_to_the_figure_in_front():

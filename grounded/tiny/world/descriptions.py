@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scenes import Figure, Scene
+from .figures import Figure
+from .scenes import Scene
 from .wordings import (
     APPEARS,
     LOOSE_SHAPES,

@@ -21,8 +21,9 @@ from .descriptions import (
     phrase,
     pick,
 )
+from .figures import COLOURS, MOTIONS, SHAPES
 from .loose import casual
-from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+from .scenes import Scene
 from .wordings import TEMPLATES
 
 Moments = tuple[tuple[float, float], ...]

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .scenes import OWN_LOOK, PATTERNS, Backdrop, Look, Scene, draw_scene
+from .figures import OWN_LOOK, Look
+from .scenes import PATTERNS, Backdrop, Scene, draw_scene
 
 RGB = {
     "red": (228, 38, 38),

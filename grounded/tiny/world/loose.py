@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scenes import COLOURS, SHAPES
+from .figures import COLOURS, SHAPES
 
 _WORDS = tomllib.loads(Path(__file__).with_name("loose.toml").read_text(encoding="utf-8"))
 POLITENESS: tuple[str, ...] = (*_WORDS["before"], *_WORDS["after"])

@@ -30,8 +30,9 @@ from .descriptions import (
     sentence,
 )
 from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts
+from .figures import COLOURS, MOTIONS, SHAPES
 from .loose import foreign_options, foreign_query, foreign_question
-from .scenes import COLOURS, MOTIONS, SHAPES, Scene
+from .scenes import Scene
 from .wordings import NOT_THERE, NOTHING, NUMBERS, SPINS, TEMPLATES, UNKNOWN
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .figures import OWN_LOOK, Figure, Look, pose
 from .looks import RGB, disturb
-from .scenes import OWN_LOOK, Backdrop, Figure, Look, Scene, pose
+from .scenes import Backdrop, Scene
 
 _MARKS = {  # a spot off the centre, so that turning can be seen: its place up the axis and its radius, in radii
     "circle": (0.50, 0.21),

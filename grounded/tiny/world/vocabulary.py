@@ -21,7 +21,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
 from . import loose, wordings
-from .scenes import COLOURS
+from .figures import COLOURS
 from .wordings import MotionWords
 
 UNKNOWN = "<unk>"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from grounded.tiny.videos import label_figures
+from grounded.tiny.world.figures import OWN_LOOK, Look
 from grounded.tiny.world.looks import disturb, draw_wide_scene
 from grounded.tiny.world.rendering import render, sample_times
-from grounded.tiny.world.scenes import OWN_LOOK, Look, draw_scene
+from grounded.tiny.world.scenes import draw_scene
 
 SCENES = [draw_wide_scene(seed) for seed in range(150)]
 WIDE = [scene for scene in SCENES if scene.look != OWN_LOOK]

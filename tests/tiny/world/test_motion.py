@@ -6,8 +6,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from grounded.tiny.world.figures import SEGMENTS
 from grounded.tiny.world.rendering import render, sample_times
-from grounded.tiny.world.scenes import SEGMENTS, draw_scene
+from grounded.tiny.world.scenes import draw_scene
 
 SIZE = 72
 SIGNS = {"left": -1, "right": 1, "up": -1, "down": 1, "anticlockwise": -1, "clockwise": 1, "shrinks": -1, "grows": 1}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from grounded.tiny.world import scenes
-from grounded.tiny.world.scenes import COLOURS, MOTIONS, SHAPES, draw_scene, pose
+from grounded.tiny.world.figures import COLOURS, MOTIONS, SHAPES, pose
+from grounded.tiny.world.scenes import draw_scene
 
 SCENES = [draw_scene(seed) for seed in range(400)]
 
