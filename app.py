@@ -73,7 +73,8 @@ KEPT = """() => {
 }"""
 OWN = """(player, { source }) => {
   const url = new URL(`gradio_api/file=${encodeURI(source)}`, location.href.split("?")[0]).href;
-  return source ? { path: source, url, orig_name: source.split("/").pop(), meta: { _type: "gradio.FileData" } } : player;
+  const file = { path: source, url, orig_name: source?.split("/").pop(), meta: { _type: "gradio.FileData" } };
+  return source ? file : player;
 }"""
 # Questions in work; the model itself takes one at a time.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 8}

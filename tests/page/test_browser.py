@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -229,7 +230,11 @@ def test_a_stranger_sees_an_answer_first_and_has_a_clip_of_an_example_after_two_
     assert clip.is_hidden(), "it was of another range"
 
 
-def test_an_example_is_answered_with_one_click_in_every_tab_and_moves_nothing(page: Page) -> None:
+@pytest.mark.parametrize("width", [390, 1280])
+def test_an_example_is_answered_with_one_click_in_every_tab_and_moves_nothing(page: Page, width: int) -> None:
+    page.tab.set_viewport_size({"width": width, "height": 844})
+    page.tab.reload()
+    page.wait_for_rows(1)
     page.tab.evaluate(SHIFTS)
     page.tab.locator("#gallery .film").first.click()
     page.wait_for_rows(1)
@@ -469,8 +474,8 @@ def test_nothing_is_wider_than_the_screen(browser: Any, url: str, width: int, th
     assert opened.tab.locator("#gallery .film").first.bounding_box()["y"] < 600, "an example is above the fold"
     assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
     opened.tab.locator("#found .answer summary").scroll_into_view_if_needed()
-    opened.tab.mouse.wheel(0, 300)
-    assert opened.tab.locator("#player").bounding_box()["y"] >= -2, "the player stays in view"
+    opened.tab.mouse.wheel(0, 2000)
+    assert opened.tab.locator("#player").bounding_box()["y"] >= -30, "the player stays in view"
     for name in TABS:
         assert opened.tab.get_by_role("tab", name=name, exact=True).is_visible()
     context.close()
@@ -480,8 +485,8 @@ def test_axe_finds_nothing_serious_in_any_tab(browser: Any, url: str) -> None:
     """Needs axe-core's axe.min.js, from npm, at $GROUNDED_AXE."""
     if not (script := os.environ.get("GROUNDED_AXE")):
         pytest.skip("GROUNDED_AXE does not name axe-core's axe.min.js")
-    for theme in ("light", "dark"):
-        context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    for theme, width in itertools.product(("light", "dark"), (390, 1280)):
+        context = browser.new_context(viewport={"width": width, "height": 1000})
         opened = Page(context.new_page(), f"{url}/?__theme={theme}")
         opened.tab.evaluate(Path(script).read_text(encoding="utf-8") + ";1")
         for name, reply in TABS.items():

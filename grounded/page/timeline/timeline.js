@@ -427,6 +427,12 @@ const once = (type) => new Promise((done, fail) => {
   setTimeout(fail, 15000);
 });
 
+// A frame may come to be drawn a while after its seek is done; none comes where it is the same.
+const painted = () => new Promise((done) => {
+  copy.requestVideoFrameCallback?.(done);
+  setTimeout(done, 250);
+});
+
 function cutStrip() {
   const count = Math.max(4, Math.min(16, Math.floor(film.clientWidth / 64)));
   const strip = Array.from({ length: count }, () => document.createElement("canvas"));
@@ -449,9 +455,10 @@ async function drawFilm() {
     while (pictures.length && player()?.currentSrc === filmed) {
       const { canvas, at } = pictures.shift();
       if (!canvas.isConnected) continue;
-      const there = once("seeked");
+      const there = once("seeked"), frame = painted();
       copy.currentTime = Math.min(at + 0.001 * Math.random(), copy.duration);   // no event where nothing changes
       await there;
+      await frame;
       canvas.height = 48;
       canvas.width = Math.max(1, Math.min(160, Math.round((48 * copy.videoWidth) / (copy.videoHeight || 1))));
       canvas.getContext("2d").drawImage(copy, 0, 0, canvas.width, canvas.height);
