@@ -53,19 +53,29 @@ LINKS = {
     "Released model": f"{HUB}WHB139426/Grounded-Video-LLM",
 }
 REAL_MODEL = "The real one needs a GPU: `python app.py --model phi3.5`."
+FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))  # Gradio's 600, its default, has 55 characters
 # One step darker than Gradio's own where its greys and its buttons have too little contrast.
-THEME = gr.themes.Default(primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate").set(
+THEME = gr.themes.Default(
+    primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=[FONT, "system-ui", "sans-serif"]
+).set(
     body_text_color_subdued="*neutral_600",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
     link_text_color_dark="*primary_300",
     link_text_color_visited_dark="*primary_300",
 )
-CLOCK = """() => {
-  const video = document.querySelector("#player video");
-  return video ? video.currentTime.toFixed(2) : "0";
+# As `questions.clock` does.
+_CLOCK = "(s) => Math.floor(s / 60) + ':' + (Math.floor(100 * s + 1e-6) % 6000 / 100).toFixed(2).padStart(5, '0')"
+CLOCK = f"() => ({_CLOCK})(document.querySelector('#player video')?.currentTime || 0)"
+RANGE = f"(timeline) => (timeline?.selected || [0, 0]).map({_CLOCK})"
+KEPT = """() => {
+  try { return [JSON.parse(sessionStorage.getItem("grounded:own")) || {}]; } catch { return [{}]; }
 }"""
-RANGE = """(timeline) => (timeline && timeline.selected || [0, 0]).map((seconds) => Number(seconds).toFixed(2))"""
+OWN = """(player, { source }) => {
+  const url = new URL(`gradio_api/file=${encodeURI(source)}`, location.href.split("?")[0]).href;
+  const file = { path: source, url, orig_name: source?.split("/").pop(), meta: { _type: "gradio.FileData" } };
+  return source ? file : player;
+}"""
 # Questions in work; the model itself takes one at a time.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 8}
 # Clips, previews and probes.
@@ -87,10 +97,11 @@ def build(services: Services, examples: list[Example], library: LibrarySearch | 
     with gr.Blocks(title="grounded", analytics_enabled=False, delete_cache=(3600, 7200)) as page:
         serve_api(Endpoints(services, library), services.names)
         session = gr.State(Session(), time_to_live=SESSION_SECONDS)
-        title = gr.Markdown(introduction(services, services.names[0]), elem_id="title")
-        model = model_choice(services, title)
-        films = [{"title": e.title, "label": e.ground[0], "picture": picture(e)} for e in examples]
-        gallery = Gallery({"films": films, "chosen": -1}, visible=bool(films), elem_id="gallery")
+        with gr.Column(elem_id="head"):  # it has its place before what it holds is loaded
+            title = gr.Markdown(introduction(services, services.names[0]), elem_id="title")
+            model = model_choice(services, title)
+            films = [{"title": e.title, "label": e.ground[0], "picture": picture(e)} for e in examples]
+            gallery = Gallery({"films": films, "chosen": -1}, elem_id="gallery")
         with gr.Row(elem_id="work"):
             with gr.Column(scale=3, min_width=320, elem_id="stage"):
                 player = gr.Video(label="Video", sources=["upload"], elem_id="player", include_audio=True)
@@ -154,7 +165,7 @@ def serve_api(endpoints: Endpoints, models: Sequence[str]) -> None:
 def shelf() -> gr.Dataset:
     """Return the place where a task offers questions about the example on the stage."""
     return gr.Dataset(
-        label="Try", components=["textbox"], samples=[], type="index", samples_per_page=20, visible=False,
+        label="Try", components=["textbox"], samples=[], type="index", samples_per_page=20,
         elem_classes="shelf",
     )  # fmt: skip
 
@@ -267,13 +278,15 @@ def wire_stage(handlers: PageHandlers, page: gr.Blocks) -> None:
     """Wire what a new video, its timeline and a visitor's arrival do."""
     layout = handlers.layout
     player, timeline = layout.player, layout.timeline
-    emptied = gr.on([player.upload, player.clear], handlers.clear, None, layout.of_a_video, queue=False, **PRIVATE)
+    emptied = gr.on([player.upload, player.clear], handlers.clear, player, layout.of_a_video, queue=False, **PRIVATE)
     opened = [player, layout.session, timeline, layout.closer]
     emptied.then(handlers.open, [player, timeline, layout.model], opened, **PRIVATE, **FILE_QUEUE)
     of_a_file = [player, layout.session, timeline]
     timeline.export(handlers.export, of_a_file, timeline, **PRIVATE, **FILE_QUEUE)
     timeline.cut(handlers.cut, of_a_file, timeline, **PRIVATE, **FILE_QUEUE)
-    arrived = page.load(handlers.arrive, None, layout.all, queue=False, **PRIVATE)
+    arrived = page.load(handlers.arrive, timeline, layout.all, js=KEPT, queue=False, **PRIVATE)
+    restored = arrived.then(None, [player, timeline], player, js=OWN, **PRIVATE)
+    restored.then(handlers.open, [player, timeline, layout.model], opened, **PRIVATE, **FILE_QUEUE)
     answered = [timeline, layout.session, *(panel.reply for panel in layout.panels.values())]
     arrived.then(handlers.greet, layout.stage, answered, **PRIVATE, **MODEL_QUEUE)
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .questions import clock
+
 
 @dataclass(frozen=True)
 class Example:
@@ -45,7 +47,8 @@ def offers(example: Example | None, task: str) -> list[Offer]:
         case "ground":
             return [Offer(query, (query,)) for query in example.ground]
         case "refer":
-            return [Offer(f"{start:g} s to {end:g} s", (f"{start:g}", f"{end:g}")) for start, end in example.refer]
+            ranges = [(clock(start), clock(end)) for start, end in example.refer]
+            return [Offer(" – ".join(fields), fields) for fields in ranges]
         case "choose":
             return [Offer(question, (question, "\n".join(options))) for question, options in example.choose]
         case "ask":

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from gradio.utils import get_upload_folder
+from gradio.utils import get_upload_folder, is_in_or_equal
 
 from .. import export, video
 from ..errors import FileError
@@ -66,6 +66,12 @@ def _locked(folder: Path) -> Iterator[None]:
             raise OSError("this system has no locks that end with a process")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+def uploaded(path: str) -> str:
+    """Return a path where it is a file that visitors uploaded or that was written for one; else nothing."""
+    path = os.path.abspath(path)
+    return path if is_in_or_equal(path, get_upload_folder()) and os.path.isfile(path) else ""
 
 
 def scratch(suffix: str, stem: str) -> Path:

@@ -33,6 +33,7 @@ from .timeline import Reply, Timeline
 MAX_TOLD = 20  # answers of a conversation that stay
 MAX_KNOWN = 500  # answers about examples that are kept
 ARRIVED = "That link names no video that is here; this is an example."
+GONE = "Your video is not here any more: upload it again."
 MAY_LOSE = "One look at a long video may miss what is short."
 STOPPED = "Stopped: this is the answer from one look at the whole video."
 
@@ -254,17 +255,17 @@ class PageHandlers:
         if link and not answered.answer.note:
             self._known = dict([*self._known.items(), (link, answered)][-MAX_KNOWN:])
 
-    def clear(self, request: gr.Request) -> Updates:
-        """End all the visitor's questions and empty the stage."""
+    def clear(self, request: gr.Request, path: str | None = None) -> Updates:
+        """End all the visitor's questions and empty the stage, for the video that was uploaded if one was."""
         for task in (*TASKS, "open"):
             self.running.cancel(task, request)
-        return self.layout.emptied()
+        return self.layout.emptied(source=files.uploaded(path) if path else "")
 
     def open(self, request: gr.Request, path: str | None, timeline: dict[str, Any], model: str) -> Iterator[Updates]:
         """Probe a new video; make a preview where browsers do not play it."""
         layout = self.layout
-        if not path:  # Gradio empties every component of a handler that yields nothing
-            yield {layout.player: gr.skip()}
+        yield {layout.player: gr.skip()}  # Gradio empties every component of a handler that yields nothing
+        if not path or timeline.get("example"):
             return
         with self.running.started("open", request) as replaced:
             try:
@@ -359,23 +360,34 @@ class PageHandlers:
             updates[field] = gr.Checkbox(value, info=CLOSER) if field is layout.closer else value
         return updates
 
-    def arrive(self, request: gr.Request) -> Updates:
-        """Show what a link asks, or else the first example; `greet` answers it."""
-        if not self.examples:
-            return {self.layout.tabs: gr.skip()}
+    def arrive(self, request: gr.Request, kept: dict[str, Any]) -> Updates:
+        """Show what a link asks, or the video that the browser kept, or the first example; `greet` answers it.
+
+        The browser kept a path and rows, so nothing is taken but what lies among the uploads. The page puts it on the
+        stage itself: Gradio would convert what it does not know as playable.
+        """
+        asked_for = request.query_params.get("example")
+        source = files.uploaded(str(kept.get("source") or "")) if asked_for is None else ""
+        if source or not self.examples:
+            updates = self.layout.emptied(source=source)
+            updates[self.layout.timeline] |= {"rows": rows if isinstance(rows := kept.get("rows"), list) else []}
+            return updates
         example, question, _ = self._linked(request)
         updates = self._stage(example, question)
         if (model := request.query_params.get("model")) in self.services.names:
             updates[self.layout.model] = model
-        if request.query_params.get("example", example.path.stem) != example.path.stem:
+        if asked_for not in (None, example.path.stem):
             updates[self.layout.timeline] |= {"note": ARRIVED}
+        elif kept.get("source") and asked_for is None:
+            updates[self.layout.timeline] |= {"note": GONE}
         return updates
 
     def greet(
         self, request: gr.Request, path: Any, session: Any, timeline: dict[str, Any], model: str
     ) -> Iterator[Updates]:
         """Answer the question that a visitor arrived with."""
-        if not self.examples:
+        yield {self.layout.timeline: gr.skip()}  # as in `open`
+        if not timeline.get("example"):
             return
         example, question, is_asked = self._linked(request)
         known = self.known(self.link(str(example.path), timeline, question, model))

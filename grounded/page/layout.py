@@ -70,11 +70,11 @@ class Layout:
         fields = [field for panel in self.panels.values() for field in panel.fields if field is not self.closer]
         return [self.player, self.tabs, self.model, *self.of_a_video, *fields]
 
-    def emptied(self, example: Example | None = None) -> Updates:
+    def emptied(self, example: Example | None = None, source: str = "") -> Updates:
         """Return the values of `of_a_video` for a video about which nothing was asked yet."""
-        name = example.path.stem if example else ""
+        film = {"film": time.time_ns() // 1_000_000, "example": example.path.stem if example else "", "source": source}
         updates: Updates = {
-            self.timeline: Timeline.empty | {"film": time.time_ns() // 1_000_000, "example": name},
+            self.timeline: Timeline.empty | film,
             self.session: Session(),
             self.closer: gr.Checkbox(info=CLOSER),
         }

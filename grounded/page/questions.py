@@ -26,13 +26,19 @@ def options_in(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def clock(seconds: float) -> str:
+    """Return a time as "1:02.50", cut off after hundredths: what lies inside a video stays there."""
+    minutes, hundredths = divmod(int(100 * seconds + 1e-6), 6000)
+    return f"{minutes}:{hundredths / 100:05.2f}"
+
+
 def fields_of(question: Question) -> tuple[Any, ...]:
     """Return what the fields of a question's tab hold."""
     match question.task:
         case "ground":
             return question.text, question.best, question.fine
         case "refer":
-            return f"{question.start:g}", f"{question.end:g}"
+            return clock(question.start), clock(question.end)
         case "choose":
             return question.text, "\n".join(question.options)
         case "ask":

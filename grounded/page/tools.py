@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from gradio import processing_utils, utils
+from gradio import processing_utils
 from gradio.mcp import GradioMCPServer
 from gradio_client.utils import is_file_obj_with_meta  # type: ignore[import-untyped]
 from mcp import types
@@ -15,6 +14,7 @@ from mcp.server import Server
 
 from ..library.searching import LibraryAnswer
 from ..types import Answer
+from . import files
 
 _FILE = {"type": "object", "properties": {"file": {"type": "string", "format": "uri"}}, "required": ["file"]}
 _UPLOADED = "/gradio_api/file="
@@ -75,9 +75,8 @@ class ToolServer(GradioMCPServer):
         request = self.mcp_server.request_context.request
         here = urlsplit(self.local_url or "").port
         own = {f"localhost:{here}", f"127.0.0.1:{here}", request.headers.get("host") if request else None}
-        path = os.path.abspath(unquote(address.split(_UPLOADED, 1)[1]))
-        is_own = urlsplit(address).netloc in own and utils.is_in_or_equal(path, utils.get_upload_folder())
-        return path if is_own and os.path.isfile(path) else None
+        path = files.uploaded(unquote(address.split(_UPLOADED, 1)[1]))
+        return path if path and urlsplit(address).netloc in own else None
 
     def postprocess_output_data(self, data: Any, root_url: str) -> list[types.TextContent | types.ImageContent]:
         (result,) = processing_utils.add_root_url(data, root_url, None)

@@ -77,11 +77,12 @@ class Results(_Drawn):
 class Timeline(_Drawn):
     """A strip of the film, the chosen range, and rows of moments under a player; see timeline.js for what it does.
 
-    Value: ``film``, a number that grows with each video put on the stage; ``example``, the name of the example that it
-    is, if it is one; ``duration``, ``step`` and ``frame`` (how long one lasts) in seconds, 0 where they are not known;
-    ``rows``, each an answer as plain data (`Answer.to_dict`) with an ``id`` of its own; ``hidden``, the ids of folded
-    rows; ``selected``, a range [start, end] in seconds, or None; ``form``, the format of an export; ``clip`` and
-    ``file``, what was cut out and exported (`files.download`), or None; ``note`` and ``error``, sentences.
+    Value: ``film``, a number that grows with each video put on the stage; ``example``, the name of the example that
+    it is, if it is one; ``source``, the path of a visitor's own, which survives a reload; ``duration``, ``step``
+    and ``frame`` (how long one lasts) in seconds, 0 where they are not known; ``rows``, each an answer as plain
+    data (`Answer.to_dict`) with an ``id`` of its own; ``hidden``, the ids of folded rows; ``selected``, a range
+    [start, end] in seconds, or None; ``form``, the format of an export; ``clip`` and ``file``, what was cut out and
+    exported (`files.download`), or None; ``note`` and ``error``, sentences.
     Events: ``select`` (a range was dragged or a segment clicked), ``describe`` and ``cut`` (asked for that range), and
     ``export``.
     """
@@ -90,6 +91,7 @@ class Timeline(_Drawn):
     empty = {
         "film": 0,
         "example": "",
+        "source": "",
         "duration": 0,
         "step": 0,
         "frame": 0,

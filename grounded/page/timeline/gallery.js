@@ -2,6 +2,11 @@
 const keeps = () => document.querySelector("#timeline .timeline")?.dataset.own === "true" &&
   !confirm("Leave your video and what was found in it?");
 
+document.addEventListener("click", (event) => {
+  if (event.isTrusted && element.isConnected && event.target.closest("#player button[aria-label='Clear']") && keeps())
+    event.stopImmediatePropagation();
+}, true);
+
 async function upload() {
   if (keeps()) return;
   document.querySelector("#player button[aria-label='Clear']")?.click();

@@ -103,17 +103,12 @@ function drawAnswer(answer) {
   return box;
 }
 
-// The address bar follows, so that what is shown can be shared and survives a reload.
-function followInAddress(answer) {
-  const link = new URL(answer.link || "?", location.href.split("?")[0]), theme = new URLSearchParams(location.search).get("__theme");
-  if (theme) link.searchParams.set("__theme", theme);
-  history.replaceState(history.state, "", link);
-}
-
 let drawn = "[]";    // answers as last drawn: progress alone does not draw them again
 
 function draw() {
   const { doing, writing, error, note, closer, answers } = value();
+  const panel = element.closest("[role=tabpanel]")?.id;
+  document.querySelector(`[role=tab][aria-controls="${panel}"]`)?.toggleAttribute("data-working", Boolean(doing));
   find(".closer").hidden = !closer;
   find(".doing").hidden = !doing;
   if (doing) {
@@ -133,6 +128,7 @@ function draw() {
     find(".answers").replaceChildren(...(answers || []).map(drawAnswer));
     if ((answers || []).length) followInAddress(answers.at(-1));
   }
+  find(".reply").classList.toggle("turns", Boolean(thread));
   if (thread) thread.scrollTop = thread.scrollHeight;    // the newest in view
 }
 

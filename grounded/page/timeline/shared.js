@@ -2,7 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const value = () => props.value || {};
 const number = (x) => (Number.isFinite(Number(x)) ? Number(x) : 0);
-const percent = (p) => Math.round(100 * number(p)) + " %";
+const percent = (p) => (number(p) > 0 && number(p) < 0.005 ? "< 1 %" : Math.round(100 * number(p)) + " %");
 const capital = (text) => { const all = String(text || ""); return all.charAt(0).toUpperCase() + all.slice(1); };
 const tell = (type, detail) => document.dispatchEvent(new CustomEvent("grounded:" + type, { detail }));
 const isGuess = (answer) => answer.trust === "guess";
@@ -12,6 +12,13 @@ const byScore = (moments) => [...(moments || [])].sort((a, b) => number(b.score)
 function clock(seconds) {
   const tenths = Math.round(10 * number(seconds)), minutes = Math.floor(tenths / 600);
   return minutes + ":" + ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
+}
+
+// The address bar follows, so that what is shown can be shared and survives a reload.
+function followInAddress(answer) {
+  const link = new URL(answer.link || "?", location.href.split("?")[0]), theme = new URLSearchParams(location.search).get("__theme");
+  if (theme) link.searchParams.set("__theme", theme);
+  history.replaceState(history.state, "", link);
 }
 
 function titleOf(answer) {

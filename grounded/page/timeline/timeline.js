@@ -80,7 +80,7 @@ function showPosition() {
 }
 
 const onPlayer = (type, act) =>
-  document.addEventListener(type, (event) => event.target === player() && act(event.target), true);
+  document.addEventListener(type, (event) => event.target === player() && act(event.target, event), true);
 onPlayer("timeupdate", keepToRange);
 onPlayer("play", () => requestAnimationFrame(keepToRange));
 onPlayer("ended", (video) => {
@@ -96,6 +96,10 @@ onPlayer("loadedmetadata", (video) => {
   draw();
   const [start, end] = shown.selected || [];
   if (start > 0 && video.currentTime === 0) seek(start + (end - start) / 10);
+});
+onPlayer("error", (video, event) => {
+  event.stopImmediatePropagation();   // Gradio would say so over the sentence below
+  draw();
 });
 document.addEventListener("grounded:play", (event) => choose(event.detail.start, event.detail.end, true));
 document.addEventListener("grounded:picture", (event) => { pictures.push(event.detail); setTimeout(drawFilm); });
@@ -153,15 +157,19 @@ function drawRange() {
     segment.classList.toggle("chosen", !none && segment.dataset.start === String(start) && segment.dataset.end === String(end));
   if (none) find(".from-to").textContent = "Drag over the strip to choose a range.";
   else showRange(start, end);
-  offer(find(".clip"), !none && clip?.start === start && clip?.end === end ? clip : null);
+  offer(find(".clip"), !none && clip?.start === start && clip?.end === end ? clip : null, "clip");
+  const cut = find(".cut"), held = document.activeElement === cut;
+  cut.hidden = !find(".clip").hidden;   // the link takes its place
+  if (held && cut.hidden) find(".clip").focus();
 }
 
-function offer(link, download) {
+function offer(link, download, name) {
   link.hidden = !download;
   if (!download) return;
   link.href = new URL(download.address, location.href.split("?")[0]);
   link.download = download.name;
-  link.textContent = "Download " + download.name;
+  link.title = download.name;
+  link.textContent = "Download " + (name || download.name);
 }
 
 find(".play").onclick = () => play(...shown.selected);
@@ -419,6 +427,12 @@ const once = (type) => new Promise((done, fail) => {
   setTimeout(fail, 15000);
 });
 
+// A frame may come to be drawn a while after its seek is done; none comes where it is the same.
+const painted = () => new Promise((done) => {
+  copy.requestVideoFrameCallback?.(done);
+  setTimeout(done, 250);
+});
+
 function cutStrip() {
   const count = Math.max(4, Math.min(16, Math.floor(film.clientWidth / 64)));
   const strip = Array.from({ length: count }, () => document.createElement("canvas"));
@@ -441,9 +455,10 @@ async function drawFilm() {
     while (pictures.length && player()?.currentSrc === filmed) {
       const { canvas, at } = pictures.shift();
       if (!canvas.isConnected) continue;
-      const there = once("seeked");
+      const there = once("seeked"), frame = painted();
       copy.currentTime = Math.min(at + 0.001 * Math.random(), copy.duration);   // no event where nothing changes
       await there;
+      await frame;
       canvas.height = 48;
       canvas.width = Math.max(1, Math.min(160, Math.round((48 * copy.videoWidth) / (copy.videoHeight || 1))));
       canvas.getContext("2d").drawImage(copy, 0, 0, canvas.width, canvas.height);
@@ -471,10 +486,11 @@ function announce() {
 }
 
 function draw() {
+  const unplayable = value().duration && player()?.error ? "This browser does not play the file; it can be asked about all the same." : "";
   film.setAttribute("aria-valuemax", duration().toFixed(1));
   find(".timeline").dataset.own = Boolean(value().duration && !value().example);
   find(".step").textContent = value().step >= 0.05 ? "Finest step in one look: " + number(value().step).toFixed(2) + " s" : "";
-  for (const [name, text] of [["message", value().note], ["error", value().error]]) {
+  for (const [name, text] of [["message", value().note || unplayable], ["error", value().error]]) {
     find("." + name).hidden = !text;
     find("." + name).textContent = capital(text);
   }
@@ -499,7 +515,7 @@ function draw() {
   setTimeout(() => document.querySelector("#player button[aria-dropeffect]")?.removeAttribute("aria-label"), 300);
 }
 
-const kept = () => "grounded:" + value().example;   // where the rows of an example survive a reload
+const kept = () => "grounded:" + value().example;   // where the rows of an example survive a reload; "own" is a visitor's video
 
 function remembered() {
   try { return value().example ? JSON.parse(sessionStorage.getItem(kept()) || "[]") : []; } catch { return []; }
@@ -523,13 +539,19 @@ function receive() {
     zoomed = null;
     lost = null;
     find(".thumbs").replaceChildren();
+    if (value().source) followInAddress({});
     if (!came.length) latest = merged.length ? merged.at(-1).id + merged.at(-1).seconds : "";
   }
   const selected = isNew ? null : shown.selected || null, hiddenRows = isNew ? [] : shown.hidden || [];
   shown = { ...value(), rows: merged, selected, hidden: hiddenRows };
   if (JSON.stringify(shown) !== JSON.stringify(value())) props.value = { ...shown };
   draw();
-  try { if (value().example) sessionStorage.setItem(kept(), JSON.stringify(merged)); } catch { /* no room */ }
+  try {
+    const { example, source } = value();
+    if (example) sessionStorage.setItem(kept(), JSON.stringify(merged));
+    if (source) sessionStorage.setItem("grounded:own", JSON.stringify({ source, rows: merged }));
+    else if (film) sessionStorage.removeItem("grounded:own");
+  } catch { /* no room */ }
 }
 
 watch("value", receive);
