@@ -188,8 +188,9 @@ class LibrarySearch:
         those that hold the rarest word, the next, …"""
         rare = list(words.shares)
         levels: list[list[tuple[str, ...]]] = [[tuple(rare)], list(itertools.combinations(rare, max(0, len(rare) - 1)))]
+        levels += [[(word,)] for word in rare]
         matches: dict[int, Event] = {}
-        for groups in (*levels, *([(word,)] for word in rare)):
+        for groups in levels:
             if len({event.content for event in matches.values()}) < candidates:
                 matches |= {event.number: event for event in self.library.matches(groups, kind, MATCHES)}
         return list(matches.values())

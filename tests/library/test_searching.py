@@ -17,12 +17,12 @@ from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder
 from grounded.errors import QuestionError
 from grounded.library import output
-from grounded.library.database import SHOWN, Film, FilmFile, Library
+from grounded.library.database import SHOWN, Library
 from grounded.library.searching import LibrarySearch
 from grounded.tiny.world.descriptions import caption, describe
 from grounded.tiny.world.scenes import COLOURS, SHAPES
-from grounded.types import Moment, iou
-from tests.library.conftest import HOSTILE, SCENES, content_of, scene_of
+from grounded.types import iou
+from tests.library.conftest import HOSTILE, SCENES, captioned, content_of, scene_of
 
 EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in scene.events]
 
@@ -58,14 +58,6 @@ def test_what_is_in_none_of_the_films_is_denied(searcher: LibrarySearch) -> None
         for group in (absent, shown)
     ]
     assert sum(probabilities[0]) / len(absent) > 0.6 > 0.4 > sum(probabilities[1]) / len(shown)
-
-
-def captioned(grounder: Grounder, folder: Path, *captions: str) -> LibrarySearch:
-    """Return the search of a library that has nothing but captions, one a film."""
-    library = Library(folder, make=True)
-    for number, text in enumerate(captions):
-        library.add(FilmFile(folder / f"{number}.mp4", f"{number}", ""), Film(9.0, (Moment(1.0, 2.0, None, text),)))
-    return LibrarySearch(library, grounder, DiskCache(folder / "tokens"))
 
 
 def test_captions_that_hold_most_words_come_before_those_of_a_rare_one(grounder: Grounder, tmp_path: Path) -> None:
