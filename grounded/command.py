@@ -147,7 +147,7 @@ class CachedModelOptions(ModelOptions):
 
 
 def process_share(device: str) -> tuple[int, int, str]:
-    """Return this process's number, how many there are, and its device, as `accelerate launch` started them."""
+    """Return this process's number, how many there are, and its device, as `accelerate launch` or `torchrun` say."""
     index, count = (int(os.environ.get(name) or default) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     if count > 1 and device in ("auto", "cuda"):
         import torch

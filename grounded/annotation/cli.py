@@ -62,7 +62,8 @@ def _run(
     sources: list[Source], prompts: PromptFiles, settings: QuestionSettings, endpoint: EndpointSettings, journal: Path
 ) -> tuple[QuestionSet, str]:
     """Make the set; return it and a sentence that says what it cost."""
-    from . import checks, embeddings
+    from ..library import embeddings
+    from . import checks
     from .endpoint import Endpoint
     from .journal import Journal
     from .pipeline import Pipeline

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..library.embeddings import Embed
 from ..types import Moment
 from . import checks, distractors
 from .chat import Call, Draft, Guess, PromptFiles, Verdict
 from .checks import Detect, QuestionDropped
-from .embeddings import Embed
 from .endpoint import Endpoint, Outcome, likely_tokens
 from .questions import GroundedQuestion, Source
 from .settings import QuestionSettings

@@ -32,10 +32,11 @@ def index(
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what could not be indexed before.")] = False,
 ) -> None:
-    """Watch films once and write down what happens in them; `accelerate launch` spreads them over processes."""
+    """Watch films once and write down what happens in them; accelerate or torchrun spreads them over processes."""
     from .database import Library
     from .indexing import IndexShare
     from .indexing import index as index_films
+    from .meanings import read_meanings
     from .sources import find_videos
 
     number, count, device = process_share(loading.device)
@@ -49,6 +50,9 @@ def index(
         index_films(library, loading.load(device), videos, cache, share, retry, show)
         failures = {path: file.error for path, file in library.files().items() if file.error}
         summary = library.summary()
+        if number == 0:
+            show("embedding the captions", 0.0)
+            read_meanings(library)
     if number == 0:
         _print_failures({path: failures[path] for path in videos if path in failures})
         typer.echo(f"{to} holds {summary['films']:,} films with {summary['events']:,} events")

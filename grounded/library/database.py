@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 NAME = "library.db"
 BUSY_SECONDS = 30.0  # to wait for another process that is writing
 SHOWN, SPOKEN = "shown", "spoken"  # the kinds of events: from the model's captions, from subtitles
+KINDS = {SHOWN: "path IS NULL", SPOKEN: "path IS NOT NULL"}
+RANKED = 10_000  # matches that are ranked, at most
 COMMON = 0.25  # a word in more than this share of the events tells little, and searching for it takes long
 
 _SCHEMA = """
@@ -38,17 +40,23 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY, content TEXT NOT NULL, path BLOB, start REAL NOT NULL, "end" REAL NOT NULL, text TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS meanings (text TEXT PRIMARY KEY, vector BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS files_of_film ON files (content);
 CREATE INDEX IF NOT EXISTS events_of_film ON events (content);
 CREATE INDEX IF NOT EXISTS events_of_file ON events (path) WHERE path IS NOT NULL;
-CREATE VIRTUAL TABLE IF NOT EXISTS texts USING fts5 (
-  text, content = 'events', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
+"""
+
+# The words of one kind of event, so that no search goes through the events of the other.
+_TEXTS = """
+CREATE VIEW IF NOT EXISTS {kind} AS SELECT id, text FROM events WHERE {condition};
+CREATE VIRTUAL TABLE IF NOT EXISTS {kind}_texts USING fts5 (
+  text, content = '{kind}', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
 );
-CREATE TRIGGER IF NOT EXISTS event_added AFTER INSERT ON events BEGIN
-  INSERT INTO texts (rowid, text) VALUES (new.id, new.text);
+CREATE TRIGGER IF NOT EXISTS {kind}_added AFTER INSERT ON events WHEN new.{condition} BEGIN
+  INSERT INTO {kind}_texts (rowid, text) VALUES (new.id, new.text);
 END;
-CREATE TRIGGER IF NOT EXISTS event_deleted AFTER DELETE ON events BEGIN
-  INSERT INTO texts (texts, rowid, text) VALUES ('delete', old.id, old.text);
+CREATE TRIGGER IF NOT EXISTS {kind}_deleted AFTER DELETE ON events WHEN old.{condition} BEGIN
+  INSERT INTO {kind}_texts ({kind}_texts, rowid, text) VALUES ('delete', old.id, old.text);
 END;
 """
 
@@ -122,7 +130,8 @@ class Library:
             if shard is not None:
                 self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
             with self.transaction(exclusive=shard is not None):
-                for statement in _statements(_SCHEMA):
+                texts = (_TEXTS.format(kind=kind, condition=condition) for kind, condition in KINDS.items())
+                for statement in _statements(_SCHEMA + "".join(texts)):
                     self.db.execute(statement)
         if shard is None:
             self.merge_shards()
@@ -222,21 +231,25 @@ class Library:
         paths = [Path(os.fsdecode(path)) for (path,) in rows]
         return next((path for path in paths if path.is_file()), paths[0] if paths else Path("?"))
 
-    def frequencies(self, words: Sequence[str]) -> list[int]:
-        """Return in how many events each word is, in any of its grammatical forms."""
-        return [self.query("SELECT count(*) FROM texts WHERE texts MATCH ?", _quoted(word))[0][0] for word in words]
+    def count(self, words: Iterable[str], kind: str) -> int:
+        """Return how many events of a kind hold all of some words, in any of their grammatical forms."""
+        counted = f"SELECT count(*) FROM {kind}_texts WHERE text MATCH ?"
+        return self.query(counted, " AND ".join(map(_quoted, words)))[0][0]
 
-    def holds(self, event: int, word: str) -> bool:
-        """Say whether a word is in the event of a number."""
-        return bool(self.query("SELECT 1 FROM texts WHERE texts MATCH ? AND rowid = ?", _quoted(word), event))
+    def holds(self, event: Event, word: str) -> bool:
+        """Say whether a word is in an event."""
+        found = f"SELECT 1 FROM {event.kind}_texts WHERE text MATCH ? AND rowid = ?"
+        return bool(self.query(found, _quoted(word), event.number))
 
-    def matches(self, words: Sequence[str], kind: str, together: bool, limit: int) -> list[Event]:
-        """Return the events of a kind that hold the words, all ``together`` or any, the best by BM25 first."""
-        condition = (" AND " if together else " OR ").join(map(_quoted, words))
-        ranked = """SELECT texts.rowid FROM texts JOIN events ON events.id = texts.rowid
-            WHERE texts MATCH ? AND (events.path IS NULL) = ? ORDER BY texts.rank LIMIT ?"""
-        rows = self.query(ranked, condition, kind == SHOWN, limit) if words else []
-        numbers = [number for (number,) in rows]
+    def matches(self, groups: Iterable[Sequence[str]], kind: str, limit: int) -> list[Event]:
+        """Return the events of a kind that hold all words of a group, of any one; the best by BM25 first.
+
+        Of what matches, `RANKED` events are ranked at most: the ranking costs more than all else, in proportion.
+        """
+        condition = " OR ".join(f"({' AND '.join(map(_quoted, words))})" for words in groups if words)
+        ranked = f"""SELECT id FROM (SELECT rowid AS id, rank AS place FROM {kind}_texts WHERE text MATCH ? LIMIT ?)
+            ORDER BY place LIMIT ?"""
+        numbers = [number for (number,) in self.query(ranked, condition, RANKED, limit)] if condition else []
         events = self._events("events.id IN (SELECT value FROM json_each(?))", json.dumps(numbers))
         by_number = {event.number: event for event in events}
         return [by_number[number] for number in numbers if number in by_number]
@@ -259,20 +272,22 @@ class Library:
         there = "EXISTS (SELECT 1 FROM files WHERE files.content = films.content)"
         return self.query(f"SELECT content, duration FROM films WHERE {there} ORDER BY content LIMIT ?", limit)
 
-    def totals(self) -> tuple[int, int, float]:
-        """Return the number of films and of events, and the mean `Film.agreement`."""
+    def totals(self) -> tuple[int, dict[str, int], float]:
+        """Return the number of films, that of events by their kind, and the mean `Film.agreement`."""
         films, agreement = self.query("SELECT count(*), coalesce(avg(agreement), 1) FROM films")[0]
-        return films, self.query("SELECT coalesce(max(id), 0) FROM events")[0][0], agreement
+        events = {kind: self.query(f"SELECT count(*) FROM {kind}")[0][0] for kind in KINDS}
+        return films, events, agreement
 
     def check(self) -> list[str]:
         """Return what is wrong with the library, each as a sentence."""
         faults = [
             f"the database is damaged: {row[0]}" for row in self.query("PRAGMA integrity_check") if row[0] != "ok"
         ]
-        try:
-            self.query("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
-        except FileError:
-            faults.append("the index of the texts does not fit the events")
+        for kind in KINDS:
+            try:
+                self.query(f"INSERT INTO {kind}_texts ({kind}_texts, rank) VALUES ('integrity-check', 1)")
+            except FileError:
+                faults.append(f"the index of what is {kind} does not fit the events")
         for file in self.files().values():
             if file.error:
                 faults.append(f"{file.path} is not indexed: {file.error}")
@@ -290,6 +305,7 @@ class Library:
             films = dict(self.db.execute(f"SELECT content, duration FROM films WHERE {orphans}"))
             self.db.execute(f"DELETE FROM films WHERE {orphans}")
             self.db.execute("DELETE FROM events WHERE content NOT IN (SELECT content FROM films)")
+            self.db.execute(f"DELETE FROM meanings WHERE text NOT IN (SELECT text FROM {SHOWN})")
         self.query("VACUUM")
         return films
 
@@ -299,8 +315,8 @@ class Library:
             "films": "SELECT count(*) FROM films",
             "hours": "SELECT round(coalesce(sum(duration), 0) / 3600, 2) FROM films",
             "files": "SELECT count(*) FROM files WHERE error = ''",
-            "events": "SELECT count(*) FROM events WHERE path IS NULL",
-            "subtitles": "SELECT count(*) FROM events WHERE path IS NOT NULL",
+            "events": f"SELECT count(*) FROM {SHOWN}",
+            "subtitles": f"SELECT count(*) FROM {SPOKEN}",
             "not indexed": "SELECT count(*) FROM files WHERE error != ''",
         }
         return {name: self.query(sql)[0][0] for name, sql in counts.items()}

@@ -8,10 +8,12 @@ terms" (1976): a word of the query counts as far as captions hold it oftener whe
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +25,33 @@ from ..engine.search import Window, by_score, distinct, in_whole_video
 from ..errors import QuestionError, VideoError
 from ..types import Answer, Moment, OnProgress, iou
 from .database import COMMON, SHOWN, SPOKEN, Event, Library, printable, words_of
+from .meanings import Meanings, read_meanings
 from .sources import parts, watch_part
 
 CANDIDATES = 20  # parts of films that are asked
 MATCHES = 200  # events that BM25 ranks
 MAX_WORDS = 32  # of a query that are searched for
 MOST_SURE = 0.9  # what a model says of films that nearly fit is worth no more, whatever it says
+MOST_RIGHT = 50.0  # the odds of what captions say, at most: times may be wrong too
 SURE_OF_WORDS = 0.98  # of a subtitle that holds the whole query
-AGREEMENT = (0.5, 0.995)  # bounds of how often a caption holds a word that it might
+AGREEMENT = (0.5, 0.99)  # bounds of how often a caption holds a word that it might
 SAME_IOU = 0.5  # from which on a caption is about the moment
 
 
 @dataclass(frozen=True)
 class QueryWords:
-    """The words of a query that tell films apart, by the share of events that hold each.
+    """The words of a query that tell events of one kind apart, the rarest first, by the share of them that hold each.
 
-    Of ``count`` words in all, ``unknown`` are in no event: they are not of the captions' language.
+    ``right`` are the odds that an event is rightly said to have all of them. ``unknown`` words are in no event:
+    ``known``, 0 to 1, is how far the query is of the events' language. ``meant`` are then the captions that may say the
+    same, with their probabilities (`Meanings.find`), where that can be told.
     """
 
     shares: dict[str, float]
-    count: int
+    right: float
     unknown: int
+    known: float
+    meant: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,10 @@ class LibrarySearch:
         self.films, self.events, agreement = library.totals()
         self.agreement = min(max(agreement, AGREEMENT[0]), AGREEMENT[1])
 
+    @functools.cached_property
+    def meanings(self) -> Meanings | None:
+        return read_meanings(self.library)
+
     def search(
         self, query: str, best: int = 10, candidates: int = CANDIDATES, on_progress: OnProgress | None = None
     ) -> LibraryAnswer:
@@ -124,11 +136,14 @@ class LibrarySearch:
         """
         start, report = time.perf_counter(), on_progress or (lambda *_: None)
         self.grounder.family.safe(query, "query")
-        words = self._query_words(query)
-        matches = self._matches(words, candidates)
-        moments = [self._said(query, event, words) for event in matches if event.kind == SPOKEN]
+        said, words = self._query_words(query, SPOKEN), self._query_words(query, SHOWN)
+        if words.unknown and self.meanings:
+            meant, known = self.meanings.find(query)
+            words = dataclasses.replace(words, known=known, meant=meant)
+        moments = [self._said(query, event, said) for event in self._matches(said, SPOKEN, candidates)]
         notes = []
-        asked = self._parts(matches, candidates)
+        find = self._meant if words.meant else self._matches
+        asked = self._parts(find(words, SHOWN, candidates), candidates)
         for number, (content, duration, part) in enumerate(asked, 1):
             report("asking films", number / len(asked))
             try:
@@ -138,37 +153,64 @@ class LibrarySearch:
         self.memory_cache.tidy()
         ranked = _ranked(moments)
         films = {found.content: found.score for found in reversed(ranked)}  # the surest of each
-        absent = math.prod(1 - score for score in films.values())
+        # Films whose captions mean the same are right or wrong together.
+        absent = (
+            1 - max(films.values(), default=0.0) if words.meant else math.prod(1 - score for score in films.values())
+        )
         seconds = round(time.perf_counter() - start, 3)
         return LibraryAnswer(query, tuple(ranked[:best]), absent, len(asked), seconds, tuple(notes))
 
-    def _query_words(self, query: str) -> QueryWords:
+    def _query_words(self, query: str, kind: str) -> QueryWords:
         words = words_of(query)[:MAX_WORDS]
         if not words:
             raise QuestionError(f"the query {query[:80]!r} holds no word to search for")
-        counts = dict(zip(words, self.library.frequencies(words), strict=True))
-        shares = {word: (count + 0.5) / (self.events + 1) for word, count in counts.items() if count}
-        rare = {word: share for word, share in shares.items() if share < COMMON}
-        return QueryWords(rare or shares, len(words), len(words) - len(shares))
+        counts = sorted((self.library.count([word], kind), word) for word in words)
+        shares = {word: (count + 0.5) / (self.events[kind] + 1) for count, word in counts if count}
+        shares = {word: share for word, share in shares.items() if share < COMMON} or shares
+        right = self._right(shares, self.library.count(shares, kind), kind) if shares else 1.0
+        known = sum(count > 0 for count, _ in counts)
+        return QueryWords(shares, right, len(words) - known, known / len(words))
 
-    def _matches(self, words: QueryWords, candidates: int) -> list[Event]:
-        """Return events by BM25: of each kind those that hold all words, and those that hold any where they are few."""
+    def _right(self, shares: dict[str, float], held: int, kind: str) -> float:
+        """Return the odds that events said to have all words of a query do have them, if ``held`` are.
+
+        As many as the words' shares make usual, if any, against those that are taken for it by one wrong word: a
+        geometric distribution of the number against Poisson's.
+        """
+        expected = self.events[kind] * math.prod(shares.values())
+        usual, wrong = max(1.0, expected), expected * len(shares) * (1 - self.agreement)
+        there = held * math.log(usual) - (held + 1) * math.log(1 + usual)
+        mistaken = held * math.log(wrong) - wrong - math.lgamma(held + 1)
+        return math.exp(min(there - mistaken, math.log(MOST_RIGHT)))
+
+    def _matches(self, words: QueryWords, kind: str, candidates: int) -> list[Event]:
+        """Return events by BM25: those that hold all words; where they are few, then those that hold all but one, and
+        those that hold the rarest word, the next, …"""
+        rare = list(words.shares)
+        levels: list[list[tuple[str, ...]]] = [[tuple(rare)], list(itertools.combinations(rare, max(0, len(rare) - 1)))]
+        levels += [[(word,)] for word in rare]
         matches: dict[int, Event] = {}
-        for kind in (SHOWN, SPOKEN):
-            events = self.library.matches(list(words.shares), kind, True, MATCHES)
-            if len({event.content for event in events}) < candidates:
-                events += self.library.matches(list(words.shares), kind, False, MATCHES)
-            matches = {event.number: event for event in events} | matches
+        for groups in levels:
+            if len({event.content for event in matches.values()}) < candidates:
+                matches |= {event.number: event for event in self.library.matches(groups, kind, MATCHES)}
         return list(matches.values())
+
+    def _meant(self, words: QueryWords, kind: str, candidates: int) -> list[Event]:
+        """Return events whose captions may say what is meant: most of the nearest caption, fewer of the next."""
+        found = [
+            (rank * place, event)
+            for rank, text in enumerate(words.meant, 1)
+            for place, event in enumerate(self.library.matches([[text]], kind, candidates // rank), 1)
+        ]
+        return [event for _, event in sorted(found, key=lambda each: each[0])]
 
     def _parts(self, matches: Sequence[Event], candidates: int) -> list[tuple[str, float, Window]]:
         """Return the parts of films in which the best matches happen, filled up with other films where they are few."""
         chosen: dict[tuple[str, float, Window], None] = {}
         for event in matches:
-            if event.kind == SHOWN:
-                middle = (event.moment.start + event.moment.end) / 2
-                part = min(parts(event.duration), key=lambda window: abs(window[0] + window[1] - 2 * middle))
-                chosen[event.content, event.duration, part] = None
+            middle = (event.moment.start + event.moment.end) / 2
+            part = min(parts(event.duration), key=lambda window: abs(window[0] + window[1] - 2 * middle))
+            chosen[event.content, event.duration, part] = None
         if len(chosen) < candidates:
             contents = {content for content, *_ in chosen}
             films = self.library.films(candidates)
@@ -191,34 +233,38 @@ class LibrarySearch:
         return [LibraryMoment(path, content, SHOWN, each) for each in answers]
 
     def _probability(self, moment: Moment, events: Sequence[Event], words: QueryWords) -> float:
-        """Return how probable it is that a moment shows the query, from the model's word and from its captions of it.
-
-        Each film is expected to show it with a probability of 1 in the number of films; less, as far as the query is
-        not of the captions' language.
-        """
+        """Return how probably a moment shows the query, from the model's word and from its captions of it."""
         sure = min(max(1 - MOST_SURE, moment.score if moment.score is not None else 0.5), MOST_SURE)
-        ratio = 1 - self.agreement  # it is there, and the captions left it out
+        odds = (1 - self.agreement) * words.known / max(1, self.films)  # it is there, and the captions left it out
         for event in events:
             if iou((moment.start, moment.end), (event.moment.start, event.moment.end)) >= SAME_IOU:
-                ratio = max(ratio, self._likelihood_ratio(event, words))
-        expected = (1 - words.unknown / words.count) / max(1, self.films)
-        odds = sure / (1 - sure) * ratio * expected
+                odds = max(odds, self._odds(event, words))
+        odds *= sure / (1 - sure)
         return odds / (1 + odds)
 
-    def _likelihood_ratio(self, event: Event, words: QueryWords) -> float:
-        """Return how much likelier a caption is of an event that shows the query than of any other."""
-        ratio = self.agreement
-        for word, share in words.shares.items():
-            holds = self.library.holds(event.number, word)
-            ratio *= self.agreement / share if holds else (1 - self.agreement) / (1 - share)
-        return ratio
+    def _odds(self, event: Event, words: QueryWords) -> float:
+        """Return the odds that an event shows the query by its caption alone.
+
+        Each film is expected to show it with a probability of 1 in the number of films; less, as far as the query is
+        not of the captions' language. A model that also wrote the caption may doubt it, and else tells nothing new.
+        """
+        if words.meant:
+            probability = words.meant.get(event.moment.text, 0.0)
+            return probability / (1 - probability)
+        held = [self.library.holds(event, word) for word in words.shares]
+        if all(held) and not words.unknown:
+            return words.right * (1 - MOST_SURE) / MOST_SURE
+        odds = self.agreement * words.known / max(1, self.films)
+        for share, holds in zip(words.shares.values(), held, strict=True):
+            odds *= self.agreement / share if holds else (1 - self.agreement) / (1 - share)
+        return odds
 
     def _said(self, query: str, event: Event, words: QueryWords) -> LibraryMoment:
         """Return what is said as a moment; its probability is the cube of the share of the query's words in it, by
         their rarity: a part of a sentence is rarely what was meant."""
         rarity = {word: -math.log(share) for word, share in words.shares.items()}
-        held = sum(weight for word, weight in rarity.items() if self.library.holds(event.number, word))
-        share = held / (sum(rarity.values()) + words.unknown * math.log(2 * self.events + 2))
+        held = sum(weight for word, weight in rarity.items() if self.library.holds(event, word))
+        share = held / (sum(rarity.values()) + words.unknown * math.log(2 * self.events[SPOKEN] + 2))
         score = SURE_OF_WORDS * share**3
         moment = dataclasses.replace(event.moment, end=min(event.moment.end, event.duration), score=score)
         answer = Answer("ground", query, event.moment.text, "", event.duration, (moment,), absent=1 - score)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from grounded.annotation import embeddings, endpoint
+from grounded.annotation import endpoint
 from grounded.annotation.cli import annotate
 from grounded.command import program
+from grounded.library import embeddings
 from grounded.tiny.world.annotations import timed_captions
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, draw_scene
 

@@ -18,12 +18,13 @@ import pytest
 from scipy.stats import chisquare
 from typer.testing import CliRunner
 
-from grounded.annotation import chat, checks, distractors, embeddings, output, pipeline
+from grounded.annotation import chat, checks, distractors, output, pipeline
 from grounded.annotation.captions import read
 from grounded.annotation.chat import PromptFiles
-from grounded.annotation.embeddings import Embed
 from grounded.annotation.questions import GroundedQuestion, sources
 from grounded.annotation.settings import QuestionSettings
+from grounded.library import embeddings
+from grounded.library.embeddings import Embed
 from grounded.training.data import read_annotations
 from tests.annotation.server import ChatServer, manner_of
 from tests.annotation.shared import app, hurry, lines, needs_detector, needs_minilm, write_captions

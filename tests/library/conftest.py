@@ -11,12 +11,13 @@ import pytest
 
 from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder, load
-from grounded.library.database import Library
+from grounded.library.database import Film, FilmFile, Library
 from grounded.library.indexing import index
 from grounded.library.searching import LibrarySearch
 from grounded.library.sources import find_videos
 from grounded.tiny.world.rendering import write_video
 from grounded.tiny.world.scenes import HELD_OUT_SEEDS, Scene, draw_scene
+from grounded.types import Moment
 from grounded.weights import TINY, storage
 
 HOSTILE = "<img src=x onerror=alert(1)>'; DROP TABLE films; -- %s.mp4"
@@ -72,6 +73,14 @@ def indexed(grounder: Grounder, drawn_films: Path, tmp_path_factory: pytest.Temp
 def searcher(grounder: Grounder, indexed: Path) -> Iterator[LibrarySearch]:
     with Library(indexed) as library:
         yield LibrarySearch(library, grounder, DiskCache(indexed / "tokens"))
+
+
+def captioned(grounder: Grounder, folder: Path, *captions: str) -> LibrarySearch:
+    """Return the search of a library that has nothing but captions, one a film."""
+    library = Library(folder, make=True)
+    for number, text in enumerate(captions):
+        library.add(FilmFile(folder / f"{number}.mp4", f"{number}", ""), Film(9.0, (Moment(1.0, 2.0, None, text),)))
+    return LibrarySearch(library, grounder, DiskCache(folder / "tokens"))
 
 
 def content_of(folder: Path) -> list[Any]:

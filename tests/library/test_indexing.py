@@ -57,7 +57,7 @@ def test_what_is_known_is_not_watched_again(grounder: Grounder, films: Path, ind
     index_films(Unasked(grounder), films, folder)
     with Library(folder) as library:
         assert library.summary()["films"] == 3
-        assert [event.moment.text for event in library.matches(["later"], "spoken", True, 5)] == ["spoken later"]
+        assert [event.moment.text for event in library.matches([["later"]], "spoken", 5)] == ["spoken later"]
 
 
 def test_a_changed_file_is_indexed_anew_and_prune_forgets_the_old(

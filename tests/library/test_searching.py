@@ -14,13 +14,15 @@ from typer.testing import CliRunner
 from grounded import export, video
 from grounded.__main__ import app
 from grounded.engine.disk_cache import DiskCache
+from grounded.engine.grounder import Grounder
 from grounded.errors import QuestionError
 from grounded.library import output
-from grounded.library.database import Library
+from grounded.library.database import SHOWN, Library
 from grounded.library.searching import LibrarySearch
 from grounded.tiny.world.descriptions import caption, describe
+from grounded.tiny.world.scenes import COLOURS, SHAPES
 from grounded.types import iou
-from tests.library.conftest import HOSTILE, SCENES, content_of, scene_of
+from tests.library.conftest import HOSTILE, SCENES, captioned, content_of, scene_of
 
 EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in scene.events]
 
@@ -56,6 +58,37 @@ def test_what_is_in_none_of_the_films_is_denied(searcher: LibrarySearch) -> None
         for group in (absent, shown)
     ]
     assert sum(probabilities[0]) / len(absent) > 0.6 > 0.4 > sum(probabilities[1]) / len(shown)
+
+
+def test_captions_that_hold_most_words_come_before_those_of_a_rare_one(grounder: Grounder, tmp_path: Path) -> None:
+    others = [
+        "a green moon grows",
+        "a white ring grows",
+        "a pink ring grows",
+        "a red moon shrinks",
+        "a red ring bounces",
+    ]
+    searcher = captioned(grounder, tmp_path, "a star blinks", "a red star moves", *others, "a red star blinks")
+    with searcher.library:
+        words = searcher._query_words("red star that blinks", SHOWN)
+        assert (words.unknown, words.known) == (1, 0.75)
+        found = [event.moment.text for event in searcher._matches(words, SHOWN, 20)]
+        assert found[0] == "a red star blinks"
+        assert set(found[1:3]) == {"a star blinks", "a red star moves"}
+        assert set(found[3:]) == {"a red moon shrinks", "a red ring bounces"}
+        assert len(searcher._matches(words, SHOWN, 1)) == 1
+
+
+def test_captions_that_say_the_same_corroborate_each_other(grounder: Grounder, tmp_path: Path) -> None:
+    captions = [f"a {colour} {shape} moves" for colour in COLOURS for shape in SHAPES for _ in range(8)]
+    red = [text for text in captions if text == "a red star moves"]
+    odds = []
+    for number in (1, 2, 8):
+        texts = [text for text in captions if text not in red] + red[:number]
+        searcher = captioned(grounder, tmp_path / f"{number}", *texts)
+        with searcher.library:
+            odds.append(searcher._query_words("a red star moves", SHOWN).right)
+    assert 2 * odds[0] < odds[1] < odds[2]
 
 
 def test_what_is_said_is_found_where_it_is_said(searcher: LibrarySearch) -> None:
