@@ -20,7 +20,7 @@ from grounded.library import output
 from grounded.library.database import SHOWN, Library
 from grounded.library.searching import LibrarySearch
 from grounded.tiny.world.descriptions import caption, describe
-from grounded.tiny.world.scenes import COLOURS, SHAPES
+from grounded.tiny.world.figures import COLOURS, SHAPES
 from grounded.types import iou
 from tests.library.conftest import HOSTILE, SCENES, captioned, content_of, scene_of
 
