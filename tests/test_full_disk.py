@@ -24,9 +24,10 @@ from typer.testing import CliRunner
 
 from grounded import video
 from grounded.__main__ import app
-from grounded.annotation import checks, embeddings
+from grounded.annotation import checks
 from grounded.errors import FileError
 from grounded.files import append_line, continue_lines
+from grounded.library import embeddings
 from grounded.tiny import evaluate, recipe
 from grounded.tiny.recipe import LanguagePlan, TinyRecipe, TowerPlan
 from grounded.tiny.world.dataset import write_missing_video

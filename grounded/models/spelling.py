@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
+from typing import Any
 
 LEAST_LETTERS = 4  # of a slip: shorter ones are too often other words
 _WORD = re.compile(r"[^\W\d_]+")
@@ -41,6 +39,7 @@ class Spelling:
         return {word: self.meant[word.lower()] for word in _WORD.findall(text) if word.lower() in self.meant}
 
 
-def spelling_of(tokenizer: Tokenizer) -> Spelling:
+def spelling_of(tokenizer: Any) -> Spelling:
     """Return the spelling of a tokenizer that knows whole words; for one that writes any word, that of no words."""
-    return Spelling(tokenizer.get_vocab() if isinstance(tokenizer.model, WordPiece) else ())
+    spells = getattr(tokenizer.model, "continuing_subword_prefix", None)  # what it does not know it spells by letters
+    return Spelling(tokenizer.get_vocab() if spells else ())

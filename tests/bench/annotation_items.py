@@ -23,7 +23,7 @@ import torch
 import typer
 
 from grounded import prompts
-from grounded.annotation import checks, embeddings, output
+from grounded.annotation import checks, output
 from grounded.annotation.captions import read
 from grounded.annotation.chat import PROMPTS, PromptFiles
 from grounded.annotation.endpoint import Endpoint
@@ -33,6 +33,7 @@ from grounded.annotation.questions import GroundedQuestion, sources
 from grounded.annotation.settings import EndpointSettings, QuestionSettings
 from grounded.confidence import iou
 from grounded.engine.grounder import load
+from grounded.library import embeddings
 from grounded.prompts import Turn
 from grounded.tiny import run
 from grounded.tiny.conversations import Encoder, TrainingConversation

@@ -43,6 +43,9 @@ class StubFamily:
     def unknown_words(self, question: Question, duration: float) -> tuple[str, ...]:
         return ("teddy",) if "teddy" in question.text else ()
 
+    def respelt(self, question: Question) -> dict[str, str]:
+        return {}
+
     def work(self) -> Work:
         return Work(weight_bytes=10**9, encode_flops=1e13, read_flops=1e13)
 
