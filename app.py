@@ -37,7 +37,8 @@ from grounded.page.handlers import PageHandlers
 from grounded.page.layout import CLOSER, Layout, Panel, Session
 from grounded.page.library import LibraryHandlers
 from grounded.page.parameters import Data
-from grounded.page.timeline import Gallery, Reply, Results, Timeline
+from grounded.page.questions import CLOCK, RANGE
+from grounded.page.timeline import KEPT, OWN, Gallery, Reply, Results, Timeline
 from grounded.page.tools import TOOLS, ToolServer
 from grounded.serving import MAX_TEXT, Costs, Job, LocalModel, RemoteModel, Service, Services, fit_together, run_jobs
 from grounded.weights import pick_device
@@ -64,18 +65,6 @@ THEME = gr.themes.Default(
     link_text_color_dark="*primary_300",
     link_text_color_visited_dark="*primary_300",
 )
-# As `questions.clock` does.
-_CLOCK = "(s) => Math.floor(s / 60) + ':' + (Math.floor(100 * s + 1e-6) % 6000 / 100).toFixed(2).padStart(5, '0')"
-CLOCK = f"() => ({_CLOCK})(document.querySelector('#player video')?.currentTime || 0)"
-RANGE = f"(timeline) => (timeline?.selected || [0, 0]).map({_CLOCK})"
-KEPT = """() => {
-  try { return [JSON.parse(sessionStorage.getItem("grounded:own")) || {}]; } catch { return [{}]; }
-}"""
-OWN = """(player, { source }) => {
-  const url = new URL(`gradio_api/file=${encodeURI(source)}`, location.href.split("?")[0]).href;
-  const file = { path: source, url, orig_name: source?.split("/").pop(), meta: { _type: "gradio.FileData" } };
-  return source ? file : player;
-}"""
 # Questions in work; the model itself takes one at a time.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 8}
 # Clips, previews and probes.

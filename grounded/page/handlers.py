@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import filecmp
 import math
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from . import files
 from .examples import Example, offers
 from .layout import CLOSER, Layout, Session, Updates
 from .questions import FIELDS, QUESTIONS, fields_of, question_of
+from .running import Running
 from .timeline import Reply, Timeline
 
 MAX_TOLD = 20  # answers of a conversation that stay
@@ -70,35 +69,6 @@ def have_same_content(path: str, other: Path) -> bool:
         return filecmp.cmp(path, other, shallow=False)
     except OSError:
         return False
-
-
-class Running:
-    """The questions that are being answered, by visitor and task, so that they can be cancelled."""
-
-    def __init__(self) -> None:
-        self._events: dict[tuple[str, str], threading.Event] = {}
-
-    def cancel(self, task: str, request: gr.Request) -> None:
-        """End the visitor's running question of a task."""
-        if (event := self._events.get((str(request.session_hash), task))) is not None:
-            event.set()
-
-    @contextmanager
-    def started(self, task: str, request: gr.Request) -> Iterator[threading.Event]:
-        """Give the event that ends this question; the visitor's earlier one of the task is cancelled."""
-        self.cancel(task, request)
-        key, event = (str(request.session_hash), task), threading.Event()
-        self._events[key] = event
-        try:
-            yield event
-        finally:
-            event.set()
-            if self._events.get(key) is event:
-                del self._events[key]
-
-    def is_newest(self, task: str, request: gr.Request, event: threading.Event) -> bool:
-        """Say whether the visitor has asked nothing newer of the task."""
-        return self._events.get((str(request.session_hash), task)) is event
 
 
 class TaskHandlers:

@@ -32,6 +32,12 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{hundredths / 100:05.2f}"
 
 
+# In the browser: `clock`, of where the player stands, and of the chosen range.
+_CLOCK = "(s) => Math.floor(s / 60) + ':' + (Math.floor(100 * s + 1e-6) % 6000 / 100).toFixed(2).padStart(5, '0')"
+CLOCK = f"() => ({_CLOCK})(document.querySelector('#player video')?.currentTime || 0)"
+RANGE = f"(timeline) => (timeline?.selected || [0, 0]).map({_CLOCK})"
+
+
 def fields_of(question: Question) -> tuple[Any, ...]:
     """Return what the fields of a question's tab hold."""
     match question.task:

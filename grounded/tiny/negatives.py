@@ -117,8 +117,7 @@ def _cartoon(rng: np.random.Generator, frames: int) -> np.ndarray:
             x, y = path + scale * rng.uniform(-0.8, 0.8, (2, 1)) * (not is_head)
             beat = 1 - rng.uniform(0, 0.9) * (rng.random() < 0.3) * np.abs(np.sin(rng.uniform(0, 8) * time))
             wide, tall = scale * (rng.uniform(0.7, 1, (2, 1)) if is_head else rng.uniform(0.15, 0.9, (2, 1)))
-            wide, tall = wide * np.ones((frames, 1, 1)), (tall * beat)[:, None, None] + 1e-3
-            u, v = (across - x[:, None, None]) / wide, (down - y[:, None, None]) / tall
+            u, v = (across - x[:, None, None]) / wide, (down - y[:, None, None]) / ((tall * beat)[:, None, None] + 1e-3)
             inside = (u**2 + v**2 < 1) if rng.random() < 0.6 else (np.maximum(np.abs(u), np.abs(v)) < 0.8)
             shot = np.where(inside[:, None], rng.uniform(0, 1, (1, 3, 1, 1)), shot)
     return shot

@@ -87,7 +87,7 @@ def test_captions_that_say_the_same_corroborate_each_other(grounder: Grounder, t
         texts = [text for text in captions if text not in red] + red[:number]
         searcher = captioned(grounder, tmp_path / f"{number}", *texts)
         with searcher.library:
-            odds.append(searcher._query_words("a red star moves", SHOWN).right)
+            odds.append(searcher._right(searcher._query_words("a red star moves", SHOWN).shares))
     assert 2 * odds[0] < odds[1] < odds[2]
 
 

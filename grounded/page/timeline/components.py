@@ -74,6 +74,17 @@ class Results(_Drawn):
     empty = {"films": [], "chosen": -1, "note": "", "error": ""}
 
 
+# Browser functions: what timeline.js kept of a visitor's own video, and its file for a player.
+KEPT = """() => {
+  try { return [JSON.parse(sessionStorage.getItem("grounded:own")) || {}]; } catch { return [{}]; }
+}"""
+OWN = """(player, { source }) => {
+  const url = new URL(`gradio_api/file=${encodeURI(source)}`, location.href.split("?")[0]).href;
+  const file = { path: source, url, orig_name: source?.split("/").pop(), meta: { _type: "gradio.FileData" } };
+  return source ? file : player;
+}"""
+
+
 class Timeline(_Drawn):
     """A strip of the film, the chosen range, and rows of moments under a player; see timeline.js for what it does.
 
