@@ -53,7 +53,7 @@ SHORT = TinyRecipe(
     validation=2,
     image=TowerPlan(2, batch=2, warm_up=1),
     video=TowerPlan(2, batch=2, warm_up=1),
-    language=LanguagePlan(2, batch=2, conversations=2, warm_up=1),
+    language=LanguagePlan(2, batch=2, tokens=100, warm_up=1),
     processes=1,
     check_every=1,
 )

@@ -17,7 +17,7 @@ from .conversations import TALK, TrainingConversation
 from .language import Features
 from .teacher_forced import answer_logits
 
-FALSE_ABSENT = 0.03  # the share of present events that may be called absent
+FALSE_ABSENT = 0.015  # the share of present events that may be called absent
 FALSE_UNKNOWN = 0.01  # the share of the world's own questions that may be called unknown
 
 

@@ -28,6 +28,7 @@ TAUGHT_HEADS = {
 MATCHING_HEADS = 2  # of each layer start with keys equal to queries: like attends to like
 WORD_NORM = 1.0
 
+Pieces = Sequence[tuple[int, torch.Tensor]]  # of each: the first piece, beside the prefix, it attends to; its mask
 QueriesAndKeys = dict[int, tuple[torch.Tensor, torch.Tensor]]  # (B, heads, L, size) of each layer
 
 
@@ -132,17 +133,25 @@ def hidden_states(
     text = model.embed(batch.ids)
     before = batch.prefix - visual.shape[1]
     inputs = torch.cat([text[:, :before], visual, text[:, before:]], dim=1)
-    mask = torch.zeros(batch.conversation.shape[0], 1, *[batch.conversation.shape[1]] * 2)
-    mask = mask.masked_fill_(~batch.mask(), torch.finfo(torch.float32).min)
+    visible = batch.mask()
+    mask = torch.zeros(visible.shape).masked_fill_(~visible, torch.finfo(torch.float32).min)
     return model.language_model.model(
         inputs_embeds=inputs,
         attention_mask=mask,
         position_ids=batch.positions,
         use_cache=False,
-        pieces=batch.pieces(),
-        prefix=batch.prefix,
+        pieces=_masked_pieces(mask, batch),
         layers=layers,
     ).last_hidden_state
+
+
+def _masked_pieces(mask: torch.Tensor, batch: Batch) -> Pieces:
+    keys, pieces = torch.arange(mask.shape[-1]), batch.pieces()
+    masked = []
+    for begin, end, first in pieces:
+        visible = torch.cat([keys[: batch.prefix], keys[pieces[first][0] : end]])
+        masked.append((first, mask[:, :, begin:end, visible]))
+    return masked
 
 
 def packed_attention(
@@ -152,24 +161,23 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor,
     *,
-    pieces: Sequence[tuple[int, int, int]],
-    prefix: int,
+    pieces: Pieces,
     layers: QueriesAndKeys | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as `sdpa_attention_forward` does, but in ``pieces``: queries from begin to end attend to the ``prefix``
-    first keys and those from first to end. The rest, other conversations, is masked and need not be computed.
+    """Attend as `sdpa_attention_forward` does, but in ``pieces``: each to the prefix, which is the first piece, and to
+    those from its own ``first`` to itself. The rest, other conversations, is masked and need not be computed.
 
     ``layers``, if given, keeps the queries and keys of every layer.
     """
     if layers is not None:
         layers[module.layer_idx] = query, key
+    # Split once: every slice would cost a gradient of the whole.
+    queries, keys, values = (part.split([mask.shape[2] for _, mask in pieces], dim=2) for part in (query, key, value))
     outputs = []
-    for begin, end, first in pieces:
-        k, v = (torch.cat([part[:, :, :prefix], part[:, :, first:end]], dim=2) for part in (key, value))
-        mask = attention_mask[:, :, begin:end]
-        mask = torch.cat([mask[..., :prefix], mask[..., first:end]], dim=3)
-        outputs.append(sdpa_attention_forward(module, query[:, :, begin:end], k, v, mask, **settings)[0])
+    for number, (first, mask) in enumerate(pieces):
+        k, v = (torch.cat([parts[0], *parts[first : number + 1]], dim=2) for parts in (keys, values))
+        outputs.append(sdpa_attention_forward(module, queries[number], k, v, mask, **settings)[0])
     return torch.cat(outputs, dim=1), None
 
 

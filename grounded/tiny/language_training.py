@@ -45,15 +45,16 @@ def videos_for(phase: Phase, conversations: Sequence[Sequence[TrainingConversati
 
 
 def draw_group(
-    conversations: Sequence[TrainingConversation], phase: Phase, count: int, rng: np.random.Generator
+    conversations: Sequence[TrainingConversation], phase: Phase, tokens: int, rng: np.random.Generator
 ) -> list[TrainingConversation]:
-    """Draw conversations about one video, each task as often as the phase says however many conversations it has."""
+    """Draw conversations about one video, as many as ``tokens`` hold but at least one; each task as often as the phase
+    says however many conversations it has."""
     names = [task_drawn(c) for c in conversations]
     sizes = Counter(names)
     weights = np.array([phase.tasks.get(name, 0.0) / sizes[name] for name in names])
-    count = min(count, int((weights > 0).sum()))
-    chosen = rng.choice(len(names), size=count, replace=False, p=weights / weights.sum())
-    return [conversations[i] for i in chosen]
+    drawn = rng.choice(len(names), size=int((weights > 0).sum()), replace=False, p=weights / weights.sum())
+    lengths = np.cumsum([len(conversations[i].ids) for i in drawn])
+    return [conversations[i] for i in drawn[: max(1, int(np.searchsorted(lengths, tokens, "right")))]]
 
 
 def words_shown(config: ModelConfig, kinds: np.ndarray, present: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
@@ -149,7 +150,7 @@ class LanguageTraining:
     def _draw_batch(self) -> tuple[object, ...]:
         phase, candidates, share = self.phases[self.phase], self.videos[self.phase], self.share
         videos = self.rng.choice(candidates, size=min(self.plan.batch, len(candidates)), replace=False)
-        groups = [draw_group(share.conversations[v], phase, self.plan.conversations, self.rng) for v in videos]
+        groups = [draw_group(share.conversations[v], phase, self.plan.tokens, self.rng) for v in videos]
         batch = pack(self.task.model.config, self.before, groups)
         image, video = (
             features[videos].float() + scale * torch.randn(features[videos].shape)

@@ -45,17 +45,17 @@ class Batch:
         return int((self.conversation[0] == PREFIX).sum())
 
     def pieces(self) -> list[tuple[int, int, int]]:
-        """Return the row in pieces: begin, end, and the first position, beside the prefix, that it attends to.
+        """Return the row in pieces: begin, end, and the number of the first piece, beside the prefix, it attends to.
 
-        The prefix is the first; the others are of `PIECE` tokens.
+        The prefix is the first piece; the others are of `PIECE` tokens.
         """
         prefix, length = self.prefix, self.conversation.shape[1]
-        pieces = [(0, prefix, prefix)]
+        pieces = [(0, prefix, 1)]
         for begin in range(prefix, length, PIECE):
             same = self.conversation == self.conversation[:, begin, None]
             same &= self.conversation != PADDING
             first = int(same.any(0).int().argmax())
-            pieces.append((begin, min(begin + PIECE, length), first))
+            pieces.append((begin, min(begin + PIECE, length), 1 + (first - prefix) // PIECE))
         return pieces
 
     def mask(self) -> torch.Tensor:

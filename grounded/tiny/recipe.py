@@ -36,14 +36,14 @@ class LanguagePlan:
 
     With ``minutes`` the phases and the learning rate follow the clock, and training ends when the time is up or after
     ``steps``, whichever is earlier: for a machine that is shared with others. Without, a run can be repeated exactly.
-    ``batch`` counts the videos of one process, ``factors`` weigh the losses, and ``feature_noise`` is a share of the
-    features' standard deviation.
+    ``batch`` counts the videos of one process, ``tokens`` the text about each, ``factors`` weigh the losses, and
+    ``feature_noise`` is a share of the features' standard deviation.
     """
 
     steps: int
     minutes: float | None = None
     batch: int = 8
-    conversations: int = 10
+    tokens: int = 450
     learning_rate: float = 2e-3
     matrix_rate: float = 4.5e-3
     warm_up: int = 60

@@ -17,5 +17,13 @@ def test_a_phase_draws_only_videos_about_which_it_asks(encoder):
         conversations_about(5, encoder, 0),
     ]
     assert videos_for(alignment, [*about, []]).tolist() == [0, 1, 2]
-    group = draw_group(about[1], all_tasks, 4, np.random.default_rng(0))
-    assert len(group) == 4 and all(c.kind in ("unknown", "talk") for c in group)
+    group = draw_group(about[1], all_tasks, 200, np.random.default_rng(0))
+    assert group and all(c.kind in ("unknown", "talk") for c in group)
+
+
+def test_a_group_holds_as_many_tokens_as_asked_for_and_at_least_one_conversation(encoder):
+    about, rng = conversations_about(4, encoder, 0), np.random.default_rng(0)
+    longest = max(len(c.ids) for c in about)
+    for _ in range(20):
+        assert 450 - longest < sum(len(c.ids) for c in draw_group(about, PHASES[-1], 450, rng)) <= 450
+    assert len(draw_group(about, PHASES[-1], 1, rng)) == 1

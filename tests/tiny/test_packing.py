@@ -7,19 +7,19 @@ import torch
 from grounded.config import TINY
 from grounded.tiny.conversations import conversations_about
 from grounded.tiny.language import hidden_states
-from grounded.tiny.packing import pack
+from grounded.tiny.packing import PIECE, pack
 
 
 def test_a_piece_attends_back_to_where_its_first_conversations_begin(encoder):
     groups = [conversations_about(8, encoder, 0), conversations_about(9, encoder, 0)[:12]]
     batch = pack(TINY, [1, 2, 3], groups)
     head, *rest = batch.pieces()
-    assert head == (0, batch.prefix, batch.prefix) and batch.prefix == 3 + TINY.visual_tokens
+    assert head == (0, batch.prefix, 1) and batch.prefix == 3 + TINY.visual_tokens
     assert [begin for begin, _, _ in rest] == [head[1], *(end for _, end, _ in rest[:-1])]
     assert rest[-1][1] == batch.conversation.shape[1]
     for begin, end, first in rest:
         visible = batch.mask()[:, 0, begin:end][batch.conversation[:, begin:end] >= 0][:, batch.prefix :].any(0)
-        assert int(visible.int().argmax()) + batch.prefix == first  # all that is visible, and no more
+        assert int(visible.int().argmax()) // PIECE + 1 == first  # all that is visible, and no more
 
 
 def test_packed_conversations_are_read_as_if_each_were_alone(model, encoder, before):

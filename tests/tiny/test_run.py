@@ -23,7 +23,7 @@ RECIPE = TinyRecipe(
     validation=16,
     image=TowerPlan(200, batch=8, warm_up=20),
     video=TowerPlan(200, batch=8, warm_up=20),
-    language=LanguagePlan(75, batch=4, conversations=6, warm_up=10),
+    language=LanguagePlan(75, batch=4, tokens=260, warm_up=10),
     processes=1,
     check_every=50,
 )
@@ -100,7 +100,7 @@ def test_a_trained_model_goes_on_from_where_it_was(trained, tmp_path):
         go_on=str(trained[0]),
         image=TowerPlan(4, batch=4, warm_up=1),
         video=TowerPlan(4, batch=4, warm_up=1),
-        language=LanguagePlan(25, batch=4, conversations=6, warm_up=10),
+        language=LanguagePlan(25, batch=4, tokens=260, warm_up=10),
     )
     model = load(train(recipe, tmp_path / "model", tmp_path / "work"), "cpu", "float32").model.state_dict()
     before = load(trained[0], "cpu", "float32").model.state_dict()

@@ -5,10 +5,10 @@ model understands phrases that it never met. The held-out wordings combine known
 some training wording. The ``loose`` ones are further words of training, as people use them who do not know the others.
 The templates are in ``templates.toml``.
 
-Placeholders: ``{query}`` any description; ``{clause}`` "a red circle moves left"; ``{noun}`` "a red circle moving
-left"; ``{subject}``, ``{figure}``, ``{third}``, ``{base}``, ``{gerund}`` and ``{past}`` "a red circle", "red circle",
-"moves left", "move left", "moving left", "moved left"; ``{other_clause}`` and ``{other_noun}`` a second event;
-``{start}`` and ``{end}`` times.
+Placeholders: ``{query}`` any description; ``{clause}`` "a red circle goes left"; ``{noun}`` "a red circle going left";
+``{subject}``, ``{figure}``, ``{third}``, ``{base}``, ``{gerund}``, ``{past}`` and ``{participle}`` "a red circle", "red
+circle", "goes left", "go left", "going left", "went left", "gone left"; ``{other_clause}`` and ``{other_noun}`` a
+second event; ``{start}`` and ``{end}`` times.
 """
 
 from __future__ import annotations
@@ -33,45 +33,36 @@ class Templates:
 
 @dataclass(frozen=True)
 class Verb:
-    """One motion phrase in four forms: "moves left", "move left", "moving left", "moved left"."""
+    """One motion phrase in five forms: "goes left", "go left", "going left", "went left", "gone left"."""
 
     third: str
     base: str
     gerund: str
     past: str
+    participle: str
 
 
-_IRREGULAR = {
-    **{"go": "went", "slide": "slid", "spin": "spun", "grow": "grew", "get": "got", "become": "became", "come": "came"},
-    **{
-        "shrink": "shrank",
-        "fall": "fell",
-        "sink": "sank",
-        "rise": "rose",
-        "run": "ran",
-        "fly": "flew",
-        "drop": "dropped",
-    },
-    **{
-        "hop": "hopped",
-        "travel": "travelled",
-        "leap": "leapt",
-        "swell": "swelled",
-        "bob": "bobbed",
-        "spring": "sprang",
-    },
-}
+_IRREGULAR = (  # each with its past and participle
+    *("go went gone", "slide slid slid", "spin spun spun", "grow grew grown", "get got got", "become became become"),
+    *("come came come", "shrink shrank shrunk", "fall fell fallen", "sink sank sunk", "rise rose risen", "run ran run"),
+    *("fly flew flown", "drop dropped dropped", "hop hopped hopped", "travel travelled travelled", "leap leapt leapt"),
+    *("bob bobbed bobbed", "spring sprang sprung", "sweep swept swept", "creep crept crept", "skip skipped skipped"),
+    "keep kept kept",
+)
+_PAST = {base: past for base, *past in (forms.split() for forms in _IRREGULAR)}
 
 
 def _verbs(*phrases: str) -> tuple[Verb, ...]:
     """Read "moves/move/moving left" into its forms."""
-    verbs = []
-    for phrase in phrases:
-        forms, _, rest = phrase.partition(" ")
-        third, base, gerund = forms.split("/")
-        past = _IRREGULAR.get(base, base + ("d" if base.endswith("e") else "ed"))
-        verbs.append(Verb(*(f"{form} {rest}".strip() for form in (third, base, gerund, past))))
-    return tuple(verbs)
+    return tuple(Verb(*map(" ".join, zip(*map(_forms, phrase.split()), strict=True))) for phrase in phrases)
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    if "/" not in word:
+        return (word,) * 5
+    third, base, gerund = word.split("/")
+    regular = base + ("d" if base.endswith("e") else "ed")
+    return (third, base, gerund, *_PAST.get(base, (regular, regular)))
 
 
 @dataclass(frozen=True)
@@ -98,8 +89,21 @@ _LOOSE_GO = (
     "runs/run/running",
     "flies/fly/flying",
     "shifts/shift/shifting",
+    "wanders/wander/wandering",
+    "rolls/roll/rolling",
+    "sweeps/sweep/sweeping",
+    "creeps/creep/creeping",
+    "keeps/keep/keeping moving",
 )
-_LOOSE_SPIN = ("revolves/revolve/revolving", "twirls/twirl/twirling", "whirls/whirl/whirling")
+_LOOSE_SPIN = (
+    "revolves/revolve/revolving",
+    "twirls/twirl/twirling",
+    "whirls/whirl/whirling",
+    "swirls/swirl/swirling",
+    "rolls/roll/rolling",
+    "turns/turn/turning round",
+    "keeps/keep/keeping spinning",
+)
 _SPIN = ("spins/spin/spinning", "turns/turn/turning", "rotates/rotate/rotating")
 
 
@@ -126,21 +130,27 @@ def _every(verbs: tuple[str, ...], *ways: str) -> tuple[str, ...]:
     return tuple(f"{verb} {way}" for verb in verbs for way in ways)
 
 
+def _sideways(to: str, start: str) -> tuple[str, ...]:
+    sides = (f"towards the {to}", f"{to}ward", f"to the {to} side", f"over to the {to}", f"off to the {to}")
+    return _every(_GO, *sides, f"from {start} to {to}", f"from the {start} to the {to}")
+
+
 SPINS = "spins"  # either way round: a motion of descriptions, not of figures
 MOTION_WORDS = {
-    "left": _combined(_GO, ("left", "leftwards", "to the left"), *_every(_GO, "towards the left", "leftward")),
-    "right": _combined(_GO, ("right", "rightwards", "to the right"), *_every(_GO, "towards the right", "rightward")),
+    "left": _combined(_GO, ("left", "leftwards", "to the left"), *_sideways("left", "right")),
+    "right": _combined(_GO, ("right", "rightwards", "to the right"), *_sideways("right", "left")),
     "up": _combined(
         _GO,
         ("up", "upwards", "to the top"),
         *("rises/rise/rising", "ascends/ascend/ascending", "climbs/climb/climbing", "climbs/climb/climbing up"),
-        *_every(_GO, "upward", "towards the top"),
+        *_every(_GO, "upward", "towards the top", "from the bottom to the top", "up and up"),
     ),
     "down": _combined(
         _GO,
         ("down", "downwards", "to the bottom"),
         *("falls/fall/falling", "drops/drop/dropping", "sinks/sink/sinking", "descends/descend/descending"),
-        *("falls/fall/falling down", *_every(_GO, "downward", "towards the bottom")),
+        "falls/fall/falling down",
+        *_every(_GO, "downward", "towards the bottom", "from the top to the bottom", "down and down"),
     ),
     "clockwise": _combined(
         _SPIN, ("clockwise", "in a clockwise direction", "like the hands of a clock"), *_every(_SPIN, "clock-wise")
@@ -159,6 +169,7 @@ MOTION_WORDS = {
             *("gets/get/getting large", "gets/get/getting big", "becomes/become/becoming large"),
             *("inflates/inflate/inflating", "increases/increase/increasing", "scales/scale/scaling up"),
             *("becomes/become/becoming big", "widens/widen/widening", "blows/blow/blowing up"),
+            *("gets/get/getting huge", "extends/extend/extending", "keeps/keep/keeping growing"),
         ),
     ),
     "shrinks": _listed(
@@ -169,6 +180,7 @@ MOTION_WORDS = {
             *("contracts/contract/contracting", "gets/get/getting small", "gets/get/getting tiny"),
             *("becomes/become/becoming small", "diminishes/diminish/diminishing", "decreases/decrease/decreasing"),
             *("becomes/become/becoming tiny", "deflates/deflate/deflating", "scales/scale/scaling down"),
+            *("gets/get/getting little", "reduces/reduce/reducing in size", "keeps/keep/keeping shrinking"),
         ),
     ),
     "blinks": _listed(
@@ -176,9 +188,22 @@ MOTION_WORDS = {
         _verbs("flashes/flash/flashing", "flickers/flicker/flickering", "goes/go/going on and off"),
         _verbs("blinks/blink/blinking on and off", "flashes/flash/flashing on and off"),
         _verbs(
-            *("twinkles/twinkle/twinkling", "winks/wink/winking", "appears/appear/appearing and disappears"),
-            *("comes/come/coming and goes", "turns/turn/turning on and off", "flickers/flicker/flickering on and off"),
-            "disappears/disappear/disappearing and reappears",
+            *(
+                "twinkles/twinkle/twinkling",
+                "winks/wink/winking",
+                "appears/appear/appearing and disappears/disappear/disappearing",
+            ),
+            *(
+                "comes/come/coming and goes/go/going",
+                "turns/turn/turning on and off",
+                "flickers/flicker/flickering on and off",
+            ),
+            *(
+                "disappears/disappear/disappearing and reappears/reappear/reappearing",
+                "vanishes/vanish/vanishing and returns/return/returning",
+            ),
+            *("pulses/pulse/pulsing", "goes/go/going dark and light", "keeps/keep/keeping blinking"),
+            "fades/fade/fading in and out",
         ),
     ),
     "bounces": _listed(
@@ -188,10 +213,12 @@ MOTION_WORDS = {
         _verbs(
             *("leaps/leap/leaping", "leaps/leap/leaping up and down", "springs/spring/springing up and down"),
             *("bobs/bob/bobbing up and down", "hops/hop/hopping up and down", "moves/move/moving up and down"),
+            *("rebounds/rebound/rebounding", "skips/skip/skipping up and down", "keeps/keep/keeping bouncing"),
+            *("hops/hop/hopping around", "jumps/jump/jumping about", "jumps/jump/jumping again and again"),
         ),
     ),
 }
-APPEARS = Verb("appears", "appear", "", "appeared")  # for a description without a motion
+APPEARS = Verb("appears", "appear", "", "appeared", "appeared")  # for a description without a motion
 MOTION_WORDS[SPINS] = _listed(
     "spins/spin/spinning", _verbs("rotates/rotate/rotating"), (), _verbs(*_SPIN, *_LOOSE_SPIN)
 )
