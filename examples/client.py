@@ -1,4 +1,4 @@
-"""Every endpoint of the API, called from a script: python examples/client.py [URL] [VIDEO]."""
+"""Every endpoint of the API but a library's, called from a script: python examples/client.py [URL] [VIDEO]."""
 
 from __future__ import annotations
 
