@@ -318,7 +318,7 @@ def main(
         str, typer.Option(envvar="GROUNDED_MODELS", help="Several models to choose among on the page, with commas.")
     ] = "",
     library: Annotated[
-        Path | None, typer.Option(help="The folder of a library (`grounded index`), which gets a tab.")
+        Path | None, typer.Option(help="The folder of a library (`python -m grounded index`), which gets a tab.")
     ] = None,
     host: Annotated[
         str | None, typer.Option(envvar="GRADIO_SERVER_NAME", help="The address to listen at; 0.0.0.0 for all.")

@@ -18,4 +18,4 @@ def import_extra(module: str, extra: str = "annotate") -> Any:
         return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise ConfigError(f"{package} is not installed: pip install 'grounded[{extra}]'") from error
+        raise ConfigError(f"{package} is not installed: pip install '.[{extra}]' in this project") from error

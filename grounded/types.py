@@ -125,7 +125,9 @@ class Answer:
     """What a model says to one question about one video; the same for Python, page, API, files and predictions.
 
     ``moments`` lie inside ``[0, duration]``: those that the model wrote, in its order, then further ones that were
-    asked for, the most probable first. `dataclasses.replace` makes changed copies.
+    asked for, the most probable first; after a search from coarse to fine all of them, the most probable first.
+    ``seconds``, ``watch_seconds``, ``cached`` and ``trust`` are set by serving alone. `dataclasses.replace` makes
+    changed copies.
     """
 
     task: str

@@ -112,7 +112,7 @@ class EncodedVideo:
         """Find when the described content happens. Several queries are answered as one batch.
 
         The moments are those that the model wrote. With ``best`` they are followed by the likeliest other moments, up
-        to ``best`` in all: decoded so that each is valid and distinct, at the cost of two more forward passes. A model
+        to ``best`` in all: decoded so that each is valid and distinct, at the cost of further forward passes. A model
         that says "not in the video" is not pressed for moments. ``fine`` then searches a long video; see `search`.
         ``constrained`` lets the model write nothing but spans that are inside the video and run forwards.
 
@@ -150,10 +150,10 @@ class EncodedVideo:
     ) -> list[Answer]:
         """Return the queries' answers from coarse to fine; ``first`` are those from the video as a whole.
 
-        ``Answer.windows`` says how many windows were decoded and encoded for it; they are kept, so that a further
-        query does without. The file must still be where it was watched, unless ``watch_window`` reads another of the
-        same content. ``stop`` ends the search and the answer in work; where ``is_over`` says so, asked between windows,
-        the answers rest on the windows that were asked.
+        ``Answer.windows`` says how many windows were decoded and encoded for all the queries; they are kept, so that a
+        further query does without. The file must still be where it was watched, unless ``watch_window`` reads another
+        of the same content. ``stop`` ends the search and the answer in work; where ``is_over`` says so, asked between
+        windows, the answers rest on the windows that were asked.
 
         Raises:
             VideoError: the video was not watched from a file, or the file has changed.
@@ -204,7 +204,9 @@ class EncodedVideo:
         stays in ``raw``. With ``evidence`` it is asked in a second turn for the moments that the choice rests on.
 
         Raises:
-            QuestionError: too few or too many options, an empty one, or the same one twice.
+            QuestionError: the question is empty, too long, or not valid text; there are too few or too many options, an
+                empty one, or the same one twice.
+            TimeError: as in `ask`.
         """
         if isinstance(options, str) or not 2 <= len(options) <= MAX_OPTIONS:
             raise QuestionError(

@@ -45,7 +45,7 @@ class SearchConfig:
 def sweep(duration: float, config: SearchConfig) -> list[Window]:
     """Return windows of equal length that overlap by half or a little more and cover the video.
 
-    None where the video is hardly longer than a window.
+    There are none where the video is hardly longer than a window.
     """
     length = max(config.window, 2 * duration / (config.most + 1))
     if duration < 1.5 * length:

@@ -66,7 +66,7 @@ class ResultOptions:
     sheet: Annotated[Path | None, typer.Option(help="Write a page of thumbnails: out.html.")] = None
     cut: Annotated[Path | None, typer.Option(help="Cut the moments out, into this folder.")] = None
     export: Annotated[
-        Path | None, typer.Option(help="Write them as one list over all films: out.edl, .csv, .json.")
+        Path | None, typer.Option(help="Write them as one list over all films: out.edl, .xml, .otio, .csv or .json.")
     ] = None
 
 

@@ -110,7 +110,7 @@ class Event:
 
 
 class Library:
-    """The films of a folder.
+    """The database of a library, opened.
 
     ``shard`` is the number of a process among several, which writes a database of its own; None is the library itself.
 
@@ -124,7 +124,7 @@ class Library:
         if make:
             make_folder(folder)
         elif not path.is_file():
-            raise FileError(f"{folder} holds no library; `grounded index PATH --to {folder}` makes one")
+            raise FileError(f"{folder} holds no library; `python -m grounded index PATH --to {folder}` makes one")
         with _sentences(path):
             self.db = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             if shard is not None:
@@ -172,7 +172,7 @@ class Library:
         self.db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
 
     def settings(self) -> dict[str, Any]:
-        """Return what was written down by `claim`."""
+        """Return what was written down by `claim` and `put`."""
         return {name: json.loads(value) for name, value in self.query("SELECT name, value FROM settings")}
 
     def claim(self, **settings: Any) -> None:

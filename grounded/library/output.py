@@ -56,7 +56,8 @@ def write_list(answer: LibraryAnswer, path: Path) -> None:
     """Write the moments in the format that the file's ending names; a cut counts in the first film's frames.
 
     Raises:
-        DataError: there is no such format, or it is for one film and there are several.
+        DataError: there is no such format; else as in `export.write`.
+        VideoError: the first film, whose frame rate a cut needs, cannot be read.
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in export.FORMATS:

@@ -68,7 +68,7 @@ class Family(Protocol):
         """Return how many frames are wanted of a video, or of a window of one, that lasts ``duration`` seconds."""
 
     def shrink(self, frame: np.ndarray, count: int) -> np.ndarray:
-        """Return one of ``count`` decoded frames, uint8 (H, W, 3), as small as `visual_input` makes it."""
+        """Return one of ``count`` decoded frames, uint8 (H, W, 3), as small as `visual_input` makes it, or as it is."""
 
     def visual_input(self, clip: Clip) -> VisualInput:
         """Return what the network sees of a clip."""

@@ -91,7 +91,7 @@ class Endpoints:
     def ground(
         self, video: str | None, query: Words, best: Count = 3, fine: Yes = False, model: str = ""
     ) -> dict[str, Any]:
-        """Find when something happens in a video: moments in seconds, the likeliest first, each with its probability.
+        """Find when something happens in a video: moments in seconds, each with its probability.
 
         Args:
             video: The video file.

@@ -37,7 +37,7 @@ class LibraryHandlers:
         except GroundedError as error:
             yield {self.results: Results.empty | {"error": str(error)[:500]}}
             return
-        note = f"{answer.parts} films were asked in {answer.seconds:.2f} s."
+        note = f"{answer.parts} films, or parts of long ones, were asked in {answer.seconds:.2f} s."
         if answer.absent > 0.5:
             note = f"In none of the films, to {100 * answer.absent:.0f} %. The likeliest of them:"
         value = Results.empty | {"note": note, "films": [self._card(found) for found in answer.moments]}

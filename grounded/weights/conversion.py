@@ -71,7 +71,8 @@ def convert_files(
 
     Raises:
         WeightsError: a file is missing or damaged; a tensor is unknown, missing, or of another shape than its place;
-            ``target`` cannot be written.
+            the disk has too little room, or a file cannot be written.
+        FileError: ``target`` cannot be written to.
     """
     released, device = names.LAYOUTS[llm], device or torch.device("cpu")
     missing = [name for name in released.files if not (folder / name).is_file()]

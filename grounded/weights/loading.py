@@ -69,7 +69,8 @@ def load_any(
         offload: keep the towers in main memory, and on the device only while a video is encoded.
 
     Raises:
-        WeightsError: the weights cannot be found, fetched or read, or a CPU has too little memory for them.
+        WeightsError: the weights cannot be found, fetched or read, or there is too little memory for them.
+        FileError: the released files cannot be converted into `home`.
         ConfigError: a setting has an unknown value, or the device is not there.
     """
     place = pick_device(device)

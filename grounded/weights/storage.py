@@ -65,7 +65,8 @@ def write(
         on_progress: called with the bytes written and the bytes in all.
 
     Raises:
-        WeightsError: the disk has too little room, or cannot be written.
+        WeightsError: the disk has too little room, or a file cannot be written.
+        FileError: the folder cannot be written to.
     """
     split = split_torch_state_dict_into_shards(dict(shapes), max_shard_size=SHARD_BYTES)
     shards = split.filename_to_tensors

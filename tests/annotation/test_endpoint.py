@@ -213,7 +213,7 @@ def test_a_missing_client_is_told_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(ConfigError, match=r"openai is not installed: pip install 'grounded\[annotate\]'"):
+    with pytest.raises(ConfigError, match=r"openai is not installed: pip install '\.\[annotate\]'"):
         Endpoint(EndpointSettings("http://localhost", "m"), Journal(tmp_path / "j"))
 
 

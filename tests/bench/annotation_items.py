@@ -2,8 +2,8 @@
 
     python -m tests.bench.annotation_items WORK --videos DIR --out DIR
 
-WORK is the work folder of a `train-tiny` run, for its towers, cached features and the weights after its second stage,
-which know no answers with evidence. From there the third stage is trained twice, for as many steps on the same videos:
+WORK is the work folder of a `train-tiny` run, for its towers, cached features and the weights after its second phase,
+which know no answers with evidence. From there the third phase is trained twice, for as many steps on the same videos:
 without such questions, and with those that the pipeline makes of these videos' captions, written by the chat server
 of the tests. Prints how often held-out questions of the world, seen as mp4 files, get the right option, a moment with
 an IoU of 0.5, and both.
@@ -96,7 +96,7 @@ def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[
 
 
 def train(way: str, work: Path, init: Path, items: list[GroundedQuestion], count: int, steps: int, out: Path) -> None:
-    """Train the third stage in one ``way`` on ``count`` videos, and write the model to ``out``."""
+    """Train the third phase in one ``way`` on ``count`` videos, and write the model to ``out``."""
     torch.set_num_threads(1)
     recipe = TinyRecipe()
     apart = _processes(work)

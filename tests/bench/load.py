@@ -1,8 +1,8 @@
-"""Peak memory of converting and of loading full-size weights: `python -m tests.bench.load --llm phi3.5 --folder DIR`.
+"""Peak memory of converting and of loading full-size weights.
 
-Writes random bfloat16 tensors with the names and shapes of the released files (kept for the next run), converts and
-loads them in fresh processes, and prints peak resident memory as a ratio to the bytes on disk. Needs the manifests of
-the full-size files: $GROUNDED_GOLDEN or ../shared/golden.
+`python -m tests.bench.load bench --llm phi3.5 --folder DIR` writes random bfloat16 tensors with the names and shapes of
+the released files (kept for the next run), converts and loads them in fresh processes, and prints peak resident memory
+as a ratio to the bytes on disk. Needs the manifests of the full-size files: $GROUNDED_GOLDEN or ../shared/golden.
 
 `python -m tests.bench.load quantized --llm phi3.5 --folder DIR` writes converted folders of random weights, without
 manifests, and loads them with full, int8 and int4 weights, made anew and stored; `--layers 2` is quicker.
