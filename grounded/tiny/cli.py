@@ -55,10 +55,10 @@ def evaluate_tiny(
     count: Annotated[int, typer.Option(min=1, help="Held-out videos.")] = 500,
     without: Annotated[int, typer.Option(min=0, help="Videos that are also encoded without each stream.")] = 100,
     negatives: Annotated[
-        int, typer.Option(min=0, help="Videos of noise, and as many of other sorts without its shapes.")
+        int, typer.Option(min=0, help="Videos of noise, and as many of each other sort without its shapes.")
     ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first video.")] = HELD_OUT_SEEDS.start,
-    processes: Annotated[int, typer.Option(min=1)] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 2,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Print the tiny model's figures on held-out videos, through their mp4 files, beside simple guesses."""
