@@ -69,10 +69,12 @@ def further_moments(
 ) -> tuple[Moment, ...]:
     """Return moments, and after them the surest spans of a distribution that are none of them, up to ``best`` in all.
 
+    Of more moments than that the surest are left, in their order.
     ``joint`` cuts ``duration`` seconds into bins; ``present`` is the probability that there is any moment at all.
     """
-    bins, distinct = len(joint) - 1, list(moments)
-    for first, last, confidence in ranked_spans(joint, best + len(moments)):
+    surest = sorted(range(len(moments)), key=lambda number: -(moments[number].score or 0.0))[:best]
+    bins, distinct = len(joint) - 1, [moments[number] for number in sorted(surest)]
+    for first, last, confidence in ranked_spans(joint, best + len(distinct)):
         start, end = duration * (first / bins), duration * (last / bins)
         if len(distinct) < best and all(iou((start, end), (m.start, m.end)) < HIT_IOU for m in distinct):
             distinct.append(Moment(start, end, confidence * present))

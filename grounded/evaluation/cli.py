@@ -116,7 +116,7 @@ def batch(
     from .run import run
 
     items = read_questions(questions)
-    settings = {"questions": _digest(items), "model": loading.model}
+    settings = {"questions": _digest(items), **_model_settings(loading)}
     folder = out.with_name(f"{out.name}.run")
     claim_folder(folder, settings)  # before a model is loaded
     share, device = _share(loading.device)
@@ -187,18 +187,14 @@ def _digest(items: Sequence[BenchmarkItem]) -> str:
 
 def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: ModelOptions) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
+    asked = {"benchmark": benchmark.name, "questions": len(items), "annotation": _digest(items), "best": benchmark.best}
+    return asked | _model_settings(loading)
+
+
+def _model_settings(loading: ModelOptions) -> dict[str, Any]:
     from .. import __version__
 
-    return {
-        "benchmark": benchmark.name,
-        "questions": len(items),
-        "annotation": _digest(items),
-        "model": loading.model,
-        "dtype": loading.dtype,
-        "quantize": loading.quantize,
-        "best": benchmark.best,
-        "version": __version__,
-    }
+    return {"model": loading.model, "dtype": loading.dtype, "quantize": loading.quantize, "version": __version__}
 
 
 def _share(device: str) -> tuple[ProcessShare, str]:

@@ -87,6 +87,8 @@ def search(
     from .searching import LibrarySearch
 
     with progress(results.as_json) as show, Library(library) as opened:
+        if results.export:
+            output.list_format(results.export)  # before the model is loaded
         show("loading the model", 0.0)
         searcher = LibrarySearch(opened, loading.load(), token_cache(opened))
         answer = searcher.search(query, best, candidates, show)

@@ -208,9 +208,8 @@ class Library:
         events: list[tuple[Any, ...]] = [(file.content, path, m.start, m.end, m.text) for m in spoken]
         with self.transaction():
             self.db.execute("DELETE FROM events WHERE path = ?", (path,))
-            if film is not None:
-                row = (file.content, film.duration, film.agreement)
-                self.db.execute("INSERT INTO films VALUES (?, ?, ?)", row)
+            row = film and (file.content, film.duration, film.agreement)
+            if row and self.db.execute("INSERT OR IGNORE INTO films VALUES (?, ?, ?)", row).rowcount:
                 events += [(file.content, None, m.start, m.end, m.text) for m in film.events]
             self.db.executemany('INSERT INTO events (content, path, start, "end", text) VALUES (?, ?, ?, ?, ?)', events)
             line = (path, file.content, file.facts, file.error)
@@ -271,6 +270,10 @@ class Library:
         """Return content key and duration of ``limit`` films."""
         there = "EXISTS (SELECT 1 FROM files WHERE files.content = films.content)"
         return self.query(f"SELECT content, duration FROM films WHERE {there} ORDER BY content LIMIT ?", limit)
+
+    def state(self) -> tuple[int, int]:
+        """Return two numbers that change with the events: the newest of these, and how many films there are."""
+        return self.query("SELECT (SELECT coalesce(max(id), 0) FROM events), (SELECT count(*) FROM films)")[0]
 
     def totals(self) -> tuple[int, dict[str, int], float]:
         """Return the number of films, that of events by their kind, and the mean `Film.agreement`."""

@@ -25,14 +25,18 @@ def captions_without(library: Library) -> list[str]:
 
 
 class Meanings:
-    """The different captions of a library, as unit vectors; captions that have none yet are embedded at first."""
+    """The different captions of a library, as unit vectors."""
 
     def __init__(self, library: Library, embed: embeddings.Embed) -> None:
         self.embed = embed
+        self.update(library)
+
+    def update(self, library: Library) -> None:
+        """Read the vectors of all captions; those that have none yet are embedded first."""
         new = captions_without(library)
         for start in range(0, len(new), BATCH):
             texts = new[start : start + BATCH]
-            vectors = embed(texts).astype(np.float16)
+            vectors = self.embed(texts).astype(np.float16)
             with library.transaction():
                 pairs = zip(texts, (vector.tobytes() for vector in vectors), strict=True)
                 library.db.executemany("INSERT OR IGNORE INTO meanings VALUES (?, ?)", pairs)

@@ -52,17 +52,26 @@ def write_clips(answer: LibraryAnswer, folder: Path) -> list[Path]:
     return targets
 
 
-def write_list(answer: LibraryAnswer, path: Path) -> None:
-    """Write the moments in the format that the file's ending names; a cut counts in the first film's frames.
+def list_format(path: Path) -> str:
+    """Return the format that a list's ending names.
 
     Raises:
-        DataError: there is no such format; else as in `export.write`.
-        VideoError: the first film, whose frame rate a cut needs, cannot be read.
+        DataError: there is no such format.
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in export.FORMATS:
         raise DataError(f"{path.name} ends in none of {', '.join(export.FORMATS)}")
-    moments = answer.moments
+    return form
+
+
+def write_list(answer: LibraryAnswer, path: Path) -> None:
+    """Write the moments in the format that the file's ending names; a cut counts in the first film's frames.
+
+    Raises:
+        DataError: as in `list_format` and `export.write`.
+        VideoError: the first film, whose frame rate a cut needs, cannot be read.
+    """
+    form, moments = list_format(path), answer.moments
     fps = video.probe(moments[0].path).fps if moments and form in export.CUTS else 25.0
     answers = [found.answer for found in moments]
     films = [printable(str(found.path)) for found in moments]

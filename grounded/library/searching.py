@@ -119,12 +119,23 @@ class LibrarySearch:
         library.claim(model=grounder.family.name, fingerprint=grounder.fingerprint)
         self.library, self.grounder, self.disk_cache = library, grounder, cache
         self.memory_cache: MemoryCache[EncodedVideo] = MemoryCache(what="films of the library")
-        self.films, self.events, agreement = library.totals()
-        self.agreement = min(max(agreement, AGREEMENT[0]), AGREEMENT[1])
+        self.state: tuple[int, int] | None = None
+        self._read_again()
 
     @functools.cached_property
     def meanings(self) -> Meanings | None:
         return read_meanings(self.library)
+
+    def _read_again(self) -> None:
+        """Count what the library holds, and embed its new captions, where it has changed since they were read."""
+        state = self.library.state()
+        if state == self.state:
+            return
+        self.state = state
+        self.films, self.events, agreement = self.library.totals()
+        self.agreement = min(max(agreement, AGREEMENT[0]), AGREEMENT[1])
+        if meanings := vars(self).get("meanings"):  # where they were needed before
+            meanings.update(self.library)
 
     def search(
         self, query: str, best: int = 10, candidates: int = CANDIDATES, on_progress: OnProgress | None = None
@@ -136,6 +147,7 @@ class LibrarySearch:
         """
         start, report = time.perf_counter(), on_progress or (lambda *_: None)
         self.grounder.family.safe(query, "query")
+        self._read_again()
         said, words = self._query_words(query, SPOKEN), self._query_words(query, SHOWN)
         if not words.unknown:
             words = dataclasses.replace(words, right=self._right(words.shares))

@@ -34,9 +34,12 @@ def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     return fake
 
 
+def arguments(folder: Path) -> list[str]:
+    return [str(folder / "q.csv"), "--videos", str(folder / "videos"), "--out", str(folder / "out.jsonl")]
+
+
 def run(folder: Path) -> list[dict[str, Any]]:
-    arguments = [str(folder / "q.csv"), "--videos", str(folder / "videos"), "--out", str(folder / "out.jsonl")]
-    result = CliRunner().invoke(program(cli.batch), arguments)
+    result = CliRunner().invoke(program(cli.batch), arguments(folder))
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
 
@@ -53,6 +56,14 @@ def test_every_row_gets_an_answer_or_a_reason_and_each_video_is_watched_once(tmp
     model.calls.clear()
     (tmp_path / "out.jsonl").unlink()
     assert run(tmp_path) == rows and not model.calls
+
+
+def test_a_run_does_not_go_on_with_other_weights(tmp_path: Path, model: FakeModel) -> None:
+    write_videos(tmp_path, ["AAAAA"])
+    (tmp_path / "q.csv").write_text("".join(CSV.splitlines(keepends=True)[:2]))
+    run(tmp_path)
+    result = CliRunner().invoke(program(cli.batch), [*arguments(tmp_path), "--quantize", "int8"])
+    assert result.exit_code and "belongs to another run (quantize: 'none' there, 'int8' now)" in result.output
 
 
 @pytest.mark.parametrize(

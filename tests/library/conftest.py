@@ -79,8 +79,14 @@ def captioned(grounder: Grounder, folder: Path, *captions: str) -> LibrarySearch
     """Return the search of a library that has nothing but captions, one a film."""
     library = Library(folder, make=True)
     for number, text in enumerate(captions):
-        library.add(FilmFile(folder / f"{number}.mp4", f"{number}", ""), Film(9.0, (Moment(1.0, 2.0, None, text),)))
+        add_film(library, f"{number}", text)
     return LibrarySearch(library, grounder, DiskCache(folder / "tokens"))
+
+
+def add_film(library: Library, name: str, text: str) -> None:
+    """Write down a film, of which there is no file, with one caption."""
+    film = Film(9.0, (Moment(1.0, 2.0, None, text),))
+    library.add(FilmFile(library.folder / f"{name}.mp4", name, ""), film)
 
 
 def content_of(folder: Path) -> list[Any]:

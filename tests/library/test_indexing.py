@@ -17,7 +17,7 @@ from grounded.library import sources
 from grounded.library.database import Library
 from grounded.library.indexing import IndexShare
 from grounded.library.sources import find_videos
-from tests.library.conftest import HOSTILE, SAID, content_of, index_films
+from tests.library.conftest import HOSTILE, SAID, add_film, content_of, index_films
 
 
 class Unasked:
@@ -82,6 +82,13 @@ def test_two_processes_make_the_same_library_as_one(
     for number in (0, 1):
         index_films(grounder, drawn_films, tmp_path / "library", share=IndexShare(number, 2))
     assert content_of(tmp_path / "library") == content_of(indexed)
+
+
+def test_two_runs_that_meet_the_same_film_write_it_once(tmp_path: Path) -> None:
+    with Library(tmp_path, make=True) as one, Library(tmp_path) as other:
+        for library in (one, other):
+            add_film(library, "film", "a red circle grows")
+        assert [event.moment.text for event in one.events_of("film")] == ["a red circle grows"]
 
 
 def test_a_shard_at_work_is_left_for_later(indexed: Path, tmp_path: Path) -> None:

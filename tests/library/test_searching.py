@@ -22,7 +22,7 @@ from grounded.library.searching import LibrarySearch
 from grounded.tiny.world.descriptions import caption, describe
 from grounded.tiny.world.figures import COLOURS, SHAPES
 from grounded.types import iou
-from tests.library.conftest import HOSTILE, SCENES, captioned, content_of, scene_of
+from tests.library.conftest import HOSTILE, SCENES, add_film, captioned, content_of, scene_of
 
 EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in scene.events]
 
@@ -173,3 +173,21 @@ def test_the_commands_show_search_and_check(indexed: Path, drawn_films: Path) ->
     assert facts["films"] == 3 and len(facts["faults"]) == 1 and facts["token bytes"] > 0
     assert run(app, ["library", str(drawn_films)]).exit_code == 1
     assert HOSTILE in [path.name for path in drawn_films.iterdir()]
+
+
+def test_a_library_that_grows_between_queries_is_counted_again(grounder: Grounder, tmp_path: Path) -> None:
+    searcher = captioned(grounder, tmp_path)
+    with searcher.library as library:
+        assert searcher.search("a red circle grows").moments == ()
+        for number in range(3):
+            add_film(library, f"{number}", "a red circle grows")
+            assert (
+                len(searcher.search("a red circle grows", candidates=5).notes) == number + 1
+            )  # there are no such files
+            assert searcher.films == searcher.events[SHOWN] == number + 1
+
+
+def test_a_list_in_no_format_is_refused_before_anything_is_loaded(indexed: Path) -> None:
+    command = ["search", "a red circle", "--in", str(indexed), "--model", "nowhere", "--export", "list.doc"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code and "list.doc ends in none of" in result.output
