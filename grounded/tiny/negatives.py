@@ -9,6 +9,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..types import Clip
 from ..video import pixels
+from .world.figures import pick_one
 from .world.looks import draw_wide_scene
 from .world.rendering import render, sample_times
 from .world.scenes import TRAINING_SEEDS
@@ -45,7 +46,7 @@ def shots(frames: int, seed: int, most: int = 4) -> np.ndarray:
     rng = np.random.default_rng([seed, 8])
     cuts = np.sort(rng.integers(1, frames, int(rng.integers(most))))
     lengths = [int(length) for length in np.diff([0, *cuts, frames]) if length]
-    taken = [SHOTS[int(rng.integers(len(SHOTS)))](rng, length) for length in lengths]
+    taken = [pick_one(rng, SHOTS)(rng, length) for length in lengths]
     video = np.concatenate([_through_camera(rng, shot) if rng.random() < 0.4 else shot for shot in taken])
     grey = video.mean(axis=1, keepdims=True)
     return (255 * np.clip(grey + rng.uniform(0.2, 1) * (video - grey), 0, 1)).astype(np.uint8)

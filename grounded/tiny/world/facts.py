@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from .descriptions import (
     phrase,
     pick,
 )
-from .figures import COLOURS, MOTIONS, SHAPES
+from .figures import COLOURS, MOTIONS, SHAPES, T, pick_one
 from .loose import casual
 from .scenes import Scene
 from .wordings import TEMPLATES
@@ -37,6 +37,7 @@ _OPPOSITE = {
     "grows": "shrinks",
     "shrinks": "grows",
 }
+_DIFFICULTIES = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Asker:
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
 
-    def shuffled(self, values: list) -> list:
+    def one_of(self, values: Sequence[T]) -> T:
+        return pick_one(self.rng, values)
+
+    def shuffled(self, values: list[T]) -> list[T]:
         return [values[i] for i in np.argsort(self.rng.random(len(values)))]
 
     def manner(self) -> str:
@@ -96,23 +100,21 @@ def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tupl
     for _ in range(30 * count):
         if len(misses) == count:
             break
-        colour, shape, motion = scene.events[int(rng.integers(len(scene.events)))].description
-        difficulty = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")[
-            int(rng.integers(9))
-        ]
-        other = MOTIONS[int(rng.integers(len(MOTIONS)))]
+        colour, shape, motion = pick_one(rng, scene.events).description
+        difficulty = pick_one(rng, _DIFFICULTIES)
+        other = pick_one(rng, MOTIONS)
         if difficulty == "motion":
             motion = _OPPOSITE.get(motion, other) if rng.random() < 0.5 else other
         if difficulty in ("colour", "far"):
-            colour = COLOURS[int(rng.integers(len(COLOURS)))]
+            colour = pick_one(rng, COLOURS)
         if difficulty in ("shape", "far"):
-            shape = SHAPES[int(rng.integers(len(SHAPES)))]
+            shape = pick_one(rng, SHAPES)
         if difficulty == "far":
             motion = other
         if difficulty == "still":
             if not scene.still:
                 continue
-            colour, shape = scene.still[int(rng.integers(len(scene.still)))].appearance
+            colour, shape = pick_one(rng, scene.still).appearance
             motion = other
         description = Description(colour, shape, motion)
         if not find(scene, description):
@@ -204,7 +206,7 @@ def presence_facts(asker: Asker, manner: str) -> list[Fact]:
     misses = [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
     single = [i for i in range(len(scene.events)) if alone(scene, i)]
     if single and len(misses) >= 3:
-        i = single[asker.below(len(single))]
+        i = asker.one_of(single)
         text = asker.text("present", manner)
         facts.append(Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
     there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[: asker.most_wrong]

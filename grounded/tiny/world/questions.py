@@ -220,7 +220,7 @@ def _absent(asker: Asker, count: int) -> list[WorldQuestion]:
     misses = near_misses(asker.scene, asker.rng, count)
     parts = _missing_parts(asker.scene)
     if parts and asker.chance(0.6):
-        misses = [*misses[: count - 1], (parts[asker.below(len(parts))], "part")]
+        misses = [*misses[: count - 1], (asker.one_of(parts), "part")]
     return [_ground_question(asker, "absent", description, difficulty) for description, difficulty in misses]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import OWN_LOOK, Figure, Look, pose
+from .figures import Figure, Look, pick_one, pose
 from .looks import RGB, disturb
 from .scenes import Backdrop, Scene
 
@@ -47,7 +47,7 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
         frames[:] = look.bars
         _draw_backdrop(frames[:, edge : edge + side], scene.backdrop, times, left=edge / side, dim=0.45)
         _draw_stage(frames[:, edge : edge + side, edge : edge + side], scene, times)
-    return frames if look == OWN_LOOK else disturb(frames, look, scene.seed)
+    return disturb(frames, look, scene.seed)
 
 
 def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int = 640) -> np.ndarray:
@@ -138,7 +138,7 @@ def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
         waves = [(count, count, 0.0), (count, -count, 0.0)]
         gain = 2.5
     elif backdrop.pattern == "gradient":
-        across, down = ((0, 1), (1, 0), (1, 1), (1, -1))[int(rng.integers(4))]
+        across, down = pick_one(rng, ((0, 1), (1, 0), (1, 1), (1, -1)))
         waves = [(across, down, float(rng.random()))]
         gain = 1.0
     else:

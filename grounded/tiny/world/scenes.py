@@ -96,7 +96,7 @@ def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, 
     while len(distinct) < count - copies:
         colour, shape = pick_one(rng, COLOURS), pick_one(rng, SHAPES)
         if distinct and rng.random() < 0.35:
-            colour, shape, _ = distinct[int(rng.integers(len(distinct)))]
+            colour, shape, _ = pick_one(rng, distinct)
         description = colour, shape, pick_one(rng, MOTIONS)
         if description not in distinct:
             distinct.append(description)
@@ -132,10 +132,10 @@ def _draw_still(
 ) -> list[tuple[str, str, float, float]]:
     """Return colour, shape, start and end of up to two figures that do nothing; some look like a moving one."""
     still = []
-    for _ in range((0, 0, 0, 1, 1, 1, 1, 2, 2, 2)[int(rng.integers(10))]):
+    for _ in range(pick_one(rng, (0, 0, 0, 1, 1, 1, 1, 2, 2, 2))):
         colour, shape = pick_one(rng, COLOURS), pick_one(rng, SHAPES)
         if rng.random() < 0.3:
-            colour, shape, _ = descriptions[int(rng.integers(len(descriptions)))]
+            colour, shape, _ = pick_one(rng, descriptions)
         start, end = 0.0, duration
         if rng.random() < 0.5:
             length = between(rng, 0.25, 0.7)
@@ -175,7 +175,7 @@ def _place(
 
 
 def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
-    colour = BACKDROPS[int(rng.integers(len(BACKDROPS)))]
+    colour = pick_one(rng, BACKDROPS)
     heading, speed = between(rng, 0.0, 2.0 * math.pi), between(rng, 0.01, 0.06)
     drift = round(speed * math.cos(heading), 4), round(speed * math.sin(heading), 4)
     return Backdrop(

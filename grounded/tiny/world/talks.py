@@ -30,7 +30,7 @@ def follow_ups(asker: Asker, i: int, before: WorldQuestion) -> list[WorldQuestio
     answers["motion"] = (f"It {phrase(Description(motion=motion))['third']}.", i)
     questions = []
     for kind, (answer, target) in answers.items():
-        text = FOLLOW_UPS[kind][asker.below(len(FOLLOW_UPS[kind]))]
+        text = asker.one_of(FOLLOW_UPS[kind])
         turn = Turn(text, kind == "when" and prompts.asks_for_time(text), answer)
         task, moments = "ground" if kind == "when" else "ask", (scene.events[target].moment,)
         anchor = i if kind in ("after", "before") else None
@@ -47,9 +47,9 @@ def talk(asker: Asker, questions: list[WorldQuestion]) -> tuple[WorldQuestion, .
             following = follow_ups(asker, turns[-1].events[0], turns[-1])
             urgent = [q for q in following if q.task == "ground" or q.anchor is not None]
             among = urgent if urgent and asker.chance(0.7) else following
-            turns.append(among[asker.below(len(among))])
+            turns.append(asker.one_of(among))
         else:
-            question = open_questions[asker.below(len(open_questions))]
+            question = asker.one_of(open_questions)
             turn = question.turns[0]  # in a conversation all is asked as `ask` asks it
             turn = replace(turn, grounding=prompts.asks_for_time(turn.question))
             turns.append(replace(question, turns=(turn,)))
