@@ -33,10 +33,10 @@ from .tower_losses import (
     step_loss,
 )
 from .videos import LabelledVideos, patch_owners
-from .world.figures import MOTIONS
+from .world.figures import MOTIONS, SPINNING
 
 MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
-TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))
+TURNS = tuple(map(MOTIONS.index, SPINNING))
 IMAGE_REACH, VIDEO_REACH = 1.0, 1.25  # radii about its centre within which a patch belongs to a figure
 # At the start the video tower's position code must be stronger than what the patches show (whose embeddings are scaled
 # by CONTENT to a standard deviation of about 0.4), or no token knows its frame and directions are never learned.

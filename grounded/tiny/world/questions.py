@@ -30,7 +30,7 @@ from .descriptions import (
     sentence,
 )
 from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts
-from .figures import COLOURS, MOTIONS, SHAPES
+from .figures import COLOURS, MOTIONS, SHAPES, SPINNING
 from .loose import foreign_options, foreign_query, foreign_question
 from .scenes import Scene
 from .wordings import NOT_THERE, NOTHING, NUMBERS, SPINS, TEMPLATES, UNKNOWN
@@ -184,7 +184,7 @@ def _ground(asker: Asker) -> list[WorldQuestion]:
     parts = []
     for event in scene.events:
         colour, shape, motion = event.description
-        turn = SPINS if motion in ("clockwise", "anticlockwise") else motion
+        turn = SPINS if motion in SPINNING else motion
         for part in (
             Description(colour=colour),
             Description(shape=shape),

@@ -22,7 +22,6 @@ from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
 from . import loose, wordings
 from .figures import COLOURS
-from .wordings import MotionWords
 
 UNKNOWN = "<unk>"
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>")
@@ -45,10 +44,9 @@ _TOKEN = re.compile(r"\w+|[^\w\s]|\n")
 def texts() -> Iterator[str]:
     """Yield every text of the world, without placeholders."""
     for templates in wordings.TEMPLATES.values():
-        for template in (templates.canonical, *templates.training, *templates.held_out, *templates.loose):
-            yield re.sub(r"\{\w+\}", " ", template)
-    for words in wordings.MOTION_WORDS.values():
-        yield from _forms(words)
+        yield from (re.sub(r"\{\w+\}", " ", template) for template in templates.all)
+    for verbs in wordings.MOTION_WORDS.values():
+        yield from (form for verb in verbs.all for form in dataclasses.astuple(verb))
     for shapes in (wordings.SHAPE_WORDS, wordings.LOOSE_SHAPES):
         yield from (noun for nouns in shapes.values() for noun in nouns)
     yield from (*COLOURS, *wordings.THINGS, *wordings.LOOSE_THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
@@ -56,11 +54,6 @@ def texts() -> Iterator[str]:
     yield from (text for texts in loose.FOLLOW_UPS.values() for text in texts)
     yield from dataclasses.astuple(wordings.APPEARS)
     yield prompts.CHATS["phi3.5"].system
-
-
-def _forms(words: MotionWords) -> Iterator[str]:
-    for verb in (words.canonical, *words.training, *words.held_out, *words.loose):
-        yield from dataclasses.astuple(verb)
 
 
 def vocabulary() -> tuple[str, ...]:
