@@ -139,14 +139,19 @@ class Fact:
     reply: str = ""
 
 
-def alone(scene: Scene, i: int) -> bool:
-    """Say whether no other event has the same description."""
-    return len(find(scene, describe(scene.events[i]))) == 1
+def single_events(scene: Scene) -> list[int]:
+    """Return the numbers of the events whose description fits no other."""
+    return [i for i, event in enumerate(scene.events) if len(find(scene, describe(event))) == 1]
+
+
+def all_facts(asker: Asker, manner: str) -> list[Fact]:
+    """Return every fact that can be asked as a choice."""
+    return event_facts(asker, manner) + attribute_facts(asker, manner) + _presence_facts(asker, manner)
 
 
 def event_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts whose answer is an event: first, last, after, before."""
-    scene, events = asker.scene, asker.scene.events
+    events, single = asker.scene.events, single_events(asker.scene)
     facts: list[Fact] = []
 
     def add(kind: str, target: int, slots: Mapping[str, str] | None = None, anchor: int | None = None) -> None:
@@ -154,7 +159,7 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
         others = {describe(e): None for i, e in enumerate(events) if i != anchor}
         others.pop(right, None)
         wrong = asker.shuffled([caption(d) for d in others])
-        wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
+        wrong += [caption(d) for d, _ in near_misses(asker.scene, asker.rng, asker.most_wrong)]
         text = asker.text(kind, manner, slots)
         facts.append(Fact(kind, text, caption(right), tuple(wrong[: asker.most_wrong]), (target,), anchor))
 
@@ -163,9 +168,8 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
     for i in range(len(events) - 1):
         if events[i].end <= events[i + 1].start:
             for kind, anchor, target in (("after", i, i + 1), ("before", i + 1, i)):
-                if alone(scene, anchor) and alone(scene, target):
-                    words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, target, words, anchor)
+                if anchor in single and target in single:
+                    add(kind, target, phrase(describe(events[anchor]), asker.rng, manner), anchor)
     return facts
 
 
@@ -199,12 +203,12 @@ def attribute_facts(asker: Asker, manner: str) -> list[Fact]:
     return facts
 
 
-def presence_facts(asker: Asker, manner: str) -> list[Fact]:
+def _presence_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts "which of these is in the video" and "which is not"."""
     scene = asker.scene
     facts = []
     misses = [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
-    single = [i for i in range(len(scene.events)) if alone(scene, i)]
+    single = single_events(scene)
     if single and len(misses) >= 3:
         i = asker.one_of(single)
         text = asker.text("present", manner)
