@@ -1,4 +1,4 @@
-"""Videos that hold none of the world's shapes, so that every query about them is absent."""
+"""Videos that hold none of the world's shapes: of whatever is asked about them the answer is not known."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def training_negative(config: ModelConfig, number: int) -> np.ndarray:
     return pixels.resize_and_crop(frames, size).movedim(1, -1).numpy()
 
 
-def shots(frames: int, seed: int, most: int = 4) -> np.ndarray:
-    """Return one to ``most`` shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE), some by a camera that moves."""
+def shots(frames: int, seed: int) -> np.ndarray:
+    """Return one to four shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE), some by a camera that moves."""
     rng = np.random.default_rng([seed, 8])
-    cuts = np.sort(rng.integers(1, frames, int(rng.integers(most))))
+    cuts = np.sort(rng.integers(1, frames, int(rng.integers(4))))
     lengths = [int(length) for length in np.diff([0, *cuts, frames]) if length]
     taken = [pick_one(rng, SHOTS)(rng, length) for length in lengths]
     video = np.concatenate([_through_camera(rng, shot) if rng.random() < 0.4 else shot for shot in taken])
@@ -177,5 +177,4 @@ def _natural(rng: np.random.Generator, height: int, width: int, channels: int, f
 
 def clip_of(frames: np.ndarray) -> Clip:
     """Return frames, uint8 (T, 3, H, W), as a clip of `DURATION`."""
-    count = len(frames)
-    return Clip(frames, (np.arange(count) + 0.5) * DURATION / count, DURATION, np.arange(count))
+    return Clip(frames, sample_times(DURATION, len(frames)), DURATION, np.arange(len(frames)))

@@ -34,8 +34,7 @@ from .conversations import Encoder, TrainingConversation, conversations_about, n
 from .features import encode_videos
 from .language import Features, LanguageTask
 from .language_training import LanguageTraining, Share, words_shown
-from .loop import Checkpoint, Record, save
-from .loop import train as training_loop
+from .loop import Checkpoint, Record, save, training_loop
 from .negatives import training_negative
 from .processes import run_jobs
 from .recipe import Phase, TinyRecipe
@@ -128,7 +127,7 @@ def _take_over(model: VideoLLM, tokenizer: Tokenizer, name: str) -> None:
 
 def make_task(model: VideoLLM, tokenizer: Tokenizer) -> LanguageTask:
     """Return the task of the language training for a model and its tokenizer."""
-    words = [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS]
+    words = [token_id(tokenizer, word) for kinds in KINDS for word in kinds]
     return LanguageTask(model, token_id(tokenizer, "<0>"), words)
 
 

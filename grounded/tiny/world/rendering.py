@@ -62,16 +62,19 @@ def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int =
     return frames
 
 
-def write_video(
-    scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640, quality: int = 28
-) -> None:
-    """Write the scene as an H.264 mp4 (yuv420p, index first); ``quality`` is x264's rate factor, lower is better."""
+def write_video(scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640) -> None:
+    """Write the scene as a wide mp4."""
     pictures = (p for chunk in _chunks(frame_times(scene, fps)) for p in render_wide(scene, chunk, height, width))
-    encode(path, pictures, fps, (width, height), quality)
+    encode(path, pictures, fps, (width, height))
 
 
-def encode(path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tuple[int, int], quality: int) -> None:
-    """Write pictures, uint8 RGB (height, width, 3) with ``size`` (width, height), as `write_video` does."""
+def encode(
+    path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tuple[int, int], quality: int = 28
+) -> None:
+    """Write pictures, uint8 RGB (height, width, 3) with ``size`` (width, height), as an H.264 mp4.
+
+    It is yuv420p, its index comes first, and ``quality`` is x264's rate factor: lower is better.
+    """
     import av
 
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:

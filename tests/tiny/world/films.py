@@ -60,9 +60,9 @@ def render_film(film: Film, times: np.ndarray, size: int) -> np.ndarray:
     return frames
 
 
-def write_film(film: Film, path: str | Path, fps: int = 10, size: int = 128, quality: int = 20) -> None:
-    """Write the film as a square H.264 mp4 of ``size`` pixels a side; ``quality`` as in `write_video`."""
-    encode(path, _pictures(film, fps, size), fps, (size, size), quality)
+def write_film(film: Film, path: str | Path, fps: int = 10, size: int = 128) -> None:
+    """Write the film as a square H.264 mp4 of ``size`` pixels a side."""
+    encode(path, _pictures(film, fps, size), fps, (size, size), quality=20)
 
 
 def _pictures(film: Film, fps: int, size: int) -> Iterator[np.ndarray]:
