@@ -91,7 +91,7 @@ def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[
             options=item.options if form == "choice" else (),
             letter=item.letter if form == "choice" else None,
         )
-        found.append(encoder.encode(question, scene.duration, captions, moments))
+        found.append(encoder.encode([question], scene.duration, captions, moments))
     return found
 
 
