@@ -34,7 +34,7 @@ def train_tiny(
         str | None, typer.Option(help="tiny, or a folder: start from its weights and go on with towers and last phase.")
     ] = None,
 ) -> None:
-    """Train the embedded model: videos, towers, language model; from nothing in less than two hours on two cores."""
+    """Train the embedded model: videos, towers, language model; from nothing in some hours on two cores."""
     import dataclasses
 
     from .recipe import TinyRecipe
@@ -67,7 +67,7 @@ def evaluate_tiny(
     make_folder(videos)
     if out is not None:
         writable_folder(out.parent)
-    figures = evaluate(model, videos, range(seed, seed + count), without, negatives, processes)
-    typer.echo(table(figures))
+    columns = evaluate(model, videos, range(seed, seed + count), without, negatives, processes)
+    typer.echo(table(columns))
     if out is not None:
-        write_json(out, figures)
+        write_json(out, columns)

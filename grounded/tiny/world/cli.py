@@ -22,7 +22,7 @@ def world(
         int, typer.Option(min=1, help="Frames per second: 10, 20 or 30 show every event to the frame.")
     ] = 20,
     wording: Annotated[
-        list[str] | None, typer.Option(help="training, canonical or held_out; may be given more than once.")
+        list[str] | None, typer.Option(help="training, canonical, held_out or loose; may be given more than once.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Videos drawn at the same time.")] = 1,
 ) -> None:
