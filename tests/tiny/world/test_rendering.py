@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from grounded.tiny.world.figures import COLOURS, SHAPES, Figure, pose
-from grounded.tiny.world.rendering import RGB, frame_times, render, render_wide, sample_times, write_video
+from grounded.tiny.world.looks import RGB
+from grounded.tiny.world.rendering import frame_times, render, render_wide, sample_times, write_video
 from grounded.tiny.world.scenes import Backdrop, Scene, draw_scene
 
 FLAT = Backdrop("clouds", (50, 50, 50), 0.0, (0.0, 0.0), 1)
