@@ -174,13 +174,12 @@ def prepare_share(recipe: TinyRecipe, work: Path, number: int) -> None:
     videos = _training_videos(recipe, work)
     numbers = range(number, len(videos.seeds), recipe.processes)
     negatives = range(number, recipe.negatives, recipe.processes)
-    sizes = [len(kinds) for kinds in KINDS]
     frames = itertools.chain(
         (videos.frames[i] for i in numbers), (training_negative(model.config, i) for i in negatives)
     )
     sources = [(conversations_about, videos.seeds[i]) for i in numbers]
     sources += [(negative_conversations, seed) for seed in negatives]
-    words = [words_shown(model.config, videos.kinds[i], videos.present[i], sizes) for i in numbers]
+    words = [words_shown(model.config, videos.kinds[i], videos.present[i]) for i in numbers]
     share = Share(
         encode_videos(model, frames),
         [[c for draw in range(recipe.draws) for c in ask(seed, encoder, draw)] for ask, seed in sources],

@@ -57,7 +57,7 @@ class Asker:
     def one_of(self, values: Sequence[T]) -> T:
         return pick_one(self.rng, values)
 
-    def shuffled(self, values: list[T]) -> list[T]:
+    def shuffled(self, values: Sequence[T]) -> list[T]:
         return [values[i] for i in np.argsort(self.rng.random(len(values)))]
 
     def manner(self) -> str:
@@ -82,16 +82,16 @@ class Asker:
 
     def text(self, name: str, manner: str, slots: Mapping[str, str] | None = None) -> str:
         """Return one of the templates ``name``, filled, with a capital first letter."""
-        return self.said(capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {})), manner)
+        return self.as_typed(capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {})), manner)
 
-    def said(self, text: str, manner: str) -> str:
+    def as_typed(self, text: str, manner: str) -> str:
         """Return a text as it is typed: in loose words with politeness and with typing errors."""
         return casual(text, self.rng) if manner == LOOSE else text
 
     def text_about(self, name: str, manner: str, description: Description) -> str:
         """Return one of the templates ``name``, filled with a description."""
         template = pick(TEMPLATES[name], self.rng, manner)
-        return self.said(capitalise(template.format(**phrase(description, self.rng, manner))), manner)
+        return self.as_typed(capitalise(template.format(**phrase(description, self.rng, manner))), manner)
 
 
 def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:

@@ -131,7 +131,7 @@ def _ground_question(asker: Asker, kind: str, description: Description, difficul
 
 def _loosely(asker: Asker, text: str) -> tuple[str, bool]:
     """Return a text for a moment as it is typed, and whether it is marked: as a query, or as a question of its own."""
-    text = asker.said(text, LOOSE)
+    text = asker.as_typed(text, LOOSE)
     if asker.chance(0.5):
         return prompts.ground(text), True
     return capitalise(text), asker.chance(0.3) or prompts.asks_for_time(text)
@@ -227,7 +227,7 @@ def _absent(asker: Asker, count: int) -> list[WorldQuestion]:
 def _refer(asker: Asker) -> list[WorldQuestion]:
     """Ask what happens during up to three of the events."""
     questions = []
-    for i in asker.shuffled(list(range(len(asker.scene.events))))[:3]:
+    for i in asker.shuffled(range(len(asker.scene.events)))[:3]:
         event, manner = asker.scene.events[i], asker.manner()
         words = caption(describe(event))
         first, last = event.moment if asker.wording != LOOSE else _about(asker, i)

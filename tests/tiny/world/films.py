@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from grounded.tiny.world.descriptions import describe, find, phrase
-from grounded.tiny.world.rendering import encode, render
+from grounded.tiny.world.rendering import encode, frame_times, render
 from grounded.tiny.world.scenes import Scene, draw_scene
 
 _CHUNK = 256  # frames drawn at a time
@@ -66,6 +66,6 @@ def write_film(film: Film, path: str | Path, fps: int = 10, size: int = 128) -> 
 
 
 def _pictures(film: Film, fps: int, size: int) -> Iterator[np.ndarray]:
-    times = np.arange(round(film.duration * fps)) / fps
+    times = frame_times(film.duration, fps)
     for first in range(0, len(times), _CHUNK):
         yield from render_film(film, times[first : first + _CHUNK], size)

@@ -105,7 +105,7 @@ def test_a_file_holds_the_drawn_frames(tmp_path):
         assert stream.codec_context.name == "h264" and stream.codec_context.pix_fmt == "yuv420p"
         frames = list(container.decode(stream))
         assert float(stream.average_rate) == 10
-    times = frame_times(scene, 10)
+    times = frame_times(scene.duration, 10)
     assert np.allclose([frame.time for frame in frames], times, atol=1e-3)
     expected = render_wide(scene, times).astype(float)
     decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in frames]).astype(float)
