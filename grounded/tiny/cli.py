@@ -67,7 +67,7 @@ def evaluate_tiny(
     make_folder(videos)
     if out is not None:
         writable_folder(out.parent)
-    figures = evaluate(model, videos, range(seed, seed + count), without, negatives, processes)
-    typer.echo(table(figures))
+    columns = evaluate(model, videos, range(seed, seed + count), without, negatives, processes)
+    typer.echo(table(columns))
     if out is not None:
-        write_json(out, figures)
+        write_json(out, columns)

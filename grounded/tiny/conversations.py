@@ -22,7 +22,7 @@ from .world.figures import COLOURS, MOTIONS, SHAPES
 from .world.questions import WorldQuestion, as_unknown, ask_all
 from .world.scenes import Scene, draw_scene
 from .world.talks import talk
-from .world.wordings import MOTION_WORDS, NOT_THERE, NOTHING, UNKNOWN
+from .world.wordings import NOT_THERE, NOTHING, UNKNOWN
 
 # What attention belongs on: the event that is named or told, one frame of it, the right option's words, all events that
 # a word fits, and the event before or after the one that the question names.
@@ -104,8 +104,10 @@ class Encoder:
             targets += _answer_targets(question, turn, begin, answer_times, spans)
             end = len(prompts.after_image(self.chat, turns[: number + 1]))
         targets += self._word_targets(ids, weights, captions, spans)
+        task, kind = (questions[0].task, questions[0].kind) if len(questions) == 1 else (TALK, TALK)
         return TrainingConversation(
-            *(questions[0].task, questions[0].kind) if len(questions) == 1 else (TALK, TALK),
+            task,
+            kind,
             np.array(ids, np.int16),
             np.array(weights, np.float32),
             np.array(times, np.float32),
@@ -160,8 +162,7 @@ class Encoder:
     @cached_property
     def distinctive(self) -> frozenset[int]:
         """The ids of the words that tell events apart, in their canonical form."""
-        motions = (*MOTIONS[:6], *(MOTION_WORDS[motion].canonical.third for motion in MOTIONS[6:]))
-        return frozenset(token_id(self.tokenizer, word) for word in (*COLOURS, *SHAPES, *motions))
+        return frozenset(token_id(self.tokenizer, word) for word in (*COLOURS, *SHAPES, *MOTIONS))
 
     def _option_targets(
         self, question: WorldQuestion, before: int, prompt: list[int], captions: Sequence[str], spans: Spans

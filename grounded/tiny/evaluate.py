@@ -39,6 +39,11 @@ WITHOUT: dict[str, Callable[[pixels.Streams], pixels.Streams]] = {
 }
 SAME = "model, the same videos"  # as those that are also encoded without a stream
 NEGATIVES = "negatives"
+NEGATIVE_SORTS: dict[str, Callable[[int, int], Clip]] = {
+    "noise": negatives.noise,
+    "a panned picture": negatives.panned_picture,
+    "screens, cartoons and moving things": lambda frames, seed: negatives.clip_of(negatives.shots(frames, seed)),
+}
 UNRELATED = (  # queries, of which training never used the words that matter
     "a squirrel climbs a tree",
     "two astronauts repair a satellite",
@@ -261,7 +266,7 @@ def evaluate(
     """Return the table's columns: the model, the model without each stream, and the guesses, each with its rows.
 
     The first ``without`` videos are also encoded with each stream taken away, and have a column of their own to compare
-    with; ``negative_videos`` each of noise and of panned pictures give the last column.
+    with; ``negative_videos`` of each of `NEGATIVE_SORTS` give the rows of `NEGATIVES`.
     """
     jobs = [
         (_evaluate_share, model, folder, list(seeds[i::processes]), list(seeds[:without])) for i in range(processes)
@@ -316,13 +321,6 @@ def negative_figures(grounder: Grounder, count: int) -> dict[str, float]:
     return rows
 
 
-NEGATIVE_SORTS: dict[str, Callable[[int, int], Clip]] = {
-    "noise": negatives.noise,
-    "a panned picture": negatives.panned_picture,
-    "screens, cartoons and moving things": lambda frames, seed: negatives.clip_of(negatives.shots(frames, seed)),
-}
-
-
 def _free_answers(video: EncodedVideo, options: Sequence[str]) -> Iterator[Answer]:
     yield video.caption()
     yield video.refer(0.3 * video.duration, 0.5 * video.duration)
@@ -331,12 +329,12 @@ def _free_answers(video: EncodedVideo, options: Sequence[str]) -> Iterator[Answe
         yield video.ask(question)
 
 
-def table(figures: dict[str, dict[str, float]]) -> str:
-    """Return the figures as a Markdown table, a column for each way of answering."""
-    columns = [name for name in figures if name != NEGATIVES]
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for row in dict.fromkeys(row for name in columns for row in figures[name]):
-        cells = [f"{figures[name][row]:.3f}" if row in figures[name] else "" for name in columns]
+def table(columns: dict[str, dict[str, float]]) -> str:
+    """Return the columns of `evaluate` as a Markdown table, and what is said of negative videos as a list below it."""
+    answering = {name: rows for name, rows in columns.items() if name != NEGATIVES}
+    lines = ["| | " + " | ".join(answering) + " |", "|---" * (len(answering) + 1) + "|"]
+    for row in dict.fromkeys(row for rows in answering.values() for row in rows):
+        cells = [f"{rows[row]:.3f}" if row in rows else "" for rows in answering.values()]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    lines += [""] + [f"- {row}: {value:.3f}" for row, value in figures.get(NEGATIVES, {}).items()]
+    lines += [""] + [f"- {row}: {value:.3f}" for row, value in columns.get(NEGATIVES, {}).items()]
     return "\n".join(lines)

@@ -26,7 +26,6 @@ TAUGHT_HEADS = {
     NEIGHBOUR: ((3, 2), (4, 0)),
 }
 MATCHING_HEADS = 2  # of each layer start with keys equal to queries: like attends to like
-WORD_NORM = 1.0
 
 Pieces = Sequence[tuple[int, torch.Tensor]]  # of each: the first piece, beside the prefix, it attends to; its mask
 QueriesAndKeys = dict[int, tuple[torch.Tensor, torch.Tensor]]  # (B, heads, L, size) of each layer
@@ -73,7 +72,7 @@ def initialise(model: VideoLLM, first_time: int) -> None:
         for linear in (projector.linear_in, projector.linear_out):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
     embedding, head = llm.get_input_embeddings().weight, llm.lm_head
-    nn.init.normal_(embedding, std=WORD_NORM * width**-0.5)
+    nn.init.normal_(embedding, std=width**-0.5)
     nn.init.normal_(head.weight, std=0.5 * width**-0.5)
     head.bias.zero_()
     code = time_code(torch.arange(config.bins + 1) / config.bins, width)
@@ -87,15 +86,15 @@ def initialise(model: VideoLLM, first_time: int) -> None:
 class LanguageTask(nn.Module):
     """A forward pass with losses: what DistributedDataParallel wraps."""
 
-    def __init__(self, model: VideoLLM, first_time: int, words: Sequence[Sequence[int]]) -> None:
-        """``words`` are the ids of the words for every colour, for every shape and for every motion.
+    def __init__(self, model: VideoLLM, first_time: int, words: Sequence[int]) -> None:
+        """``words`` are the ids of the words for all colours, shapes and motions, in this order.
 
         The model is left with the attention of packed batches.
         """
         super().__init__()
         self.model, self.first_time = model, first_time
         self.words: torch.Tensor
-        self.register_buffer("words", torch.tensor([i for group in words for i in group]), persistent=False)
+        self.register_buffer("words", torch.tensor(words), persistent=False)
         self.word_scale = nn.Parameter(torch.tensor(16.0))
         self.word_bias = nn.Parameter(torch.tensor(-4.0))
         model.image_tower.requires_grad_(False)

@@ -21,6 +21,7 @@ from .losses import total
 from .optimisers import Optimisers, running_mean, warm_cosine
 from .packing import pack, visual_tokens_of
 from .recipe import LanguagePlan, Phase
+from .videos import KINDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +58,12 @@ def draw_group(
     return [conversations[i] for i in drawn[: max(1, int(np.searchsorted(lengths, tokens, "right")))]]
 
 
-def words_shown(config: ModelConfig, kinds: np.ndarray, present: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Return which words each visual token shows, bool (visual_tokens, sum(sizes)).
+def words_shown(config: ModelConfig, kinds: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Return which words each visual token shows, bool (visual_tokens, all colours, shapes and motions).
 
-    ``kinds`` (F, 3) and ``present`` (T, F) as in `LabelledVideos`; ``sizes`` counts colours, shapes and motions.
+    ``kinds`` (F, 3) and ``present`` (T, F) as in `LabelledVideos`.
     """
+    sizes = [len(names) for names in KINDS]
     shown = np.zeros((config.visual_tokens, sum(sizes)), bool)
     offsets = np.cumsum([0, *sizes[:-1]])
     scale = config.bins / config.frames

@@ -83,7 +83,7 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def train(
+def training_loop(
     one_step: Callable[[int, float], Losses | None], steps: int, every: int, checkpoint: Checkpoint | None = None
 ) -> Iterator[dict[str, float]]:
     """Train, from the checkpoint on if there is one, and yield the mean losses after every ``every`` steps.

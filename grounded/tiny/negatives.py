@@ -1,4 +1,4 @@
-"""Videos that hold none of the world's shapes, so that every query about them is absent."""
+"""Videos that hold none of the world's shapes: of whatever is asked about them the answer is not known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..types import Clip
 from ..video import pixels
+from .world.figures import pick_one
 from .world.looks import draw_wide_scene
 from .world.rendering import render, sample_times
 from .world.scenes import TRAINING_SEEDS
@@ -40,12 +41,12 @@ def training_negative(config: ModelConfig, number: int) -> np.ndarray:
     return pixels.resize_and_crop(frames, size).movedim(1, -1).numpy()
 
 
-def shots(frames: int, seed: int, most: int = 4) -> np.ndarray:
-    """Return one to ``most`` shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE), some by a camera that moves."""
+def shots(frames: int, seed: int) -> np.ndarray:
+    """Return one to four shots of `SHOTS`, uint8 (frames, 3, SHOT_SIZE, SHOT_SIZE), some by a camera that moves."""
     rng = np.random.default_rng([seed, 8])
-    cuts = np.sort(rng.integers(1, frames, int(rng.integers(most))))
+    cuts = np.sort(rng.integers(1, frames, int(rng.integers(4))))
     lengths = [int(length) for length in np.diff([0, *cuts, frames]) if length]
-    taken = [SHOTS[int(rng.integers(len(SHOTS)))](rng, length) for length in lengths]
+    taken = [pick_one(rng, SHOTS)(rng, length) for length in lengths]
     video = np.concatenate([_through_camera(rng, shot) if rng.random() < 0.4 else shot for shot in taken])
     grey = video.mean(axis=1, keepdims=True)
     return (255 * np.clip(grey + rng.uniform(0.2, 1) * (video - grey), 0, 1)).astype(np.uint8)
@@ -176,5 +177,4 @@ def _natural(rng: np.random.Generator, height: int, width: int, channels: int, f
 
 def clip_of(frames: np.ndarray) -> Clip:
     """Return frames, uint8 (T, 3, H, W), as a clip of `DURATION`."""
-    count = len(frames)
-    return Clip(frames, (np.arange(count) + 0.5) * DURATION / count, DURATION, np.arange(count))
+    return Clip(frames, sample_times(DURATION, len(frames)), DURATION, np.arange(len(frames)))

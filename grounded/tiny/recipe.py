@@ -81,9 +81,9 @@ class Phase:
 
 
 _ALL_TASKS = {
-    **{"ground": 3.0, "absent": 1.8, "foreign": 1.2, "refer": 1.3, "nothing": 0.5, "caption": 0.8, "choose": 2.0},
-    **{"missing": 0.5, "ask": 2.5, "grounded": 1.0, "talk": 2.5},
-}
+    "ground": 3.0, "absent": 1.8, "foreign": 1.2, "refer": 1.3, "nothing": 0.5, "caption": 0.8, "choose": 2.0,
+    "missing": 0.5, "ask": 2.5, "grounded": 1.0, "talk": 2.5,
+}  # fmt: skip
 PHASES: tuple[Phase, ...] = (
     Phase("alignment", 0.04, {"refer": 3.0, "caption": 1.0, "ground": 1.0}),
     Phase(

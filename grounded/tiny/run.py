@@ -34,8 +34,7 @@ from .conversations import Encoder, TrainingConversation, conversations_about, n
 from .features import encode_videos
 from .language import Features, LanguageTask
 from .language_training import LanguageTraining, Share, words_shown
-from .loop import Checkpoint, Record, save
-from .loop import train as training_loop
+from .loop import Checkpoint, Record, save, training_loop
 from .negatives import training_negative
 from .processes import run_jobs
 from .recipe import Phase, TinyRecipe
@@ -128,7 +127,7 @@ def _take_over(model: VideoLLM, tokenizer: Tokenizer, name: str) -> None:
 
 def make_task(model: VideoLLM, tokenizer: Tokenizer) -> LanguageTask:
     """Return the task of the language training for a model and its tokenizer."""
-    words = [[token_id(tokenizer, word) for word in kinds] for kinds in KINDS]
+    words = [token_id(tokenizer, word) for kinds in KINDS for word in kinds]
     return LanguageTask(model, token_id(tokenizer, "<0>"), words)
 
 
@@ -175,13 +174,12 @@ def prepare_share(recipe: TinyRecipe, work: Path, number: int) -> None:
     videos = _training_videos(recipe, work)
     numbers = range(number, len(videos.seeds), recipe.processes)
     negatives = range(number, recipe.negatives, recipe.processes)
-    sizes = [len(kinds) for kinds in KINDS]
     frames = itertools.chain(
         (videos.frames[i] for i in numbers), (training_negative(model.config, i) for i in negatives)
     )
     sources = [(conversations_about, videos.seeds[i]) for i in numbers]
     sources += [(negative_conversations, seed) for seed in negatives]
-    words = [words_shown(model.config, videos.kinds[i], videos.present[i], sizes) for i in numbers]
+    words = [words_shown(model.config, videos.kinds[i], videos.present[i]) for i in numbers]
     share = Share(
         encode_videos(model, frames),
         [[c for draw in range(recipe.draws) for c in ask(seed, encoder, draw)] for ask, seed in sources],

@@ -19,6 +19,7 @@ from .language import Features, hidden_states
 from .packing import Batch, pack
 
 LETTER = 3  # the place of the letter in "Answer: (B) ..."
+CHUNK = 4  # videos in a batch
 
 
 def answer_logits(
@@ -26,11 +27,10 @@ def answer_logits(
     features: Features,
     conversations: Sequence[Sequence[TrainingConversation]],
     before: Sequence[int],
-    chunk: int = 4,
 ) -> Iterator[tuple[list[TrainingConversation], Batch, torch.Tensor]]:
-    """Yield the conversations of ``chunk`` videos, their batch, and the logits (N, vocabulary) at its answer tokens."""
-    for start in range(0, len(conversations), chunk):
-        videos = slice(start, start + chunk)
+    """Yield the conversations of `CHUNK` videos, their batch, and the logits (N, vocabulary) at its answer tokens."""
+    for start in range(0, len(conversations), CHUNK):
+        videos = slice(start, start + CHUNK)
         batch = pack(model.config, before, conversations[videos])
         visual = model.splice(features.image[videos].float(), features.video[videos].float())
         hidden = hidden_states(model, visual, batch)
@@ -66,20 +66,19 @@ def _score(
 ) -> Iterator[tuple[str, float]]:
     """Yield the names and values of the scores of one answer's tokens; ``times`` are exact, in bins, NaN for words."""
     timed = ~np.isnan(times)
+    spans, exact_spans = (answer[timed] - first_time).reshape(-1, 2), times[timed].reshape(-1, 2)
+    overlaps = [iou(span, exact) for span, exact in zip(spans, exact_spans, strict=True)]
     if c.kind in ("absent", "foreign", "unknown", "nothing"):
         yield f"{c.kind} said {c.kind}", answer[0] == right[0]
     elif c.task == TALK:
         yield "talk words", float(np.mean(answer[~timed] == right[~timed]))
         if timed.any():
-            spans, exact_spans = (answer[timed] - first_time).reshape(-1, 2), times[timed].reshape(-1, 2)
-            yield "talk mIoU", float(np.mean([iou(a, b) for a, b in zip(spans, exact_spans, strict=True)]))
+            yield "talk mIoU", float(np.mean(overlaps))
     elif not timed.any():
         exact = answer[LETTER] == right[LETTER] if c.task == "choose" else (answer == right).all()
         yield f"{c.task} right", exact
         yield f"{c.task}/{c.kind}", exact
     else:
-        spans, exact_spans = (answer[timed] - first_time).reshape(-1, 2), times[timed].reshape(-1, 2)
-        overlaps = [iou(a, b) for a, b in zip(spans, exact_spans, strict=True)]
         yield f"{c.task} {c.kind} mIoU" if c.task == "ground" else f"{c.task} mIoU", float(np.mean(overlaps))
         if c.task == "ground":
             yield "present said present", answer[0] == right[0]

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..models.grounded_videollm.internvideo2 import InternVideo2
-from . import videos
+from .losses import attention_loss
+from .world.figures import COLOURS, MOTIONS, SHAPES
 
-KINDS = tuple(len(kinds) for kinds in videos.KINDS[:2]) + (len(videos.KINDS[2]) + 1,)  # the last motion is none
+KIND_COUNTS = (len(COLOURS), len(SHAPES), len(MOTIONS) + 1)  # the last motion is none
 BACKGROUND_WEIGHT = 0.1
 STILL_WEIGHT = 0.15  # of the motion and the places of still figures, which are most of what is visible
 FOLLOWING = ((1, 0, 1), (1, 1, -1), (2, 0, 1), (2, 1, -1))  # (layer, head, frames on) that learn to follow figures
@@ -53,7 +54,7 @@ def patch_losses(
     pace, turn = (owned * factor.gather(1, figure) for factor in (moving, turning))
     patch_kinds = kinds.gather(1, figure[..., None].expand(-1, -1, attributes))
     losses = {}
-    sizes = [count + 1 for count in KINDS[:attributes]]
+    sizes = [count + 1 for count in KIND_COUNTS[:attributes]]
     for name, part, kind, size in zip(
         ("colour", "shape", "motion"), logits.split(sizes, -1), patch_kinds.unbind(-1), sizes, strict=False
     ):
@@ -164,8 +165,7 @@ def follow_loss(attention: Callable[[int, int], torch.Tensor], owner: torch.Tens
     losses = []
     for layer, head, on in FOLLOWING:
         goal = same & (frame[None, :] - frame[:, None] == on)
-        share = (attention(layer, head) * goal).sum(-1)[goal.any(-1)]
-        losses.append(-share.clamp(min=1e-6).log().mean())
+        losses.append(attention_loss((attention(layer, head) * goal).sum(-1)[goal.any(-1)]))
     return torch.stack(losses).mean()
 
 
@@ -174,6 +174,6 @@ def kind_pairs(kinds: torch.Tensor, present: torch.Tensor, first: int, second: i
 
     ``kinds`` (N, F, 3), ``present`` (N, F); ``first`` and ``second`` are the attributes.
     """
-    pairs = kinds[..., first].clamp(min=0) * KINDS[second] + kinds[..., second].clamp(min=0)
-    table = torch.zeros(len(kinds), KINDS[first] * KINDS[second])
+    pairs = kinds[..., first].clamp(min=0) * KIND_COUNTS[second] + kinds[..., second].clamp(min=0)
+    table = torch.zeros(len(kinds), KIND_COUNTS[first] * KIND_COUNTS[second])
     return table.scatter_reduce(1, pairs, present.float(), "amax")

@@ -22,7 +22,7 @@ from .optimisers import Optimisers, warm_cosine
 from .recipe import TowerPlan
 from .tower_losses import (
     FOLLOWING,
-    KINDS,
+    KIND_COUNTS,
     STILL_WEIGHT,
     AttentionRecorder,
     follow_loss,
@@ -33,10 +33,10 @@ from .tower_losses import (
     step_loss,
 )
 from .videos import LabelledVideos, patch_owners
-from .world.figures import MOTIONS
+from .world.figures import MOTIONS, SPINNING
 
 MOVING_SHARE = 0.9  # of the segments of a batch in which something moves
-TURNS = (MOTIONS.index("clockwise"), MOTIONS.index("anticlockwise"))
+TURNS = tuple(map(MOTIONS.index, SPINNING))
 IMAGE_REACH, VIDEO_REACH = 1.0, 1.25  # radii about its centre within which a patch belongs to a figure
 # At the start the video tower's position code must be stronger than what the patches show (whose embeddings are scaled
 # by CONTENT to a standard deviation of about 0.4), or no token knows its frame and directions are never learned.
@@ -66,9 +66,9 @@ class ImageTask(nn.Module):
         super().__init__()
         self.tower, self.config, self.videos = model.image_tower, model.config, videos
         width = model.config.image.width
-        self.kinds = nn.Linear(width, KINDS[0] + KINDS[1] + 2)
+        self.kinds = nn.Linear(width, KIND_COUNTS[0] + KIND_COUNTS[1] + 2)
         self.places = nn.Linear(width, 5)
-        self.pooled = nn.Linear(width, KINDS[0] * KINDS[1])
+        self.pooled = nn.Linear(width, KIND_COUNTS[0] * KIND_COUNTS[1])
 
     def forward(self, rng: np.random.Generator, batch: int) -> Losses:
         """Return the losses of a random batch."""
@@ -111,12 +111,12 @@ class VideoTask(nn.Module):
         super().__init__()
         self.tower, self.config, self.videos = model.video_tower, model.config, videos
         width = model.config.video.width
-        self.kinds = nn.Linear(width, sum(KINDS) + 3)
+        self.kinds = nn.Linear(width, sum(KIND_COUNTS) + 3)
         self.places = nn.Linear(width, 5 * model.config.frames_per_segment)
         self.steps = nn.Linear(width, 8)
         self.pairs = ((0, 1), (0, 2), (1, 2))
-        self.pooled = nn.Linear(width, sum(KINDS[a] * KINDS[b] for a, b in self.pairs))
-        moves = videos.present & (videos.kinds[:, None, :, 2] != KINDS[2] - 1)
+        self.pooled = nn.Linear(width, sum(KIND_COUNTS[a] * KIND_COUNTS[b] for a, b in self.pairs))
+        moves = videos.present & (videos.kinds[:, None, :, 2] != len(MOTIONS))
         frames = moves.reshape(len(moves), model.config.segments, -1, moves.shape[2]).sum(2).max(-1)
         self.moving = np.argwhere(frames >= model.config.frames_per_segment - 2)  # (video, segment)
 
@@ -145,7 +145,7 @@ class VideoTask(nn.Module):
             features = self.tower(pixels)
         tracks = torch.from_numpy(track).float()
         places = self.places(features)
-        moving = torch.where(kinds[..., 2] == KINDS[2] - 1, STILL_WEIGHT, 1.0)
+        moving = torch.where(kinds[..., 2] == len(MOTIONS), STILL_WEIGHT, 1.0)
         turning = torch.isin(kinds[..., 2], torch.tensor(TURNS)).float()
         by_figure = tracks.transpose(1, 2).flatten(2)  # (N, F, T·5)
         losses = patch_losses(self.kinds(features), places, owner, patch_kinds, by_figure, moving, turning)

@@ -39,7 +39,7 @@ from grounded.tiny import run
 from grounded.tiny.conversations import Encoder, TrainingConversation
 from grounded.tiny.evaluate import HIT_IOU, answer_all, held_out
 from grounded.tiny.language_training import LanguageTraining, Share
-from grounded.tiny.loop import train as training_loop
+from grounded.tiny.loop import training_loop
 from grounded.tiny.recipe import PHASES, Phase, TinyRecipe
 from grounded.tiny.world.annotations import timed_captions, video_id
 from grounded.tiny.world.descriptions import caption, describe, sentence
@@ -91,7 +91,7 @@ def item_conversations(items: list[GroundedQuestion], encoder: Encoder) -> list[
             options=item.options if form == "choice" else (),
             letter=item.letter if form == "choice" else None,
         )
-        found.append(encoder.encode(question, scene.duration, captions, moments))
+        found.append(encoder.encode([question], scene.duration, captions, moments))
     return found
 
 

@@ -116,20 +116,9 @@ def test_the_command_prints_the_model_beside_itself_without_a_stream(tmp_path):
     out = tmp_path / "figures.json"
 
     def run(count):
-        options = [
-            "--videos",
-            tmp_path / "videos",
-            "--count",
-            count,
-            "--without",
-            1,
-            "--negatives",
-            1,
-            "--processes",
-            1,
-        ]
-        options += ["--seed", VALIDATION_SEEDS.start, "--out", out]
-        result = CliRunner().invoke(program, [str(value) for value in options])
+        options = {"videos": tmp_path / "videos", "count": count, "without": 1, "negatives": 1, "processes": 1}
+        options |= {"seed": VALIDATION_SEEDS.start, "out": out}
+        result = CliRunner().invoke(program, [f"--{name}={value}" for name, value in options.items()])
         assert result.exit_code == 0, result.output
         return result.output, json.loads(out.read_text())
 

@@ -13,7 +13,7 @@ from grounded.tiny.run import make_model
 
 
 def test_each_weight_that_learns_has_one_optimiser(tokenizer):
-    task = LanguageTask(make_model(TinyRecipe())[0], tokenizer.token_to_id("<0>"), [[1], [2], [3]])
+    task = LanguageTask(make_model(TinyRecipe())[0], tokenizer.token_to_id("<0>"), [1, 2, 3])
     optimisers = Optimisers(task, LanguagePlan(1))
     held = [id(p) for o in optimisers.rates for group in o.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in task.parameters() if p.requires_grad)
@@ -42,7 +42,7 @@ def test_the_rate_rises_and_falls():
 
 
 def test_optimisers_resume_from_their_state():
-    def optimised(state=None):
+    def optimised():
         torch.manual_seed(0)
         model = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(3, 3)])})
         wrapped = nn.ModuleDict({"llm": model})

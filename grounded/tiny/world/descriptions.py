@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .figures import Figure
+from .figures import SPINNING, Figure, T, pick_one
 from .scenes import Scene
 from .wordings import (
     APPEARS,
@@ -17,8 +17,7 @@ from .wordings import (
     SPINS,
     TEMPLATES,
     THINGS,
-    Templates,
-    Verb,
+    Wordings,
 )
 
 CANONICAL, TRAINING, HELD_OUT, LOOSE = "canonical", "training", "held_out", "loose"
@@ -34,7 +33,7 @@ class Description:
 
     def fits(self, figure: Figure) -> bool:
         """Say whether the figure is as described."""
-        turns = self.motion == SPINS and figure.motion in ("clockwise", "anticlockwise")
+        turns = self.motion == SPINS and figure.motion in SPINNING
         return (
             self.colour in (None, figure.colour)
             and self.shape in (None, figure.shape)
@@ -67,36 +66,36 @@ def phrase(
 ) -> dict[str, str]:
     """Return a description as the pieces that the question wordings ask for (see `wordings`).
 
-    ``rng`` draws among the training or the held-out words, and which piece is the ``query``; without it the words are
+    ``rng`` draws among the words of a wording, and which piece is the ``query``; without it the words are
     the canonical ones.
     """
     figure = _name(description, rng, wording)
-    verb = _verb(description.motion, rng, wording)
+    verb = APPEARS if description.motion is None else pick(MOTION_WORDS[description.motion], rng, wording)
     slots = {"a": article(figure), "figure": figure, **vars(verb)}
+    subject = _fill("{a} {figure}", slots)
     if description.motion is None:
-        subject = _fill("{a} {figure}", slots)
-        words = {"clause": f"{subject} {verb.third}", "noun": subject}
-        query = words["noun"]
+        clause, noun = f"{subject} {verb.third}", subject
+        query = noun
     else:
-        words = {
-            "clause": _fill(pick(TEMPLATES["clauses"], rng, wording), slots),
-            "noun": _fill(pick(TEMPLATES["nouns"], rng, wording), slots),
-        }
-        query = words["clause"]
+        clause = _fill(pick(TEMPLATES["clauses"], rng, wording), slots)
+        noun = _fill(pick(TEMPLATES["nouns"], rng, wording), slots)
+        query = clause
         if rng is not None:
             bare = f"{figure} {verb.gerund}"
-            query = (words["clause"], words["noun"], bare)[int(rng.integers(3 if wording in (TRAINING, LOOSE) else 2))]
-    return {"query": query, "subject": _fill("{a} {figure}", slots), **slots, **words}
+            query = pick_one(rng, (clause, noun, bare) if wording in (TRAINING, LOOSE) else (clause, noun))
+    return {"query": query, "clause": clause, "noun": noun, "subject": subject, **slots}
 
 
-def pick(templates: Templates, rng: np.random.Generator | None, wording: str) -> str:
+def pick(wordings: Wordings[T], rng: np.random.Generator | None, wording: str) -> T:
     """Return the canonical wording, or one of the training, held-out or loose ones (which are all of training)."""
     if rng is None or wording == CANONICAL:
-        return templates.canonical
-    choices = templates.held_out if wording == HELD_OUT else (templates.canonical, *templates.training)
-    if wording == LOOSE and templates.loose and rng.random() < 0.6:
-        choices = templates.loose
-    return choices[int(rng.integers(len(choices)))]
+        return wordings.canonical
+    choices: tuple[T, ...] = (wordings.canonical, *wordings.training)
+    if wording == HELD_OUT and wordings.held_out:
+        choices = wordings.held_out
+    elif wording == LOOSE and rng.random() < 0.6:
+        choices = wordings.loose
+    return pick_one(rng, choices)
 
 
 def article(noun: str) -> str:
@@ -123,25 +122,11 @@ def _fill(template: str, slots: dict[str, str]) -> str:
 
 def _name(description: Description, rng: np.random.Generator | None, wording: str) -> str:
     if description.colour is None and description.shape is None:
-        return "something" if rng is None or rng.random() < 0.5 else THINGS[int(rng.integers(2))]
+        return "something" if rng is None or rng.random() < 0.5 else pick_one(rng, THINGS)
     nouns = SHAPE_WORDS[description.shape] if description.shape else THINGS
     if wording == LOOSE:
         nouns += LOOSE_SHAPES[description.shape] if description.shape else LOOSE_THINGS
     noun = nouns[0]
     if rng is not None and wording != CANONICAL and rng.random() < 0.4:
-        noun = nouns[int(rng.integers(len(nouns)))]
+        noun = pick_one(rng, nouns)
     return f"{description.colour} {noun}" if description.colour else noun
-
-
-def _verb(motion: str | None, rng: np.random.Generator | None, wording: str) -> Verb:
-    if motion is None:
-        return APPEARS
-    words = MOTION_WORDS[motion]
-    if rng is None or wording == CANONICAL:
-        return words.canonical
-    if wording == HELD_OUT and words.held_out:
-        return words.held_out[int(rng.integers(len(words.held_out)))]
-    choices = (words.canonical, *words.training)
-    if wording == LOOSE and rng.random() < 0.6:
-        choices = words.loose
-    return choices[int(rng.integers(len(choices)))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from .descriptions import (
     phrase,
     pick,
 )
-from .figures import COLOURS, MOTIONS, SHAPES
+from .figures import COLOURS, MOTIONS, SHAPES, T, pick_one
 from .loose import casual
 from .scenes import Scene
 from .wordings import TEMPLATES
@@ -37,6 +37,7 @@ _OPPOSITE = {
     "grows": "shrinks",
     "shrinks": "grows",
 }
+_DIFFICULTIES = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Asker:
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
 
-    def shuffled(self, values: list) -> list:
+    def one_of(self, values: Sequence[T]) -> T:
+        return pick_one(self.rng, values)
+
+    def shuffled(self, values: Sequence[T]) -> list[T]:
         return [values[i] for i in np.argsort(self.rng.random(len(values)))]
 
     def manner(self) -> str:
@@ -78,16 +82,16 @@ class Asker:
 
     def text(self, name: str, manner: str, slots: Mapping[str, str] | None = None) -> str:
         """Return one of the templates ``name``, filled, with a capital first letter."""
-        return self.said(capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {})), manner)
+        return self.as_typed(capitalise(pick(TEMPLATES[name], self.rng, manner).format(**slots or {})), manner)
 
-    def said(self, text: str, manner: str) -> str:
+    def as_typed(self, text: str, manner: str) -> str:
         """Return a text as it is typed: in loose words with politeness and with typing errors."""
         return casual(text, self.rng) if manner == LOOSE else text
 
     def text_about(self, name: str, manner: str, description: Description) -> str:
         """Return one of the templates ``name``, filled with a description."""
         template = pick(TEMPLATES[name], self.rng, manner)
-        return self.said(capitalise(template.format(**phrase(description, self.rng, manner))), manner)
+        return self.as_typed(capitalise(template.format(**phrase(description, self.rng, manner))), manner)
 
 
 def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tuple[Description, str]]:
@@ -96,23 +100,21 @@ def near_misses(scene: Scene, rng: np.random.Generator, count: int) -> list[tupl
     for _ in range(30 * count):
         if len(misses) == count:
             break
-        colour, shape, motion = scene.events[int(rng.integers(len(scene.events)))].description
-        difficulty = ("motion", "motion", "motion", "colour", "colour", "shape", "shape", "still", "far")[
-            int(rng.integers(9))
-        ]
-        other = MOTIONS[int(rng.integers(len(MOTIONS)))]
+        colour, shape, motion = pick_one(rng, scene.events).description
+        difficulty = pick_one(rng, _DIFFICULTIES)
+        other = pick_one(rng, MOTIONS)
         if difficulty == "motion":
             motion = _OPPOSITE.get(motion, other) if rng.random() < 0.5 else other
         if difficulty in ("colour", "far"):
-            colour = COLOURS[int(rng.integers(len(COLOURS)))]
+            colour = pick_one(rng, COLOURS)
         if difficulty in ("shape", "far"):
-            shape = SHAPES[int(rng.integers(len(SHAPES)))]
+            shape = pick_one(rng, SHAPES)
         if difficulty == "far":
             motion = other
         if difficulty == "still":
             if not scene.still:
                 continue
-            colour, shape = scene.still[int(rng.integers(len(scene.still)))].appearance
+            colour, shape = pick_one(rng, scene.still).appearance
             motion = other
         description = Description(colour, shape, motion)
         if not find(scene, description):
@@ -137,14 +139,19 @@ class Fact:
     reply: str = ""
 
 
-def alone(scene: Scene, i: int) -> bool:
-    """Say whether no other event has the same description."""
-    return len(find(scene, describe(scene.events[i]))) == 1
+def single_events(scene: Scene) -> list[int]:
+    """Return the numbers of the events whose description fits no other."""
+    return [i for i, event in enumerate(scene.events) if len(find(scene, describe(event))) == 1]
+
+
+def all_facts(asker: Asker, manner: str) -> list[Fact]:
+    """Return every fact that can be asked as a choice."""
+    return event_facts(asker, manner) + attribute_facts(asker, manner) + _presence_facts(asker, manner)
 
 
 def event_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts whose answer is an event: first, last, after, before."""
-    scene, events = asker.scene, asker.scene.events
+    events, single = asker.scene.events, single_events(asker.scene)
     facts: list[Fact] = []
 
     def add(kind: str, target: int, slots: Mapping[str, str] | None = None, anchor: int | None = None) -> None:
@@ -152,7 +159,7 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
         others = {describe(e): None for i, e in enumerate(events) if i != anchor}
         others.pop(right, None)
         wrong = asker.shuffled([caption(d) for d in others])
-        wrong += [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
+        wrong += [caption(d) for d, _ in near_misses(asker.scene, asker.rng, asker.most_wrong)]
         text = asker.text(kind, manner, slots)
         facts.append(Fact(kind, text, caption(right), tuple(wrong[: asker.most_wrong]), (target,), anchor))
 
@@ -161,9 +168,8 @@ def event_facts(asker: Asker, manner: str) -> list[Fact]:
     for i in range(len(events) - 1):
         if events[i].end <= events[i + 1].start:
             for kind, anchor, target in (("after", i, i + 1), ("before", i + 1, i)):
-                if alone(scene, anchor) and alone(scene, target):
-                    words = phrase(describe(events[anchor]), asker.rng, manner)
-                    add(kind, target, words, anchor)
+                if anchor in single and target in single:
+                    add(kind, target, phrase(describe(events[anchor]), asker.rng, manner), anchor)
     return facts
 
 
@@ -197,14 +203,14 @@ def attribute_facts(asker: Asker, manner: str) -> list[Fact]:
     return facts
 
 
-def presence_facts(asker: Asker, manner: str) -> list[Fact]:
+def _presence_facts(asker: Asker, manner: str) -> list[Fact]:
     """Return the facts "which of these is in the video" and "which is not"."""
     scene = asker.scene
     facts = []
     misses = [caption(d) for d, _ in near_misses(scene, asker.rng, asker.most_wrong)]
-    single = [i for i in range(len(scene.events)) if alone(scene, i)]
+    single = single_events(scene)
     if single and len(misses) >= 3:
-        i = single[asker.below(len(single))]
+        i = asker.one_of(single)
         text = asker.text("present", manner)
         facts.append(Fact("present", text, caption(describe(scene.events[i])), tuple(misses), (i,)))
     there = asker.shuffled(list(dict.fromkeys(caption(describe(e)) for e in scene.events)))[: asker.most_wrong]

@@ -7,10 +7,13 @@ Lengths and times as in `scenes`: fractions of the stage's side, and seconds; a 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "pink", "white")
 SHAPES = ("circle", "square", "triangle", "star", "ring", "moon")
 MOTIONS = ("left", "right", "up", "down", "clockwise", "anticlockwise", "grows", "shrinks", "blinks", "bounces")
@@ -156,10 +159,12 @@ def pose(figure: Figure, times: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number between two others."""
     return low + (high - low) * float(rng.random())
 
 
-def pick_one(rng: np.random.Generator, values: tuple[str, ...]) -> str:
+def pick_one(rng: np.random.Generator, values: Sequence[T]) -> T:
+    """Draw one of some values, each as often as the others."""
     return values[int(rng.integers(len(values)))]
 
 

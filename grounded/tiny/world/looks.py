@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .figures import OWN_LOOK, Look
+from .figures import OWN_LOOK, Look, pick_one
 from .scenes import PATTERNS, Backdrop, Scene, draw_scene
 
 RGB = {
@@ -72,7 +72,7 @@ def draw_look(rng: np.random.Generator) -> Look:
         bite=(between(0.1, 0.5), between(0.1, 0.5)),
         shading=0.0 if chance(0.6) else between(0.0, 0.2),
         halo=0.0 if chance(0.6) else between(0.0, 0.5),
-        paints={name: paints[int(rng.integers(4))] for name, paints in _PAINTS.items() if chance(0.7)},
+        paints={name: pick_one(rng, paints) for name, paints in _PAINTS.items() if chance(0.7)},
         fps=between(2.0, 12.0) if chance(0.2) else None,
         stage=between(0.56, 0.92) if chance(0.2) else 1.0,
         bars=0 if chance(0.7) else int(rng.integers(256)),
@@ -98,9 +98,9 @@ def _draw_backdrop(rng: np.random.Generator, scene: Scene) -> Backdrop:
     least = _LEAST_CONTRAST / 2 if outlined else _LEAST_CONTRAST
     light = rng.random() < 0.5
     for _ in range(60):
-        level = 232.0 if light else (25.0, 60.0, 128.0)[int(rng.integers(3))]
-        colour = np.clip(level + rng.normal(0, (6, 26)[int(rng.integers(2))], 3), 0, 255)
-        other, pattern = None, PATTERNS[int(rng.integers(4))]
+        level = 232.0 if light else pick_one(rng, (25.0, 60.0, 128.0))
+        colour = np.clip(level + rng.normal(0, pick_one(rng, (6, 26)), 3), 0, 255)
+        other, pattern = None, pick_one(rng, PATTERNS)
         contrast = float(rng.uniform(0, 30))
         if rng.random() < 0.4:
             contrast = 0.0

@@ -29,8 +29,8 @@ from .descriptions import (
     pick,
     sentence,
 )
-from .facts import Asker, Fact, Moments, alone, attribute_facts, event_facts, near_misses, presence_facts
-from .figures import COLOURS, MOTIONS, SHAPES
+from .facts import Asker, Fact, Moments, all_facts, attribute_facts, event_facts, near_misses, single_events
+from .figures import COLOURS, MOTIONS, SHAPES, SPINNING
 from .loose import foreign_options, foreign_query, foreign_question
 from .scenes import Scene
 from .wordings import NOT_THERE, NOTHING, NUMBERS, SPINS, TEMPLATES, UNKNOWN
@@ -131,7 +131,7 @@ def _ground_question(asker: Asker, kind: str, description: Description, difficul
 
 def _loosely(asker: Asker, text: str) -> tuple[str, bool]:
     """Return a text for a moment as it is typed, and whether it is marked: as a query, or as a question of its own."""
-    text = asker.said(text, LOOSE)
+    text = asker.as_typed(text, LOOSE)
     if asker.chance(0.5):
         return prompts.ground(text), True
     return capitalise(text), asker.chance(0.3) or prompts.asks_for_time(text)
@@ -158,7 +158,7 @@ def _empty_ranges(asker: Asker) -> list[WorldQuestion]:
     """Ask what happens during one or two ranges without an event."""
     scene, gaps, free = asker.scene, [], 0.0
     margin = 0.008 * scene.duration  # half of what the model can see
-    for event in (*sorted(scene.events, key=lambda event: event.start), None):
+    for event in (*scene.events, None):
         end = scene.duration if event is None else event.start
         if end - free > 0.035 * scene.duration:
             gaps.append((free + margin, end - margin))
@@ -184,7 +184,7 @@ def _ground(asker: Asker) -> list[WorldQuestion]:
     parts = []
     for event in scene.events:
         colour, shape, motion = event.description
-        turn = SPINS if motion in ("clockwise", "anticlockwise") else motion
+        turn = SPINS if motion in SPINNING else motion
         for part in (
             Description(colour=colour),
             Description(shape=shape),
@@ -220,14 +220,14 @@ def _absent(asker: Asker, count: int) -> list[WorldQuestion]:
     misses = near_misses(asker.scene, asker.rng, count)
     parts = _missing_parts(asker.scene)
     if parts and asker.chance(0.6):
-        misses = [*misses[: count - 1], (parts[asker.below(len(parts))], "part")]
+        misses = [*misses[: count - 1], (asker.one_of(parts), "part")]
     return [_ground_question(asker, "absent", description, difficulty) for description, difficulty in misses]
 
 
 def _refer(asker: Asker) -> list[WorldQuestion]:
     """Ask what happens during up to three of the events."""
     questions = []
-    for i in asker.shuffled(list(range(len(asker.scene.events))))[:3]:
+    for i in asker.shuffled(range(len(asker.scene.events)))[:3]:
         event, manner = asker.scene.events[i], asker.manner()
         words = caption(describe(event))
         first, last = event.moment if asker.wording != LOOSE else _about(asker, i)
@@ -286,17 +286,14 @@ def _some(asker: Asker, facts: list[Fact], count: int) -> list[Fact]:
 
 def _choose(asker: Asker, count: int) -> list[WorldQuestion]:
     manner = asker.manner()
-    facts = event_facts(asker, manner) + attribute_facts(asker, manner) + presence_facts(asker, manner)
-    return [
-        _multiple_choice(asker, "choose", fact, manner) for fact in _some(asker, facts, count) if len(fact.wrong) >= 3
-    ]
+    facts = _some(asker, all_facts(asker, manner), count)
+    return [_multiple_choice(asker, "choose", fact, manner) for fact in facts if len(fact.wrong) >= 3]
 
 
 def _grounded(asker: Asker, count: int) -> list[WorldQuestion]:
     """Ask for a choice and then for the moment that proves it."""
     manner = asker.manner()
-    facts = event_facts(asker, manner) + attribute_facts(asker, manner) + presence_facts(asker, manner)
-    proven = [fact for fact in facts if fact.events and len(fact.wrong) >= 3]
+    proven = [fact for fact in all_facts(asker, manner) if fact.events and len(fact.wrong) >= 3]
     questions = []
     for fact in _some(asker, proven, count):
         question = _multiple_choice(asker, "grounded", fact, manner)
@@ -306,21 +303,29 @@ def _grounded(asker: Asker, count: int) -> list[WorldQuestion]:
 
 
 def _free_question(
-    asker: Asker, kind: str, manner: str, text: str, answer: str, events: tuple[int, ...]
+    asker: Asker,
+    kind: str,
+    manner: str,
+    text: str,
+    answer: str,
+    events: tuple[int, ...],
+    anchor: int | None = None,
+    reply: str = "",
 ) -> WorldQuestion:
-    turns = (Turn(text, False, sentence(answer)),)
-    return WorldQuestion("ask", kind, manner, turns, events, asker.moments(events), answer=answer)
+    """Return a question without options; it is answered by ``reply``, or else by the answer as a sentence."""
+    turns = (Turn(text, False, reply or sentence(answer)),)
+    return WorldQuestion("ask", kind, manner, turns, events, asker.moments(events), anchor, answer=answer)
 
 
 def _ask(asker: Asker) -> list[WorldQuestion]:
     """Ask freely: three facts, an order, two counts and a yes or no."""
     scene, rng, manner = asker.scene, asker.rng, asker.manner()
-    questions = []
-    for fact in _some(asker, event_facts(asker, manner), 2) + _some(asker, attribute_facts(asker, manner), 1):
-        question = _free_question(asker, fact.kind, manner, fact.text, fact.answer, fact.events)
-        turns = (Turn(fact.text, False, fact.reply or sentence(fact.answer)),)
-        questions.append(replace(question, turns=turns, anchor=fact.anchor))
-    single = [i for i in range(len(scene.events)) if alone(scene, i)]
+    facts = _some(asker, event_facts(asker, manner), 2) + _some(asker, attribute_facts(asker, manner), 1)
+    questions = [
+        _free_question(asker, fact.kind, manner, fact.text, fact.answer, fact.events, fact.anchor, fact.reply)
+        for fact in facts
+    ]
+    single = single_events(scene)
     if len(single) >= 2:
         first, second = asker.shuffled(single)[:2]
         words = phrase(describe(scene.events[first]), rng, manner)

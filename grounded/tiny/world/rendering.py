@@ -1,4 +1,4 @@
-"""Drawing a scene: the square stage at any size for the model, and the same stage in a wide picture for people.
+"""Rendering a scene: the square stage at any size for the model, and the same stage in a wide picture for people.
 
 Shapes are signed-distance functions, which give anti-aliased edges at every size; a figure is drawn for all its frames
 at once, in a small window about its centre.
@@ -7,13 +7,13 @@ at once, in a small window about its centre.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from .figures import OWN_LOOK, Figure, Look, pose
+from .figures import Figure, Look, pick_one, pose
 from .looks import RGB, disturb
 from .scenes import Backdrop, Scene
 
@@ -40,14 +40,14 @@ def render(scene: Scene, times: np.ndarray, size: int) -> np.ndarray:
     frames = np.empty((len(times), size, size, 3), np.uint8)
     look, times = scene.look, scene.look.held(np.asarray(times, dtype=np.float64))
     if look.stage == 1.0:
-        _draw_stage(frames, scene, times)
+        _render_stage(frames, scene, times)
     else:
         side = round(look.stage * size)
         edge = (size - side) // 2
         frames[:] = look.bars
-        _draw_backdrop(frames[:, edge : edge + side], scene.backdrop, times, left=edge / side, dim=0.45)
-        _draw_stage(frames[:, edge : edge + side, edge : edge + side], scene, times)
-    return frames if look == OWN_LOOK else disturb(frames, look, scene.seed)
+        _render_backdrop(frames[:, edge : edge + side], scene.backdrop, times, left=edge / side, dim=0.45)
+        _render_stage(frames[:, edge : edge + side, edge : edge + side], scene, times)
+    return disturb(frames, look, scene.seed)
 
 
 def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int = 640) -> np.ndarray:
@@ -55,23 +55,28 @@ def render_wide(scene: Scene, times: np.ndarray, height: int = 360, width: int =
     times = np.asarray(times, dtype=np.float64)
     wing = (width - height) // 2
     frames = np.empty((len(times), height, width, 3), np.uint8)
-    _draw_backdrop(frames, scene.backdrop, times, left=wing / height, dim=0.45)
+    _render_backdrop(frames, scene.backdrop, times, left=wing / height, dim=0.45)
     for edge in (wing - 2, wing + height):
         frames[:, :, edge : edge + 2] = np.array(scene.backdrop.colour, np.uint8) // 4
-    _draw_stage(frames[:, :, wing : wing + height], scene, times)
+    _render_stage(frames[:, :, wing : wing + height], scene, times)
     return frames
 
 
-def write_video(
-    scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640, quality: int = 28
+def write_video(scene: Scene, path: str | Path, fps: int = 20, height: int = 360, width: int = 640) -> None:
+    """Write the scene as a wide mp4."""
+    times = frame_times(scene.duration, fps)
+    chunks = (times[first : first + _CHUNK] for first in range(0, len(times), _CHUNK))
+    pictures = (picture for chunk in chunks for picture in render_wide(scene, chunk, height, width))
+    encode(path, pictures, fps, (width, height))
+
+
+def encode(
+    path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tuple[int, int], quality: int = 28
 ) -> None:
-    """Write the scene as an H.264 mp4 (yuv420p, index first); ``quality`` is x264's rate factor, lower is better."""
-    pictures = (p for chunk in _chunks(frame_times(scene, fps)) for p in render_wide(scene, chunk, height, width))
-    encode(path, pictures, fps, (width, height), quality)
+    """Write pictures, uint8 RGB (height, width, 3) with ``size`` (width, height), as an H.264 mp4.
 
-
-def encode(path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tuple[int, int], quality: int) -> None:
-    """Write pictures, uint8 RGB (height, width, 3) with ``size`` (width, height), as `write_video` does."""
+    It is yuv420p, its index comes first, and ``quality`` is x264's rate factor: lower is better.
+    """
     import av
 
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
@@ -85,9 +90,9 @@ def encode(path: str | Path, pictures: Iterable[np.ndarray], fps: int, size: tup
         container.mux(stream.encode())
 
 
-def frame_times(scene: Scene, fps: int) -> np.ndarray:
+def frame_times(duration: float, fps: int) -> np.ndarray:
     """Return the presentation times of the frames of a file of ``fps`` frames per second, seconds float64."""
-    return np.arange(round(scene.duration * fps)) / fps
+    return np.arange(round(duration * fps)) / fps
 
 
 def sample_times(duration: float, frames: int) -> np.ndarray:
@@ -95,19 +100,14 @@ def sample_times(duration: float, frames: int) -> np.ndarray:
     return (np.arange(frames) + 0.5) * duration / frames
 
 
-def _chunks(times: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(times), _CHUNK):
-        yield times[start : start + _CHUNK]
-
-
-def _draw_stage(frames: np.ndarray, scene: Scene, times: np.ndarray) -> None:
-    """Draw backdrop and figures into ``frames`` (T, size, size, 3)."""
-    _draw_backdrop(frames, scene.backdrop, times)
+def _render_stage(frames: np.ndarray, scene: Scene, times: np.ndarray) -> None:
+    """Render backdrop and figures into ``frames`` (T, size, size, 3)."""
+    _render_backdrop(frames, scene.backdrop, times)
     for figure in scene.figures:
-        _draw_figure(frames, figure, times, scene.look)
+        _render_figure(frames, figure, times, scene.look)
 
 
-def _draw_backdrop(
+def _render_backdrop(
     frames: np.ndarray, backdrop: Backdrop, times: np.ndarray, left: float = 0.0, dim: float = 1.0
 ) -> None:
     """Fill ``frames`` (T, height, width, 3) with the texture; ``left`` sides of it lie to the left of the stage."""
@@ -138,7 +138,7 @@ def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
         waves = [(count, count, 0.0), (count, -count, 0.0)]
         gain = 2.5
     elif backdrop.pattern == "gradient":
-        across, down = ((0, 1), (1, 0), (1, 1), (1, -1))[int(rng.integers(4))]
+        across, down = pick_one(rng, ((0, 1), (1, 0), (1, 1), (1, -1)))
         waves = [(across, down, float(rng.random()))]
         gain = 1.0
     else:
@@ -159,8 +159,8 @@ def _texture(backdrop: Backdrop, samples: int, dim: float) -> np.ndarray:
     return np.clip(shades * dim + 0.5, 0, 255).astype(np.uint8)[np.rint(127.5 * (field + 1.0)).astype(np.uint8)]
 
 
-def _draw_figure(frames: np.ndarray, figure: Figure, times: np.ndarray, look: Look) -> None:
-    """Draw one figure, in place, into every frame (T, size, size, 3) that shows it."""
+def _render_figure(frames: np.ndarray, figure: Figure, times: np.ndarray, look: Look) -> None:
+    """Render one figure, in place, into every frame (T, size, size, 3) that shows it."""
     size = frames.shape[1]
     where = pose(figure, times)
     index = np.flatnonzero(where["visible"] if figure.motion == "blinks" else where["present"])

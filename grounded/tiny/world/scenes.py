@@ -33,7 +33,6 @@ VALIDATION_SEEDS = range(10_000_000, 11_000_000)  # for choosing settings
 HELD_OUT_SEEDS = range(11_000_000, 12_000_000)  # for the published figures alone
 EXAMPLE_SEEDS = range(12_000_000, 13_000_000)  # for the videos in examples/
 
-_TENTH = 10.0  # times are rounded to 1 / _TENTH seconds
 _GAP = 0.03  # of the duration, least pause between events that do not overlap
 _FREE = 0.1  # of the duration, left to further pauses at the least
 
@@ -76,15 +75,18 @@ def draw_scene(seed: int, look: Look = OWN_LOOK) -> Scene:
     duration = round(between(rng, 20.0, 60.0), 1)
     descriptions = _draw_descriptions(rng, 3 + int(rng.integers(4)))
     spans = _draw_spans(rng, descriptions)
-    still = _draw_still(rng, descriptions, duration)
-    placed: list[Figure] = []
-    for colour, shape, start, end in still:
-        placed.append(_place(rng, (colour, shape, STILL), start, end, duration, placed, look))
+    still: list[Figure] = []
+    for colour, shape, start, end in _draw_still(rng, descriptions, duration):
+        still.append(_place(rng, (colour, shape, STILL), start, end, duration, still, look))
     events: list[Figure] = []
     for description, (start, end) in zip(descriptions, spans, strict=True):
-        start, end = round(start * duration * _TENTH) / _TENTH, round(end * duration * _TENTH) / _TENTH
-        events.append(_place(rng, description, start, min(end, duration), duration, placed + events, look))
-    return Scene(seed, duration, tuple(events), tuple(placed), _draw_backdrop(rng), look)
+        start, end = _to_tenth(start * duration), min(_to_tenth(end * duration), duration)
+        events.append(_place(rng, description, start, end, duration, still + events, look))
+    return Scene(seed, duration, tuple(events), tuple(still), _draw_backdrop(rng), look)
+
+
+def _to_tenth(seconds: float) -> float:
+    return round(seconds * 10.0) / 10.0
 
 
 def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, str, str]]:
@@ -96,7 +98,7 @@ def _draw_descriptions(rng: np.random.Generator, count: int) -> list[tuple[str, 
     while len(distinct) < count - copies:
         colour, shape = pick_one(rng, COLOURS), pick_one(rng, SHAPES)
         if distinct and rng.random() < 0.35:
-            colour, shape, _ = distinct[int(rng.integers(len(distinct)))]
+            colour, shape, _ = pick_one(rng, distinct)
         description = colour, shape, pick_one(rng, MOTIONS)
         if description not in distinct:
             distinct.append(description)
@@ -132,15 +134,15 @@ def _draw_still(
 ) -> list[tuple[str, str, float, float]]:
     """Return colour, shape, start and end of up to two figures that do nothing; some look like a moving one."""
     still = []
-    for _ in range((0, 0, 0, 1, 1, 1, 1, 2, 2, 2)[int(rng.integers(10))]):
+    for _ in range(pick_one(rng, (0, 0, 0, 1, 1, 1, 1, 2, 2, 2))):
         colour, shape = pick_one(rng, COLOURS), pick_one(rng, SHAPES)
         if rng.random() < 0.3:
-            colour, shape, _ = descriptions[int(rng.integers(len(descriptions)))]
+            colour, shape, _ = pick_one(rng, descriptions)
         start, end = 0.0, duration
         if rng.random() < 0.5:
             length = between(rng, 0.25, 0.7)
-            start = round(between(rng, 0.0, 1.0 - length) * duration * _TENTH) / _TENTH
-            end = min(round((start + length * duration) * _TENTH) / _TENTH, duration)
+            start = _to_tenth(between(rng, 0.0, 1.0 - length) * duration)
+            end = min(_to_tenth(start + length * duration), duration)
         still.append((colour, shape, start, end))
     return still
 
@@ -175,7 +177,7 @@ def _place(
 
 
 def _draw_backdrop(rng: np.random.Generator) -> Backdrop:
-    colour = BACKDROPS[int(rng.integers(len(BACKDROPS)))]
+    colour = pick_one(rng, BACKDROPS)
     heading, speed = between(rng, 0.0, 2.0 * math.pi), between(rng, 0.01, 0.06)
     drift = round(speed * math.cos(heading), 4), round(speed * math.sin(heading), 4)
     return Backdrop(

@@ -22,20 +22,19 @@ from ... import prompts, time_tokens
 from ...config import GROUNDING_TOKEN
 from . import loose, wordings
 from .figures import COLOURS
-from .wordings import MotionWords
 
-UNKNOWN = "<unk>"
+UNKNOWN_TOKEN = "<unk>"
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>")
 _PUNCTUATION = tuple(".,:;?!'\"()-\n")
 _LETTERS = tuple(string.ascii_lowercase[:8])  # of options
-_SET_ANSWERS = (
+_FURTHER_TEXTS = (  # that no table has
     wordings.NOT_THERE,
     wordings.UNKNOWN,
     wordings.NOTHING,
     "Yes. No. It",
     "Question: Options: Answer:",
     "From to and",
-    "a an the",
+    "a an the something",
 )
 _SPELT = string.ascii_lowercase + string.digits
 _INSIDE = "##"  # marks what goes on with a word
@@ -45,29 +44,23 @@ _TOKEN = re.compile(r"\w+|[^\w\s]|\n")
 def texts() -> Iterator[str]:
     """Yield every text of the world, without placeholders."""
     for templates in wordings.TEMPLATES.values():
-        for template in (templates.canonical, *templates.training, *templates.held_out, *templates.loose):
-            yield re.sub(r"\{\w+\}", " ", template)
-    for words in wordings.MOTION_WORDS.values():
-        yield from _forms(words)
+        yield from (re.sub(r"\{\w+\}", " ", template) for template in templates.all)
+    for verbs in wordings.MOTION_WORDS.values():
+        yield from (form for verb in verbs.all for form in dataclasses.astuple(verb))
     for shapes in (wordings.SHAPE_WORDS, wordings.LOOSE_SHAPES):
         yield from (noun for nouns in shapes.values() for noun in nouns)
-    yield from (*COLOURS, *wordings.THINGS, *wordings.LOOSE_THINGS, *wordings.NUMBERS, *_SET_ANSWERS, "something")
+    yield from (*COLOURS, *wordings.THINGS, *wordings.LOOSE_THINGS, *wordings.NUMBERS, *_FURTHER_TEXTS)
     yield from (text.format("") for text in loose.POLITENESS)
     yield from (text for texts in loose.FOLLOW_UPS.values() for text in texts)
     yield from dataclasses.astuple(wordings.APPEARS)
     yield prompts.CHATS["phi3.5"].system
 
 
-def _forms(words: MotionWords) -> Iterator[str]:
-    for verb in (words.canonical, *words.training, *words.held_out, *words.loose):
-        yield from dataclasses.astuple(verb)
-
-
 def vocabulary() -> tuple[str, ...]:
     """Return every token of text, lower-case, in a fixed order: the unknown one, marks, words and letters sorted, and
     the letters inside words."""
     words = {word for text in texts() for word in _TOKEN.findall(text.lower())} | set(_SPELT)
-    return (UNKNOWN, *_PUNCTUATION, *sorted(words - set(_PUNCTUATION)), *(_INSIDE + letter for letter in _SPELT))
+    return (UNKNOWN_TOKEN, *_PUNCTUATION, *sorted(words - set(_PUNCTUATION)), *(_INSIDE + letter for letter in _SPELT))
 
 
 def build_tokenizer(bins: int) -> Tokenizer:
@@ -77,7 +70,7 @@ def build_tokenizer(bins: int) -> Tokenizer:
     the released models.
     """
     words = {word: i for i, word in enumerate(vocabulary())}
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token=UNKNOWN, continuing_subword_prefix=_INSIDE))
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token=UNKNOWN_TOKEN, continuing_subword_prefix=_INSIDE))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

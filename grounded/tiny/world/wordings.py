@@ -16,19 +16,25 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from ... import prompts
 from ...config import TINY
+from .figures import T
 
 
 @dataclass(frozen=True)
-class Templates:
-    """The wordings of one question or phrase."""
+class Wordings(Generic[T]):
+    """How one thing is said: templates of a question or a phrase, or the verbs for a motion."""
 
-    canonical: str
-    training: tuple[str, ...]
-    held_out: tuple[str, ...]
-    loose: tuple[str, ...] = ()
+    canonical: T
+    training: tuple[T, ...]
+    held_out: tuple[T, ...]
+    loose: tuple[T, ...]
+
+    @property
+    def all(self) -> tuple[T, ...]:
+        return (self.canonical, *self.training, *self.held_out, *self.loose)
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,12 @@ class Verb:
 
 
 _IRREGULAR = (  # each with its past and participle
-    *("go went gone", "slide slid slid", "spin spun spun", "grow grew grown", "get got got", "become became become"),
-    *("come came come", "shrink shrank shrunk", "fall fell fallen", "sink sank sunk", "rise rose risen", "run ran run"),
-    *("fly flew flown", "drop dropped dropped", "hop hopped hopped", "travel travelled travelled", "leap leapt leapt"),
-    *("bob bobbed bobbed", "spring sprang sprung", "sweep swept swept", "creep crept crept", "skip skipped skipped"),
+    "go went gone", "slide slid slid", "spin spun spun", "grow grew grown", "get got got", "become became become",
+    "come came come", "shrink shrank shrunk", "fall fell fallen", "sink sank sunk", "rise rose risen", "run ran run",
+    "fly flew flown", "drop dropped dropped", "hop hopped hopped", "travel travelled travelled", "leap leapt leapt",
+    "bob bobbed bobbed", "spring sprang sprung", "sweep swept swept", "creep crept crept", "skip skipped skipped",
     "keep kept kept",
-)
+)  # fmt: skip
 _PAST = {base: past for base, *past in (forms.split() for forms in _IRREGULAR)}
 
 
@@ -65,65 +71,38 @@ def _forms(word: str) -> tuple[str, ...]:
     return (third, base, gerund, *_PAST.get(base, (regular, regular)))
 
 
-@dataclass(frozen=True)
-class MotionWords:
-    """The phrases for one motion."""
-
-    canonical: Verb
-    training: tuple[Verb, ...]
-    held_out: tuple[Verb, ...]
-    loose: tuple[Verb, ...] = ()
-
-
 _GO = (
-    "moves/move/moving",
-    "goes/go/going",
-    "slides/slide/sliding",
-    "travels/travel/travelling",
-    "drifts/drift/drifting",
-)
+    "moves/move/moving", "goes/go/going", "slides/slide/sliding", "travels/travel/travelling", "drifts/drift/drifting",
+)  # fmt: skip
 _LOOSE_GO = (
-    "glides/glide/gliding",
-    "heads/head/heading",
-    "floats/float/floating",
-    "runs/run/running",
-    "flies/fly/flying",
-    "shifts/shift/shifting",
-    "wanders/wander/wandering",
-    "rolls/roll/rolling",
-    "sweeps/sweep/sweeping",
-    "creeps/creep/creeping",
-    "keeps/keep/keeping moving",
-)
-_LOOSE_SPIN = (
-    "revolves/revolve/revolving",
-    "twirls/twirl/twirling",
-    "whirls/whirl/whirling",
-    "swirls/swirl/swirling",
-    "rolls/roll/rolling",
-    "turns/turn/turning round",
-    "keeps/keep/keeping spinning",
-)
+    "glides/glide/gliding", "heads/head/heading", "floats/float/floating", "runs/run/running", "flies/fly/flying",
+    "shifts/shift/shifting", "wanders/wander/wandering", "rolls/roll/rolling", "sweeps/sweep/sweeping",
+    "creeps/creep/creeping", "keeps/keep/keeping moving",
+)  # fmt: skip
 _SPIN = ("spins/spin/spinning", "turns/turn/turning", "rotates/rotate/rotating")
+_LOOSE_SPIN = (
+    "revolves/revolve/revolving", "twirls/twirl/twirling", "whirls/whirl/whirling", "swirls/swirl/swirling",
+    "rolls/roll/rolling", "turns/turn/turning round", "keeps/keep/keeping spinning",
+)  # fmt: skip
 
 
-def _combined(verbs: tuple[str, ...], directions: tuple[str, ...], *more: str) -> MotionWords:
+def _combined(
+    verbs: tuple[str, ...], loose_verbs: tuple[str, ...], directions: tuple[str, ...], *more: str
+) -> Wordings[Verb]:
     """Pair every verb with every direction; a third of the pairs is held out, so that all its words are known.
 
-    The loose words are those pairs of other verbs and ``more`` phrases.
+    The loose words are those pairs of ``loose_verbs`` and ``more`` phrases.
     """
     pairs = [(i + j, f"{verb} {way}") for i, verb in enumerate(verbs) for j, way in enumerate(directions)]
     training = _verbs(*(phrase for n, phrase in pairs if n % 3 != 2))
     held_out = _verbs(*(phrase for n, phrase in pairs if n % 3 == 2))
-    others = _LOOSE_GO if verbs is _GO else _LOOSE_SPIN
-    loose = _verbs(*(f"{verb} {way}" for verb in others for way in directions), *more)
-    return MotionWords(training[0], training[1:], held_out, loose)
+    return Wordings(training[0], training[1:], held_out, _verbs(*_every(loose_verbs, *directions), *more))
 
 
 def _listed(
-    canonical: str, training: tuple[Verb, ...], held_out: tuple[Verb, ...] = (), loose: tuple[Verb, ...] = ()
-) -> MotionWords:
-    return MotionWords(_verbs(canonical)[0], training, held_out, loose)
+    canonical: str, training: tuple[str, ...], held_out: tuple[str, ...], loose: tuple[str, ...]
+) -> Wordings[Verb]:
+    return Wordings(_verbs(canonical)[0], _verbs(*training), _verbs(*held_out), _verbs(*loose))
 
 
 def _every(verbs: tuple[str, ...], *ways: str) -> tuple[str, ...]:
@@ -136,92 +115,79 @@ def _sideways(to: str, start: str) -> tuple[str, ...]:
 
 
 SPINS = "spins"  # either way round: a motion of descriptions, not of figures
+APPEARS = Verb("appears", "appear", "", "appeared", "appeared")  # for a description without a motion
 MOTION_WORDS = {
-    "left": _combined(_GO, ("left", "leftwards", "to the left"), *_sideways("left", "right")),
-    "right": _combined(_GO, ("right", "rightwards", "to the right"), *_sideways("right", "left")),
+    "left": _combined(_GO, _LOOSE_GO, ("left", "leftwards", "to the left"), *_sideways("left", "right")),
+    "right": _combined(_GO, _LOOSE_GO, ("right", "rightwards", "to the right"), *_sideways("right", "left")),
     "up": _combined(
-        _GO,
-        ("up", "upwards", "to the top"),
-        *("rises/rise/rising", "ascends/ascend/ascending", "climbs/climb/climbing", "climbs/climb/climbing up"),
+        _GO, _LOOSE_GO, ("up", "upwards", "to the top"),
+        "rises/rise/rising", "ascends/ascend/ascending", "climbs/climb/climbing", "climbs/climb/climbing up",
         *_every(_GO, "upward", "towards the top", "from the bottom to the top", "up and up"),
     ),
     "down": _combined(
-        _GO,
-        ("down", "downwards", "to the bottom"),
-        *("falls/fall/falling", "drops/drop/dropping", "sinks/sink/sinking", "descends/descend/descending"),
+        _GO, _LOOSE_GO, ("down", "downwards", "to the bottom"),
+        "falls/fall/falling", "drops/drop/dropping", "sinks/sink/sinking", "descends/descend/descending",
         "falls/fall/falling down",
         *_every(_GO, "downward", "towards the bottom", "from the top to the bottom", "down and down"),
     ),
     "clockwise": _combined(
-        _SPIN, ("clockwise", "in a clockwise direction", "like the hands of a clock"), *_every(_SPIN, "clock-wise")
+        _SPIN, _LOOSE_SPIN, ("clockwise", "in a clockwise direction", "like the hands of a clock"),
+        *_every(_SPIN, "clock-wise"),
     ),
     "anticlockwise": _combined(
-        _SPIN,
-        ("anticlockwise", "in an anticlockwise direction", "counterclockwise"),
+        _SPIN, _LOOSE_SPIN, ("anticlockwise", "in an anticlockwise direction", "counterclockwise"),
         *_every(_SPIN, "anti-clockwise", "counter-clockwise", "against the clock"),
     ),
     "grows": _listed(
         "grows/grow/growing",
-        _verbs("gets/get/getting bigger", "becomes/become/becoming larger", "increases/increase/increasing in size"),
-        _verbs("becomes/become/becoming bigger", "gets/get/getting larger", "grows/grow/growing in size"),
-        _verbs(
-            *("expands/expand/expanding", "swells/swell/swelling", "enlarges/enlarge/enlarging"),
-            *("gets/get/getting large", "gets/get/getting big", "becomes/become/becoming large"),
-            *("inflates/inflate/inflating", "increases/increase/increasing", "scales/scale/scaling up"),
-            *("becomes/become/becoming big", "widens/widen/widening", "blows/blow/blowing up"),
-            *("gets/get/getting huge", "extends/extend/extending", "keeps/keep/keeping growing"),
+        ("gets/get/getting bigger", "becomes/become/becoming larger", "increases/increase/increasing in size"),
+        ("becomes/become/becoming bigger", "gets/get/getting larger", "grows/grow/growing in size"),
+        (
+            "expands/expand/expanding", "swells/swell/swelling", "enlarges/enlarge/enlarging",
+            "gets/get/getting large", "gets/get/getting big", "becomes/become/becoming large",
+            "inflates/inflate/inflating", "increases/increase/increasing", "scales/scale/scaling up",
+            "becomes/become/becoming big", "widens/widen/widening", "blows/blow/blowing up",
+            "gets/get/getting huge", "extends/extend/extending", "keeps/keep/keeping growing",
         ),
     ),
     "shrinks": _listed(
         "shrinks/shrink/shrinking",
-        _verbs("gets/get/getting smaller", "becomes/become/becoming tinier", "decreases/decrease/decreasing in size"),
-        _verbs("becomes/become/becoming smaller", "gets/get/getting tinier", "shrinks/shrink/shrinking in size"),
-        _verbs(
-            *("contracts/contract/contracting", "gets/get/getting small", "gets/get/getting tiny"),
-            *("becomes/become/becoming small", "diminishes/diminish/diminishing", "decreases/decrease/decreasing"),
-            *("becomes/become/becoming tiny", "deflates/deflate/deflating", "scales/scale/scaling down"),
-            *("gets/get/getting little", "reduces/reduce/reducing in size", "keeps/keep/keeping shrinking"),
+        ("gets/get/getting smaller", "becomes/become/becoming tinier", "decreases/decrease/decreasing in size"),
+        ("becomes/become/becoming smaller", "gets/get/getting tinier", "shrinks/shrink/shrinking in size"),
+        (
+            "contracts/contract/contracting", "gets/get/getting small", "gets/get/getting tiny",
+            "becomes/become/becoming small", "diminishes/diminish/diminishing", "decreases/decrease/decreasing",
+            "becomes/become/becoming tiny", "deflates/deflate/deflating", "scales/scale/scaling down",
+            "gets/get/getting little", "reduces/reduce/reducing in size", "keeps/keep/keeping shrinking",
         ),
     ),
     "blinks": _listed(
         "blinks/blink/blinking",
-        _verbs("flashes/flash/flashing", "flickers/flicker/flickering", "goes/go/going on and off"),
-        _verbs("blinks/blink/blinking on and off", "flashes/flash/flashing on and off"),
-        _verbs(
-            *(
-                "twinkles/twinkle/twinkling",
-                "winks/wink/winking",
-                "appears/appear/appearing and disappears/disappear/disappearing",
-            ),
-            *(
-                "comes/come/coming and goes/go/going",
-                "turns/turn/turning on and off",
-                "flickers/flicker/flickering on and off",
-            ),
-            *(
-                "disappears/disappear/disappearing and reappears/reappear/reappearing",
-                "vanishes/vanish/vanishing and returns/return/returning",
-            ),
-            *("pulses/pulse/pulsing", "goes/go/going dark and light", "keeps/keep/keeping blinking"),
+        ("flashes/flash/flashing", "flickers/flicker/flickering", "goes/go/going on and off"),
+        ("blinks/blink/blinking on and off", "flashes/flash/flashing on and off"),
+        (
+            "twinkles/twinkle/twinkling", "winks/wink/winking",
+            "appears/appear/appearing and disappears/disappear/disappearing", "comes/come/coming and goes/go/going",
+            "turns/turn/turning on and off", "flickers/flicker/flickering on and off",
+            "disappears/disappear/disappearing and reappears/reappear/reappearing",
+            "vanishes/vanish/vanishing and returns/return/returning",
+            "pulses/pulse/pulsing", "goes/go/going dark and light", "keeps/keep/keeping blinking",
             "fades/fade/fading in and out",
         ),
     ),
     "bounces": _listed(
         "bounces/bounce/bouncing",
-        _verbs("hops/hop/hopping", "jumps/jump/jumping up and down", "bounces/bounce/bouncing on the ground"),
-        _verbs("bounces/bounce/bouncing up and down", "hops/hop/hopping on the ground", "jumps/jump/jumping"),
-        _verbs(
-            *("leaps/leap/leaping", "leaps/leap/leaping up and down", "springs/spring/springing up and down"),
-            *("bobs/bob/bobbing up and down", "hops/hop/hopping up and down", "moves/move/moving up and down"),
-            *("rebounds/rebound/rebounding", "skips/skip/skipping up and down", "keeps/keep/keeping bouncing"),
-            *("hops/hop/hopping around", "jumps/jump/jumping about", "jumps/jump/jumping again and again"),
+        ("hops/hop/hopping", "jumps/jump/jumping up and down", "bounces/bounce/bouncing on the ground"),
+        ("bounces/bounce/bouncing up and down", "hops/hop/hopping on the ground", "jumps/jump/jumping"),
+        (
+            "leaps/leap/leaping", "leaps/leap/leaping up and down", "springs/spring/springing up and down",
+            "bobs/bob/bobbing up and down", "hops/hop/hopping up and down", "moves/move/moving up and down",
+            "rebounds/rebound/rebounding", "skips/skip/skipping up and down", "keeps/keep/keeping bouncing",
+            "hops/hop/hopping around", "jumps/jump/jumping about", "jumps/jump/jumping again and again",
         ),
     ),
-}
-APPEARS = Verb("appears", "appear", "", "appeared", "appeared")  # for a description without a motion
-MOTION_WORDS[SPINS] = _listed(
-    "spins/spin/spinning", _verbs("rotates/rotate/rotating"), (), _verbs(*_SPIN, *_LOOSE_SPIN)
-)
+    SPINS: _listed("spins/spin/spinning", ("rotates/rotate/rotating",), (), (*_SPIN, *_LOOSE_SPIN)),
+}  # fmt: skip
 
 SHAPE_WORDS = {  # canonical first; the others occur in paraphrases
     "circle": ("circle", "disc"),
@@ -248,7 +214,7 @@ NOTHING = "Nothing happens."  # in a range that is referred to
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def _read_templates() -> dict[str, Templates]:
+def _read_templates() -> dict[str, Wordings[str]]:
     canonical = {
         "ground": prompts.ground("{query}"),
         "refer": prompts.refer("{start}", "{end}"),
@@ -257,7 +223,7 @@ def _read_templates() -> dict[str, Templates]:
     }
     tables = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
     return {
-        name: Templates(
+        name: Wordings(
             table.get("canonical") or canonical[name],
             *(tuple(table.get(kind, ())) for kind in ("training", "held_out", "loose")),
         )

@@ -18,7 +18,7 @@ import typer
 
 import grounded
 from grounded.command import program
-from grounded.files import write_json
+from grounded.files import make_folder, write_json
 
 from . import films, foreign, own, scores
 from .words import ENGLISH
@@ -91,9 +91,7 @@ def main(
     """Print a table of figures and goals, and every figure below it."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        place = folder or Path(scratch)
-        place.mkdir(parents=True, exist_ok=True)
-        figures = measure(grounded.load(model, device="cpu"), place, count)
+        figures = measure(grounded.load(model, device="cpu"), make_folder(folder or Path(scratch)), count)
     typer.echo(table(figures))
     if out:
         write_json(out, {"table": {row.name: [row.figure, row.goal] for row in rows(figures)}, **figures})

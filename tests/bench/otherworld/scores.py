@@ -57,8 +57,8 @@ def overlap(answer: Answer, event: Event) -> float:
 
 def is_unknown(answer: Answer) -> bool:
     """Tell whether an answer is marked as unknown, or says so in words."""
-    known = getattr(answer, "known", None)
-    return (known is not None and known < 0.5) or not {*map(world.words, (answer.text, answer.raw))}.isdisjoint(UNKNOWN)
+    is_marked = answer.known is not None and answer.known < 0.5
+    return is_marked or not {*map(world.words, (answer.text, answer.raw))}.isdisjoint(UNKNOWN)
 
 
 def score_films(model: Grounder, groups: Mapping[str, Sequence[Film]]) -> dict[str, float]:

@@ -9,10 +9,6 @@ from grounded.tiny.world.wordings import MOTION_WORDS, NUMBERS
 
 from .films import MOTIONS, Event, Film
 
-PAST = {  # past and participle of the canonical verbs
-    "move": ("moved", "moved"), "spin": ("spun", "spun"), "grow": ("grew", "grown"), "shrink": ("shrank", "shrunk"),
-    "blink": ("blinked", "blinked"), "bounce": ("bounced", "bounced"),
-}  # fmt: skip
 SYNONYMS = {
     "left": ("heads left", "slides over to the left side", "travels leftward", "wanders off to the left"),
     "right": ("heads right", "slides over to the right side", "travels rightward", "wanders off to the right"),
@@ -84,12 +80,8 @@ UNRELATED = (
 
 def say(template: str, event: Event) -> str:
     """Return a template filled with an event in canonical words; one without a colour has none."""
-    verb = MOTION_WORDS[event.motion].canonical
-    head, _, rest = verb.base.partition(" ")
-    past, participle = (f"{form} {rest}".strip() for form in PAST[head])
     subject = f"a{'n' * (event.colour == 'orange')} {event.colour} {event.shape}".replace("  ", " ")
-    forms = {"third": verb.third, "base": verb.base, "gerund": verb.gerund}
-    return template.format(subject=subject, past=past, participle=participle, **forms)
+    return template.format(subject=subject, **vars(MOTION_WORDS[event.motion].canonical))
 
 
 def caption(event: Event) -> str:

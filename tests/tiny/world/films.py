@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from grounded.tiny.world.descriptions import describe, find, phrase
-from grounded.tiny.world.rendering import encode, render
+from grounded.tiny.world.rendering import encode, frame_times, render
 from grounded.tiny.world.scenes import Scene, draw_scene
 
 _CHUNK = 256  # frames drawn at a time
@@ -60,12 +60,12 @@ def render_film(film: Film, times: np.ndarray, size: int) -> np.ndarray:
     return frames
 
 
-def write_film(film: Film, path: str | Path, fps: int = 10, size: int = 128, quality: int = 20) -> None:
-    """Write the film as a square H.264 mp4 of ``size`` pixels a side; ``quality`` as in `write_video`."""
-    encode(path, _pictures(film, fps, size), fps, (size, size), quality)
+def write_film(film: Film, path: str | Path, fps: int = 10, size: int = 128) -> None:
+    """Write the film as a square H.264 mp4 of ``size`` pixels a side."""
+    encode(path, _pictures(film, fps, size), fps, (size, size), quality=20)
 
 
 def _pictures(film: Film, fps: int, size: int) -> Iterator[np.ndarray]:
-    times = np.arange(round(film.duration * fps)) / fps
+    times = frame_times(film.duration, fps)
     for first in range(0, len(times), _CHUNK):
         yield from render_film(film, times[first : first + _CHUNK], size)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from grounded.tiny.world.figures import COLOURS, SHAPES, Figure, pose
-from grounded.tiny.world.rendering import RGB, frame_times, render, render_wide, sample_times, write_video
+from grounded.tiny.world.looks import RGB
+from grounded.tiny.world.rendering import frame_times, render, render_wide, sample_times, write_video
 from grounded.tiny.world.scenes import Backdrop, Scene, draw_scene
 
 FLAT = Backdrop("clouds", (50, 50, 50), 0.0, (0.0, 0.0), 1)
@@ -104,7 +105,7 @@ def test_a_file_holds_the_drawn_frames(tmp_path):
         assert stream.codec_context.name == "h264" and stream.codec_context.pix_fmt == "yuv420p"
         frames = list(container.decode(stream))
         assert float(stream.average_rate) == 10
-    times = frame_times(scene, 10)
+    times = frame_times(scene.duration, 10)
     assert np.allclose([frame.time for frame in frames], times, atol=1e-3)
     expected = render_wide(scene, times).astype(float)
     decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in frames]).astype(float)

@@ -86,8 +86,7 @@ def test_figures_that_do_not_cross_stay_inside_the_stage():
     for scene in SCENES:
         for figure in scene.figures:
             where = pose(figure, np.linspace(figure.start, figure.end, 50))
-            across, down = (("x", "left right"), ("y", "up down"))
-            for axis, crossing in (across, down):
-                if figure.motion not in crossing.split():
+            for axis, crossing in (("x", ("left", "right")), ("y", ("up", "down"))):
+                if figure.motion not in crossing:
                     assert (where[axis] >= where["radius"]).all()
                     assert (where[axis] <= 1 - where["radius"]).all()

@@ -7,7 +7,7 @@ from grounded.prompts import CHATS, Turn, after_image, before_image
 from grounded.tiny.conversations import in_bins
 from grounded.tiny.world.questions import ask_all
 from grounded.tiny.world.scenes import draw_scene
-from grounded.tiny.world.vocabulary import MARKERS, UNKNOWN, build_tokenizer, vocabulary
+from grounded.tiny.world.vocabulary import MARKERS, UNKNOWN_TOKEN, build_tokenizer, vocabulary
 
 BINS = 100
 TOKENIZER = build_tokenizer(BINS)
@@ -27,7 +27,7 @@ def turns():
 
 
 def test_no_word_of_thousands_of_texts_is_unknown(turns):
-    unknown = TOKENIZER.token_to_id(UNKNOWN)
+    unknown = TOKENIZER.token_to_id(UNKNOWN_TOKEN)
     assert len(turns) > 5000
     for encoding in TOKENIZER.encode_batch([after_image(CHATS["phi3.5"], [turn]) for turn in turns]):
         assert unknown not in encoding.ids
@@ -90,7 +90,7 @@ def test_ids_are_words_then_markers_then_temporal_tokens_then_the_grounding_toke
     temporal = [TOKENIZER.token_to_id(f"<{k}>") for k in range(BINS + 1)]
     assert temporal == list(range(first + len(MARKERS), first + len(MARKERS) + BINS + 1))
     assert TOKENIZER.token_to_id(GROUNDING_TOKEN) == temporal[-1] + 1 == TOKENIZER.get_vocab_size() - 1
-    assert TOKENIZER.token_to_id(UNKNOWN) == 0
+    assert TOKENIZER.token_to_id(UNKNOWN_TOKEN) == 0
 
 
 def test_markers_are_special_and_temporal_tokens_are_not():
@@ -110,7 +110,7 @@ def test_it_survives_being_saved(tmp_path):
 def test_it_works_as_a_transformers_tokenizer():
     from transformers import PreTrainedTokenizerFast
 
-    fast = PreTrainedTokenizerFast(tokenizer_object=build_tokenizer(BINS), unk_token=UNKNOWN)
+    fast = PreTrainedTokenizerFast(tokenizer_object=build_tokenizer(BINS), unk_token=UNKNOWN_TOKEN)
     ids = fast("From <5> to <9>.").input_ids
     assert ids == TOKENIZER.encode("From <5> to <9>.").ids
     assert fast.decode(ids, clean_up_tokenization_spaces=False) == "From <5> to <9>."
