@@ -208,9 +208,10 @@ class Library:
         events: list[tuple[Any, ...]] = [(file.content, path, m.start, m.end, m.text) for m in spoken]
         with self.transaction():
             self.db.execute("DELETE FROM events WHERE path = ?", (path,))
-            row = film and (file.content, film.duration, film.agreement)
-            if row and self.db.execute("INSERT OR IGNORE INTO films VALUES (?, ?, ?)", row).rowcount:
-                events += [(file.content, None, m.start, m.end, m.text) for m in film.events]
+            if film is not None:
+                row = (file.content, film.duration, film.agreement)
+                is_new = self.db.execute("INSERT OR IGNORE INTO films VALUES (?, ?, ?)", row).rowcount  # to others too
+                events += [(file.content, None, m.start, m.end, m.text) for m in film.events if is_new]
             self.db.executemany('INSERT INTO events (content, path, start, "end", text) VALUES (?, ?, ?, ?, ?)', events)
             line = (path, file.content, file.facts, file.error)
             self.db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", line)
