@@ -26,7 +26,8 @@ from .world.wordings import NOT_THERE, NOTHING, UNKNOWN
 
 # What attention belongs on: the event that is named or told, one frame of it, the right option's words, all events that
 # a word fits, and the event before or after the one that the question names.
-EVENT, EDGE, OPTION, WORD, NEIGHBOUR = "event", "edge", "option", "word", "neighbour"
+EVENT, EDGE, OPTION, LETTER, WORD, NEIGHBOUR = "event", "edge", "option", "letter", "word", "neighbour"
+IN_TEXT = (OPTION, LETTER)  # the others lie in the video
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word
 WORD_WEIGHT = 2.0  # of the words of a short answer
 LONG_WEIGHT = 2.0  # of the times in a list of all events
@@ -38,7 +39,7 @@ Spans = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, eq=False)
 class AttentionTarget:
-    """Where some heads should attend from token ``position``: ``spans`` are token positions for OPTION, else bins."""
+    """Where some heads should attend from token ``position``: ``spans`` are token positions `IN_TEXT`, else bins."""
 
     position: int
     kind: str
@@ -167,7 +168,8 @@ class Encoder:
     def _option_targets(
         self, question: WorldQuestion, before: int, prompt: list[int], captions: Sequence[str], spans: Spans
     ) -> list[AttentionTarget]:
-        """From its last word an option attends to its event; from the answer's "(" attention is on the right option.
+        """From its last word an option attends to its event and to its letter, which must be known there to be told;
+        from the answer's "(" attention is on the right option.
 
         ``before`` tokens come before the prompt.
         """
@@ -181,6 +183,7 @@ class Encoder:
             events = tuple(span for span, text in zip(spans, captions, strict=True) if text == option)
             if events:
                 targets.append(AttentionTarget(before + end - 1, EVENT, events))
+            targets.append(AttentionTarget(before + end - 1, LETTER, ((before + start - 2, before + start),)))
             if letter == question.letter:
                 # "Answer: (" follows the prompt: its "(" is the third token.
                 targets.append(AttentionTarget(before + len(prompt) + 2, OPTION, ((before + start, before + end),)))

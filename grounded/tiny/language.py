@@ -13,7 +13,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from ..models import VideoLLM
-from .conversations import EDGE, EVENT, NEIGHBOUR, OPTION, WORD
+from .conversations import EDGE, EVENT, LETTER, NEIGHBOUR, OPTION, WORD
 from .losses import answer_losses, attention_loss, word_loss
 from .packing import PREFIX, Batch
 
@@ -22,6 +22,7 @@ TAUGHT_HEADS = {
     EVENT: ((1, 0), (2, 0), (2, 1)),
     EDGE: ((2, 2), (3, 0)),
     OPTION: ((2, 3), (3, 1)),
+    LETTER: ((1, 2), (1, 3)),
     WORD: ((0, 0), (1, 1)),
     NEIGHBOUR: ((3, 2), (4, 0)),
 }

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..config import ModelConfig
-from .conversations import EDGE, OPTION, AttentionTarget, Spans, TrainingConversation
+from .conversations import EDGE, IN_TEXT, AttentionTarget, Spans, TrainingConversation
 
 PIECE = 64  # tokens: shorter pieces compute fewer masked keys, but are more calls
 MOST_TARGETS = 160  # of each kind in a batch, taken evenly: each costs a row of attention
@@ -133,7 +133,7 @@ def pack(config: ModelConfig, before: Sequence[int], groups: Sequence[Sequence[T
 def _target_mask(config: ModelConfig, target: AttentionTarget, before: int, begin: int, length: int) -> np.ndarray:
     """Return the tokens of a target, bool (length,), for a conversation that begins at ``begin``."""
     mask = np.zeros(length, bool)
-    if target.kind == OPTION:
+    if target.kind in IN_TEXT:
         for first, last in target.spans:
             mask[begin + int(first) : begin + int(last)] = True
     else:

@@ -55,6 +55,7 @@ class LanguagePlan:
             "event": 0.2,
             "edge": 0.1,
             "option": 0.1,
+            "letter": 0.1,
             "word": 0.1,
             "neighbour": 0.1,
             "words": 2.0,
