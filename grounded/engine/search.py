@@ -133,8 +133,9 @@ class _Countdown:
 
 def in_whole_video(answer: Answer, window: Window, duration: float, encoded: bool) -> Answer:
     """Return a window's answer in the seconds of the whole video, which lasts ``duration`` seconds."""
+    begin, end = window[0], min(window[1], duration)  # a sum of floats may land just behind the window's end
     moments = tuple(
-        dataclasses.replace(m, start=m.start + window[0], end=min(m.end + window[0], duration)) for m in answer.moments
+        dataclasses.replace(m, start=min(m.start + begin, end), end=min(m.end + begin, end)) for m in answer.moments
     )
     return dataclasses.replace(answer, moments=moments, duration=duration, windows=int(encoded))
 

@@ -21,6 +21,7 @@ from grounded.engine.search import (
     Window,
     WindowQueries,
     combine,
+    in_whole_video,
     judged,
     most_windows,
     own_window,
@@ -135,6 +136,18 @@ def test_a_moment_that_a_window_cuts_off_gives_way_to_the_whole_one() -> None:
     evidence = [((0.0, 40.0), answer(cut)), ((20.0, 60.0), answer(whole)), ((18.0, 62.0), answer(whole))]
     [moment, *_] = judged(answer(), evidence)
     assert (moment.start, moment.end) == (36.0, 44.0)
+
+
+@pytest.mark.parametrize("duration", [2221.48, 109.253])
+def test_an_instant_at_the_end_of_a_window_stays_in_it(duration: float) -> None:
+    window = (36.418, 109.253)
+    length = window[1] - window[0]
+    assert window[0] + length > window[1], "as floats round"
+    part = Answer("ground", "q", "", "", length, (Moment(length, length, 0.5),))
+    whole = in_whole_video(part, window, duration, encoded=True)
+    whole.check_times()
+    (moment,) = judged(dataclasses.replace(part, duration=duration, moments=()), [(window, whole)])
+    assert (moment.start, moment.end) == (109.253, 109.253)
 
 
 def test_a_sweep_is_shared_by_all_queries() -> None:
