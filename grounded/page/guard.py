@@ -24,7 +24,8 @@ MAX_BYTES = 2 << 20  # of a request that is no upload
 MAX_VALUES, MAX_NESTED, MAX_DEPTH = 50_000, 10_000, 32  # 64 answers, each with a curve of 300 numbers, have 25,000
 SHARE = 64  # questions of one address that may wait
 WAITING = 256  # questions of all together
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# One that is not closed reaches to the end: else it would be tried anew from each of its escaped quotes.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_NESTING = bytes(set(range(256)) - set(b"[]{}"))
 
 

@@ -71,6 +71,13 @@ def test_a_deep_request_is_refused_and_brackets_in_a_text_are_not(url: str) -> N
     assert not guard.problem_of(json.dumps({"data": ['[{"\\' * 20_000]}).encode())
 
 
+def test_a_text_that_never_closes_is_read_once() -> None:
+    start = time.process_time()
+    assert not guard.problem_of(b'{"data": ["' + b'\\"' * 500_000)
+    assert "deeper than 32" in guard.problem_of(b"[" * 33 + b'"' + b'\\"' * 500_000)
+    assert time.process_time() - start < 2, "its length squared would take an hour"
+
+
 def test_a_request_that_does_not_say_how_large_it_is_is_cut_off(url: str) -> None:
     assert "too large" in post(url, "export", (b"[" * 65536 for _ in range(100))).text
 
