@@ -148,6 +148,8 @@ class TaskHandlers:
                     yield self._show(known, question, link, session, timeline, model, earlier, row_id)
                     return
                 for step in self.page.services.ask(file, question, event, model):
+                    if not running.is_newest(self.task, request, event):
+                        raise Cancelled("the question was dropped")
                     match step:
                         case Progress(what, fraction, left):
                             what += f", about {seconds_text(left)} left" if left is not None else ""
@@ -165,6 +167,8 @@ class TaskHandlers:
             except Cancelled:
                 if running.is_newest(self.task, request, event):  # otherwise the newer question has the word
                     yield {shown: reply | {"note": stopped}}
+                elif running.is_dropped(self.task, request, event):  # an update may have come after that
+                    yield {shown: dict(Reply.empty)}
             except GroundedError as error:
                 yield {shown: reply | {"error": str(error)[:500]}}
             except gr.Error as error:  # such as ZeroGPU's quota: Gradio shows it too
@@ -228,7 +232,7 @@ class PageHandlers:
     def clear(self, request: gr.Request, path: str | None = None) -> Updates:
         """End all the visitor's questions and empty the stage, for the video that was uploaded if one was."""
         for task in (*TASKS, "open"):
-            self.running.cancel(task, request)
+            self.running.drop(task, request)
         return self.layout.emptied(source=files.uploaded(path) if path else "")
 
     def open(self, request: gr.Request, path: str | None, timeline: dict[str, Any], model: str) -> Iterator[Updates]:
@@ -296,7 +300,7 @@ class PageHandlers:
 
     def restart_conversation(self, request: gr.Request, session: Session | None) -> Updates:
         """Forget the conversation, also what is being answered of it; the file behind a preview stays."""
-        self.running.cancel("ask", request)
+        self.running.drop("ask", request)
         session = replace(session or Session(), turns=())
         return {self.layout.session: session, self.layout.panels["ask"].reply: dict(Reply.empty)}
 
