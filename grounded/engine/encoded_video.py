@@ -275,9 +275,10 @@ class EncodedVideo:
                     self._read_prefix()
 
     def _read_prefix(self) -> decoding.VideoPrefix:
-        if self._prefix is None:
-            self._prefix = self.family.prefix(self.visual, self.times, self.duration)
-        return self._prefix
+        prefix = self._prefix
+        if prefix is None:
+            prefix = self._prefix = self.family.prefix(self.visual, self.times, self.duration)
+        return prefix  # `forget` of another thread may have come in between
 
     def _answer(
         self,

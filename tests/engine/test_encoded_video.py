@@ -45,6 +45,24 @@ def _well_formed(answer: Answer, task: str) -> None:
     assert json.loads(json.dumps(answer.to_dict()))["text"] == answer.text
 
 
+def test_a_cache_that_another_thread_forgets_is_still_read() -> None:
+    class Forgotten(EncodedVideo):
+        """Another thread calls `forget` whenever this one has looked at the cache."""
+
+        @property
+        def _prefix(self) -> object:
+            kept, self.kept = self.kept, None
+            return kept
+
+        @_prefix.setter
+        def _prefix(self, prefix: object) -> None:
+            self.kept = prefix
+
+    video = Forgotten(None, torch.zeros(1), 1.0)  # type: ignore[arg-type]
+    video.kept = "the cache"
+    assert video._read_prefix() == "the cache"
+
+
 def test_every_task_answers_in_its_form(watched: EncodedVideo) -> None:
     _well_formed(watched.ground("a red box"), "ground")
     _well_formed(watched.refer(2.0, 8.0), "refer")
