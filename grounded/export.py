@@ -59,7 +59,10 @@ def write(
 
 def _json(answers: NamedAnswers, title: str, fps: float) -> str:
     several = {name for name, _ in answers} - {title}
-    distinct = {(name, a.task, a.question, a.moments): (name, a) for name, a in answers}.values()
+    distinct = {
+        (name, a.task, a.question, a.text, tuple(option.text for option in a.options), a.moments): (name, a)
+        for name, a in answers
+    }.values()
     found = {
         "video": title,
         "answers": [answer.to_dict() | ({"video": name} if several else {}) for name, answer in distinct],
@@ -106,9 +109,10 @@ def _edit(answers: NamedAnswers, title: str, fps: float, adapter: str, **options
         return otio.opentime.TimeRange(*(otio.opentime.RationalTime(count, rate) for count in (first, frames)))
 
     for name, answer, moment in _in_time(answers):
-        first, caption = math.floor(moment.start * rate + 1e-6), _caption(answer, moment).replace("|", "/")
+        frames, caption = math.ceil(answer.duration * rate), _caption(answer, moment).replace("|", "/")
+        first = max(0, min(math.floor(moment.start * rate + 1e-6), frames - 1))  # the last frame shows the very end
         shown = span(first, max(1, math.ceil(moment.end * rate - 1e-6) - first))
-        media = otio.schema.ExternalReference(name, span(0, math.ceil(answer.duration * rate)))
+        media = otio.schema.ExternalReference(name, span(0, frames))
         clip = otio.schema.Clip(caption, media, shown)
         clip.markers.append(otio.schema.Marker(caption, shown, otio.schema.MarkerColor.BLUE))
         marker = f"|C:ResolveColorBlue |M:{caption} |D:{shown.duration.to_frames()}"  # as DaVinci Resolve reads it

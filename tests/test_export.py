@@ -35,6 +35,13 @@ def test_a_moment_that_was_found_twice_is_written_once() -> None:
         assert write([again, GROUND, CAPTION], form) == write([GROUND, CAPTION], form)
 
 
+def test_the_same_question_with_another_answer_is_another_answer() -> None:
+    said = [Answer("ask", "And then?", text, text, 90.0) for text in ("A ring falls.", "It stops.")]
+    other = dataclasses.replace(CHOICE, options=(Option("A", "one", 0.7), Option("B", "two", 0.3)))
+    read = json.loads(write([*said, CHOICE, other, said[1]], "json"))
+    assert [read_answer(each) for each in read["answers"]] == [*said, CHOICE, other]
+
+
 def test_csv_has_a_line_a_moment_and_no_formulas() -> None:
     lines = list(csv.DictReader(io.StringIO(write([GROUND, CAPTION], "csv"))))
     assert [line["start"] for line in lines] == ["75.500", "3.000", "0.000"]
@@ -74,6 +81,12 @@ def test_a_cut_is_read_back_to_the_frame(form: str, rate: float) -> None:
     moments = tuple(Moment(first / rate, (first + count) / rate) for first, count in frames)
     answer = Answer("ground", "it's a <dog> & a cat", "", "", 9000.0, moments)
     assert spans(write([answer], form, title="it's.mp4", fps=round(rate, 3)), form, rate) == frames
+
+
+@pytest.mark.parametrize("form", CUTS)
+def test_a_cut_of_the_very_end_is_the_last_frame(form: str) -> None:
+    answer = Answer("ground", "the end", "", "", 90.0, (Moment(90.0, 90.0), Moment(89.96, 90.0)))
+    assert spans(write([answer], form), form, 25.0) == [(2249, 1), (2249, 1)]
 
 
 @pytest.mark.parametrize("form", CUTS)
