@@ -20,7 +20,7 @@ from gradio.queueing import Event
 from gradio_client import Client
 from starlette.requests import Request
 
-from grounded.page import guard
+from grounded.page import files, guard
 from grounded.page.files import own_folder
 from grounded.types import Answer, Moment
 
@@ -175,3 +175,12 @@ def test_the_own_folder_goes_with_the_process(tmp_path: Path, monkeypatch: pytes
     ended.communicate()
     assert ended.returncode == 128 + signal.SIGTERM
     assert not list(tmp_path.glob("grounded-*")) and os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
+
+
+def test_a_system_without_locks_has_an_own_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(files, "fcntl", None)
+    (tmp_path / "grounded-of-another").mkdir()
+    with own_folder():
+        assert len(list(tmp_path.glob("grounded-*"))) == 2, "nobody knows whether the other one has ended"
+    assert [path.name for path in tmp_path.glob("grounded-*")] == ["grounded-of-another"]
