@@ -312,6 +312,9 @@ class EncodedVideo:
             with family.lock:
                 prefix = self._read_prefix()
                 room = family.network.language_model.config.max_position_embeddings - prefix.length - longest
+                if room < 1:
+                    most = longest + room - 1
+                    raise QuestionError(f"the question takes {longest} tokens; at most {most} are allowed")
                 caches = self._turns_caches if goes_on else []
                 generations += decoding.generate(
                     family.network,

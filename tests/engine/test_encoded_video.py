@@ -63,6 +63,15 @@ def test_a_cache_that_another_thread_forgets_is_still_read() -> None:
     assert video._read_prefix() == "the cache"
 
 
+def test_a_question_that_leaves_no_room_for_an_answer_is_refused(
+    watched: EncodedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = watched._read_prefix().length
+    monkeypatch.setattr(watched.family.network.language_model.config, "max_position_embeddings", length + 5)
+    with pytest.raises(QuestionError, match="tokens; at most 4 are allowed"):
+        watched.ask("What colour is the box?")
+
+
 def test_every_task_answers_in_its_form(watched: EncodedVideo) -> None:
     _well_formed(watched.ground("a red box"), "ground")
     _well_formed(watched.refer(2.0, 8.0), "refer")
