@@ -107,3 +107,15 @@ def test_a_row_with_a_comma_too_many_is_refused(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("video,task,text\na.mp4,ask,What, exactly?\n")
     with pytest.raises(DataError, match="row 1 has more cells than there are columns"):
         read_questions(tmp_path / "q.csv")
+
+
+def test_auto_is_the_model_that_it_stands_for_so_that_another_machine_does_not_go_on_with_another(
+    tmp_path: Path, model: FakeModel
+) -> None:
+    write_videos(tmp_path, ["AAAAA"])
+    (tmp_path / "q.csv").write_text("".join(CSV.splitlines(keepends=True)[:2]))
+    result = CliRunner().invoke(program(cli.batch), [*arguments(tmp_path), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out.jsonl.run" / "run.json").read_text())["model"] == "tiny"
+    result = CliRunner().invoke(program(cli.batch), [*arguments(tmp_path), "--model", "phi3.5"])
+    assert result.exit_code and "belongs to another run (model: 'tiny' there, 'phi3.5' now)" in result.output
