@@ -15,6 +15,7 @@ from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Decode, Grounder, window_clip
 from ..engine.search import SearchConfig, Window, sweep
 from ..errors import DataError
+from ..files import walk
 from ..types import Clip
 
 LISTS = (".txt", ".lst")  # files with a path a line
@@ -35,10 +36,10 @@ def find_videos(sources: Sequence[str]) -> list[Path]:
 def _videos(source: str) -> Iterator[Path]:
     path = Path(source)
     if path.is_dir():
-        for folder, _, names in os.walk(path, followlinks=True):
-            yield from (Path(folder) / name for name in names if name.lower().endswith(video.SUFFIXES))
+        for folder, _, names in walk(path):
+            yield from (folder / name for name in names if name.lower().endswith(video.SUFFIXES))
     elif path.suffix.lower() in LISTS and path.is_file():
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
         yield from (path.parent / line.strip() for line in lines if line.strip())
     elif path.exists():
         yield path

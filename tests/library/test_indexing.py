@@ -140,7 +140,7 @@ def test_another_model_does_not_write_to_a_library(grounder: Grounder, films: Pa
 
 
 def test_sources_are_folders_patterns_lists_and_files(films: Path) -> None:
-    (films / "names.txt").write_text("film-0.mp4\n\nfilm-1.mp4\n")
+    (films / "names.txt").write_text("film-0.mp4\n\nfilm-1.mp4\n", encoding="utf-8-sig")
     names = {"film-0.mp4", "film-1.mp4"}
     assert {path.name for path in find_videos([str(films / "names.txt")])} == names
     assert {path.name for path in find_videos([str(films / "film-[01].mp4")])} == names
