@@ -273,8 +273,8 @@ class Library:
         return self.query(f"SELECT content, duration FROM films WHERE {there} ORDER BY content LIMIT ?", limit)
 
     def state(self) -> tuple[int, int]:
-        """Return two numbers that change with the events: the newest of these, and how many films there are."""
-        return self.query("SELECT (SELECT coalesce(max(id), 0) FROM events), (SELECT count(*) FROM films)")[0]
+        """Return two numbers that change with the database: by other connections, and by this one."""
+        return self.query("PRAGMA data_version")[0][0], self.db.total_changes
 
     def totals(self) -> tuple[int, dict[str, int], float]:
         """Return the number of films, that of events by their kind, and the mean `Film.agreement`."""

@@ -154,3 +154,16 @@ def test_a_name_that_is_no_text_is_kept(tmp_path: Path, indexed: Path) -> None:
     with Library(tmp_path, make=True) as library, Library(indexed) as other:
         library.add(dataclasses.replace(next(iter(other.files().values())), path=path))
         assert list(library.files()) == [path]
+
+
+def test_the_state_changes_with_events_that_take_the_place_of_others(tmp_path: Path) -> None:
+    with Library(tmp_path, make=True) as library, Library(tmp_path) as other:
+        add_film(library, "film", "a red circle grows")
+        before = other.state()
+        assert other.state() == before
+        library.prune()
+        add_film(library, "another", "a blue star blinks")  # as many films, and the same number for its event
+        assert other.state() != before
+        before = library.state()
+        add_film(library, "a third", "a blue star blinks")
+        assert library.state() != before
