@@ -154,7 +154,11 @@ class LibrarySearch:
         elif self.meanings:
             meant, known = self.meanings.find(query)
             words = dataclasses.replace(words, known=known, meant=meant)
-        moments = [self._said(query, event, said) for event in self._matches(said, SPOKEN, candidates)]
+        moments = [
+            self._said(query, event, said)
+            for event in self._matches(said, SPOKEN, candidates)
+            if event.moment.start < event.duration  # subtitles may be of a longer cut
+        ]
         notes = []
         find = self._meant if words.meant else self._matches
         asked = self._parts(find(words, SHOWN, candidates), candidates)

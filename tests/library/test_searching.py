@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import opentimelineio as otio
@@ -15,13 +16,13 @@ from grounded import export, video
 from grounded.__main__ import app
 from grounded.engine.disk_cache import DiskCache
 from grounded.engine.grounder import Grounder
-from grounded.errors import QuestionError
-from grounded.library import output
-from grounded.library.database import SHOWN, Library
+from grounded.errors import QuestionError, VideoError
+from grounded.library import output, searching
+from grounded.library.database import SHOWN, Film, FilmFile, Library
 from grounded.library.searching import LibrarySearch
 from grounded.tiny.world.descriptions import caption, describe
 from grounded.tiny.world.figures import COLOURS, SHAPES
-from grounded.types import iou
+from grounded.types import Moment, iou
 from tests.library.conftest import HOSTILE, SCENES, add_film, captioned, content_of, scene_of
 
 EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in scene.events]
@@ -191,3 +192,24 @@ def test_a_list_in_no_format_is_refused_before_anything_is_loaded(indexed: Path)
     command = ["search", "a red circle", "--in", str(indexed), "--model", "nowhere", "--export", "list.doc"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code and "list.doc ends in none of" in result.output
+
+
+class Blind:
+    """A model that can open no film."""
+
+    family, fingerprint = SimpleNamespace(name="blind", safe=lambda text, what: text), "blind"
+
+    def decoder(self, path: Path) -> Any:
+        raise VideoError(f"{path.name} cannot be opened")
+
+    def watch(self, path: Path, **_: Any) -> Any:
+        raise VideoError(f"{path.name} cannot be opened")
+
+
+def test_subtitles_of_a_longer_cut_are_not_found_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "read_meanings", lambda library: None)
+    spoken = [Moment(8.0, 12.0, None, "the budget was cut"), Moment(70.0, 72.0, None, "the budget was raised")]
+    with Library(tmp_path, make=True) as library:
+        library.add(FilmFile(tmp_path / "film.mp4", "film", ""), Film(9.0, ()), spoken)
+        answer = LibrarySearch(library, Blind(), DiskCache(tmp_path / "tokens")).search("the budget was")  # type: ignore[arg-type]
+    assert [(found.moment.start, found.moment.end) for found in answer.moments] == [(8.0, 9.0)]
