@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,22 @@ def parts(duration: float) -> list[Window]:
 
 
 def watch_part(
-    grounder: Grounder, path: Path, content: str, part: Window, duration: float, cache: DiskCache
+    grounder: Grounder,
+    path: Path,
+    content: str,
+    part: Window,
+    duration: float,
+    cache: DiskCache,
+    check: Callable[[], None] = lambda: None,
 ) -> EncodedVideo:
-    """Return a part of a film, from its visual tokens where they are kept; errors as in `Grounder.watch`."""
+    """Return a part of a film, from its visual tokens where they are kept; errors as in `Grounder.watch`.
+
+    ``check`` is called before the file is decoded, and raises where it is not that film any more.
+    """
+    decode = functools.partial(_decode_checked, check, grounder.decoder(path))
     if part == (0.0, duration):
-        return grounder.watch(path, cache=cache, content=content)
-    decode = functools.partial(_decode_window, grounder.decoder(path), part, duration)
+        return grounder.watch(path, cache=cache, content=content, decode=decode)
+    decode = functools.partial(_decode_window, decode, part, duration)
     return grounder.watch(path, cache=cache, content=part_key(content, part), decode=decode)
 
 
@@ -74,6 +84,11 @@ def forget_tokens(cache: DiskCache, fingerprint: str, films: Mapping[str, float]
 def part_key(content: str, part: Window) -> str:
     """Return what stands for a part of a film where `content_key` stands for the whole."""
     return f"{content}-{part[0]:g}-{part[1]:g}"
+
+
+def _decode_checked(check: Callable[[], None], decode: Decode, **options: Any) -> Clip:
+    check()
+    return decode(**options)
 
 
 def _decode_window(decode: Decode, part: Window, duration: float, **options: Any) -> Clip:
