@@ -96,7 +96,7 @@ class Endpoint:
         Raises:
             EndpointError: the endpoint cannot be used.
             BudgetError: the next call could exceed the budget. What was answered before is in the journal.
-        FileError: the journal cannot be written.
+            FileError: the journal cannot be written.
         """
         try:
             return asyncio.run(self._ask_all(calls, form))
