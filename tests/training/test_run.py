@@ -194,6 +194,13 @@ def test_a_video_that_failed_in_two_ways_is_one_video(tmp_path: Path) -> None:
         run._count_unreadable(tmp_path, {"a.mp4"})
 
 
+def test_a_copy_of_a_checkpoint_under_another_name_is_none(tmp_path: Path) -> None:
+    for name in ("checkpoint-4", "checkpoint-20", "checkpoint-20-copy", "checkpoint-best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+
+
 def test_settings_that_cannot_be_are_refused_in_a_sentence() -> None:
     for wrong in ({"per_device": 0}, {"save_every": 0}, {"workers": -1}):
         with pytest.raises(ConfigError, match="must be 1 or more, and workers 0 or more"):
