@@ -137,6 +137,21 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder below and ``folder`` itself, with the names in it, in order; links are followed.
+
+    No folder is entered twice, whatever links lead to it: a link to a folder above it would have no end.
+    """
+    entered = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders.sort()
+        yield Path(place), folders, sorted(names)
+
+
 def size_text(size: float) -> str:
     """Return bytes as people read them: "4.1 GB", "64 kB"."""
     for unit, one in (("GB", 1e9), ("MB", 1e6)):
@@ -196,6 +211,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], name: str = "run.jso
         return
     except (OSError, ValueError) as error:
         raise FileError(f"{path} cannot be read: {error}; choose another folder for the run") from error
+    if not isinstance(theirs, dict):
+        raise FileError(f"{path} is no record of a run; choose another folder for the run")
     there, now = _flat(theirs), _flat(ours)
     others = [f"{key}: {there.get(key)!r} there, {now[key]!r} now" for key in now if there.get(key) != now[key]]
     if others:

@@ -12,6 +12,7 @@ from grounded.files import (
     continue_lines,
     make_folder,
     remove_unfinished,
+    walk,
     write_json,
     write_lines,
     write_text,
@@ -69,6 +70,20 @@ def test_a_damaged_record_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
         claim_folder(tmp_path, {"seed": 0})
     assert (tmp_path / "run.json").read_text() == "{"
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(FileError, match="is no record of a run"):
+        claim_folder(tmp_path, {"seed": 0})
+
+
+def test_folders_that_links_lead_to_are_entered_once_and_those_above_not_again(tmp_path: Path) -> None:
+    for name in ("archive/a", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "film.mp4").write_bytes(b"")
+    (tmp_path / "archive/a/up").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive/a/self").symlink_to(tmp_path / "archive/a")
+    (tmp_path / "archive/far").symlink_to(tmp_path / "elsewhere")
+    files = [place / name for place, _, names in walk(tmp_path / "archive") for name in names]
+    assert files == [tmp_path / "archive/a/film.mp4", tmp_path / "archive/far/film.mp4"]
 
 
 @pytest.mark.parametrize(("rest", "values"), [(b"", 2), (b'{"a": "\xc3', 2), (b'{"a": 3}', 3), (b"\n\n", 2)], ids=repr)

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import video as video_file
 from ..errors import DataError
@@ -67,7 +67,7 @@ def _captioned(raw: RawCaptions, folder: VideoFolder | None) -> CaptionedVideo:
     """Return a video with those of its events that have a text, and some length inside it, in the order of time."""
     place, duration, file = _find(raw, folder), raw.duration, raw.file
     if place is not None and folder is not None:
-        file = place.relative_to(folder.root).as_posix()
+        file = place.relative_to(folder.root).as_posix() if place.is_relative_to(folder.root) else raw.file
         duration = video_file.probe(place).duration if duration is None else duration
     if duration is None:
         duration = max((end for _, end, _ in raw.events), default=0.0)
@@ -115,12 +115,17 @@ def _json(path: Path) -> tuple[list[RawCaptions], Notes]:
     raw_videos = []
     try:
         for entry in json.loads(path.read_text(encoding="utf-8")):
-            events = [(float(event["start"]), float(event["end"]), str(event["text"])) for event in entry["events"]]
+            events = [(float(e["start"]), float(e["end"]), _text(e["text"])) for e in entry["events"]]
             duration = None if entry.get("duration") is None else float(entry["duration"])
-            raw_videos.append(RawCaptions(str(entry["video"]), events, duration, str(entry.get("file", ""))))
+            raw_videos.append(RawCaptions(str(entry["video"]), events, duration, _text(entry.get("file"))))
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a list of videos with events: {error!r}") from error
     return raw_videos, ()
+
+
+def _text(value: Any) -> str:
+    """Return a text of a JSON file; null is none."""
+    return "" if value is None else str(value)
 
 
 FORMATS: dict[str, Callable[[Path], tuple[list[RawCaptions], Notes]]] = {

@@ -32,7 +32,7 @@ def annotate(
     ] = False,
 ) -> None:
     """Make questions whose answer comes with the moment that proves it; a killed run goes on where it was."""
-    if out.suffix != ".json" or out == captions.path:
+    if out.suffix != ".json" or out.resolve() == captions.path.resolve():
         raise ConfigError(f"--out {out} must be a file of its own that ends with .json")
     if captions.format == RELEASED:
         _convert(captions.path, out)

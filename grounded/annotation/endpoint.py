@@ -83,7 +83,7 @@ class Endpoint:
         self._on_progress = on_progress
         self._client: Any = None  # while calls are made
         self._takes_schema = True  # until it turns out that it does not
-        self._held = 0.0  # money set aside for the requests in flight
+        self._held: list[float] = []  # money set aside, for each request in flight
         self._failed_in_a_row = 0
 
     @property
@@ -96,7 +96,7 @@ class Endpoint:
         Raises:
             EndpointError: the endpoint cannot be used.
             BudgetError: the next call could exceed the budget. What was answered before is in the journal.
-        FileError: the journal cannot be written.
+            FileError: the journal cannot be written.
         """
         try:
             return asyncio.run(self._ask_all(calls, form))
@@ -170,21 +170,21 @@ class Endpoint:
             self.journal.add(identity, call, None, most_in, most_out)
             raise _RequestFailed("fails: no reply in time") from error
         finally:
-            self._held -= most
+            self._held.remove(most)
         self._failed_in_a_row = 0
         return reply
 
     async def _hold(self, most: float) -> None:
         """Set money aside for a request; wait while those in flight may turn out cheaper than what is held for them."""
         budget = self.settings.budget
-        while budget is not None and self.spent + self._held + most > budget:
-            if self._held <= 0:
+        while budget is not None and self.spent + sum(self._held) + most > budget:
+            if not self._held:
                 raise BudgetError(
                     f"{self.spent:.4f} of the budget of {budget:g} is spent and the next call may cost {most:.4f};"
                     " what was answered is kept: run again with a larger budget"
                 )
             await asyncio.sleep(0.01)
-        self._held += most
+        self._held.append(most)
 
     async def _request(self, call: Call, number: int) -> ChatReply:
         openai = self._openai

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def read_questions(path: Path) -> list[BenchmarkItem]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":
-            rows: list[Any] = list(csv.DictReader(text.splitlines(keepends=True)))
+            rows: list[Any] = list(csv.DictReader(io.StringIO(text, newline="")))
         else:
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     except (OSError, ValueError, csv.Error) as error:
@@ -42,9 +43,13 @@ def _item(row: Any, number: int, path: Path) -> BenchmarkItem:
     place = f"{path}, row {number}"
     if not isinstance(row, Mapping) or not row.get("video") or row.get("task") not in TASKS:
         raise DataError(f"{place}: a video and a task ({', '.join(TASKS)}) are expected, not {str(row)[:80]}")
+    if None in row:  # where csv puts them
+        raise DataError(f"{place} has more cells than there are columns: a text that holds a comma must be in quotes")
     options = row.get("options") or ()
     if isinstance(options, str):
         options = [option.strip() for option in options.split("|")]
+    if not isinstance(options, Sequence):
+        raise DataError(f"{place}: the options must be a list, not {options!r}")
     times = [str(row.get(name) if row.get(name) is not None else "") for name in ("from", "to")]
     if (row["task"] == "refer") != all(times) or (row["task"] != "refer" and any(times)):
         raise DataError(f"{place}: 'refer' needs from and to, and no other task takes them")

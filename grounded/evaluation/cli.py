@@ -78,7 +78,7 @@ def evaluate(
     annotated = read_annotations(known, annotations, chosen.split)
     items = _first_videos(annotated.items, chosen.limit)
     share, device = _share(chosen.device)
-    settings = _settings(known, items, chosen)
+    settings = _settings(known, items, chosen, device)
     claim_folder(out, settings)  # before a model is loaded
     if share.index == 0:
         _warn_of_missing(items, videos)
@@ -116,10 +116,10 @@ def batch(
     from .run import run
 
     items = read_questions(questions)
-    settings = {"questions": _digest(items), **_model_settings(loading)}
+    share, device = _share(loading.device)
+    settings = {"questions": _digest(items), **_model_settings(loading, device)}
     folder = out.with_name(f"{out.name}.run")
     claim_folder(folder, settings)  # before a model is loaded
-    share, device = _share(loading.device)
     with progress(quiet=share.index > 0) as show:
         answers = run(loading.load(device), items, videos, folder, settings, share=share, retry=retry, on_progress=show)
     if share.index == 0:
@@ -185,16 +185,21 @@ def _digest(items: Sequence[BenchmarkItem]) -> str:
     return hashlib.sha256(repr(items).encode()).hexdigest()[:16]
 
 
-def _settings(benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: ModelOptions) -> dict[str, Any]:
+def _settings(
+    benchmark: Benchmark, items: Sequence[BenchmarkItem], loading: ModelOptions, device: str
+) -> dict[str, Any]:
     """Return what predictions depend on: a run with other settings is another run."""
     asked = {"benchmark": benchmark.name, "questions": len(items), "annotation": _digest(items), "best": benchmark.best}
-    return asked | _model_settings(loading)
+    return asked | _model_settings(loading, device)
 
 
-def _model_settings(loading: ModelOptions) -> dict[str, Any]:
+def _model_settings(loading: ModelOptions, device: str) -> dict[str, Any]:
     from .. import __version__
+    from ..weights.choices import pick_device
+    from ..weights.finding import pick_model
 
-    return {"model": loading.model, "dtype": loading.dtype, "quantize": loading.quantize, "version": __version__}
+    model = pick_model(loading.model, pick_device(device))  # "auto" is another one on another machine
+    return {"model": model, "dtype": loading.dtype, "quantize": loading.quantize, "version": __version__}
 
 
 def _share(device: str) -> tuple[ProcessShare, str]:

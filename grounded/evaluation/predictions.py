@@ -331,7 +331,7 @@ class PredictionCollector:
     def letter(self, number: Any, letters: str) -> str | None:
         """Return the letter of option ``number``; one that is not there is counted and None."""
         if number in range(len(letters)):
-            return letters[number]
+            return letters[int(number)]  # 1.0 is in a range too
         self._oddities[NO_OPTION] += 1
         return None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, VideoError
+from ..files import reason, walk
 from ..types import Clip
 from ..video import SUFFIXES, middle_indices
 from .items import BenchmarkItem, TimeRange
@@ -50,9 +51,9 @@ def _without_suffix(name: str) -> str:
 
 def _paths_by_name(root: Path) -> dict[str, list[Path]]:
     paths: dict[str, list[Path]] = defaultdict(list)
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in walk(root):
         for name in [*folders, *(file for file in files if file.lower().endswith(SUFFIXES))]:
-            paths[_without_suffix(name)].append(Path(folder) / name)
+            paths[_without_suffix(name)].append(folder / name)
     return paths
 
 
@@ -76,7 +77,10 @@ def clip_of_frames(
     """
     from PIL import Image
 
-    paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGES), key=_number)
+    try:
+        paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGES), key=_number)
+    except OSError as error:
+        raise VideoError(f"{folder.name} cannot be read as a folder of frames: {reason(error)}") from error
     start, end = part or (0.0, len(paths) / rate)
     first, last = max(0, round(start * rate)), min(len(paths), round(end * rate))
     if first >= last:

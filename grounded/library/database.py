@@ -231,6 +231,11 @@ class Library:
         paths = [Path(os.fsdecode(path)) for (path,) in rows]
         return next((path for path in paths if path.is_file()), paths[0] if paths else Path("?"))
 
+    def is_unchanged(self, path: Path) -> bool:
+        """Say whether size and time of change of a film's file are those that were written down."""
+        rows = self.query("SELECT facts FROM files WHERE path = ?", os.fsencode(path))
+        return bool(rows) and rows[0][0].split(" ")[0] == facts_of(path).split(" ")[0]  # the first are the film's own
+
     def count(self, words: Iterable[str], kind: str) -> int:
         """Return how many events of a kind hold all of some words, in any of their grammatical forms."""
         counted = f"SELECT count(*) FROM {kind}_texts WHERE text MATCH ?"
@@ -273,8 +278,8 @@ class Library:
         return self.query(f"SELECT content, duration FROM films WHERE {there} ORDER BY content LIMIT ?", limit)
 
     def state(self) -> tuple[int, int]:
-        """Return two numbers that change with the events: the newest of these, and how many films there are."""
-        return self.query("SELECT (SELECT coalesce(max(id), 0) FROM events), (SELECT count(*) FROM films)")[0]
+        """Return two numbers that change with the database: by other connections, and by this one."""
+        return self.query("PRAGMA data_version")[0][0], self.db.total_changes
 
     def totals(self) -> tuple[int, dict[str, int], float]:
         """Return the number of films, that of events by their kind, and the mean `Film.agreement`."""

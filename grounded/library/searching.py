@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engine.disk_cache import DiskCache
+from ..engine.disk_cache import DiskCache, content_key
 from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Grounder
 from ..engine.memory_cache import MemoryCache
@@ -154,7 +154,11 @@ class LibrarySearch:
         elif self.meanings:
             meant, known = self.meanings.find(query)
             words = dataclasses.replace(words, known=known, meant=meant)
-        moments = [self._said(query, event, said) for event in self._matches(said, SPOKEN, candidates)]
+        moments = [
+            self._said(query, event, said)
+            for event in self._matches(said, SPOKEN, candidates)
+            if event.moment.start < event.duration  # subtitles may be of a longer cut
+        ]
         notes = []
         find = self._meant if words.meant else self._matches
         asked = self._parts(find(words, SHOWN, candidates), candidates)
@@ -237,7 +241,8 @@ class LibrarySearch:
         path = self.library.path_of(content)
 
         def watch() -> EncodedVideo:
-            return watch_part(self.grounder, path, content, part, duration, self.disk_cache)
+            check = functools.partial(self._check_unchanged, path, content)
+            return watch_part(self.grounder, path, content, part, duration, self.disk_cache, check)
 
         encoded, _ = self.memory_cache.get_or_make((content, part), watch)
         answer = in_whole_video(encoded.ground(query), part, duration, encoded=False)
@@ -245,6 +250,11 @@ class LibrarySearch:
         scored = [dataclasses.replace(m, score=self._probability(m, events, words)) for m in answer.moments]
         answers = [dataclasses.replace(answer, moments=(moment,), curve=()) for moment in scored]
         return [LibraryMoment(path, content, SHOWN, each) for each in answers]
+
+    def _check_unchanged(self, path: Path, content: str) -> None:
+        """Raise VideoError where a file is another film than when it was indexed; a copy of it may have other times."""
+        if path.is_file() and not self.library.is_unchanged(path) and content_key(path) != content:
+            raise VideoError(f"{printable(path.name)} has changed since it was indexed")
 
     def _probability(self, moment: Moment, events: Sequence[Event], words: QueryWords) -> float:
         """Return how probably a moment shows the query, from the model's word and from its captions of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..engine.encoded_video import EncodedVideo
 from ..engine.grounder import Decode, Grounder, window_clip
 from ..engine.search import SearchConfig, Window, sweep
 from ..errors import DataError
+from ..files import walk
 from ..types import Clip
 
 LISTS = (".txt", ".lst")  # files with a path a line
@@ -35,10 +36,10 @@ def find_videos(sources: Sequence[str]) -> list[Path]:
 def _videos(source: str) -> Iterator[Path]:
     path = Path(source)
     if path.is_dir():
-        for folder, _, names in os.walk(path, followlinks=True):
-            yield from (Path(folder) / name for name in names if name.lower().endswith(video.SUFFIXES))
+        for folder, _, names in walk(path):
+            yield from (folder / name for name in names if name.lower().endswith(video.SUFFIXES))
     elif path.suffix.lower() in LISTS and path.is_file():
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
         yield from (path.parent / line.strip() for line in lines if line.strip())
     elif path.exists():
         yield path
@@ -54,12 +55,22 @@ def parts(duration: float) -> list[Window]:
 
 
 def watch_part(
-    grounder: Grounder, path: Path, content: str, part: Window, duration: float, cache: DiskCache
+    grounder: Grounder,
+    path: Path,
+    content: str,
+    part: Window,
+    duration: float,
+    cache: DiskCache,
+    check: Callable[[], None] = lambda: None,
 ) -> EncodedVideo:
-    """Return a part of a film, from its visual tokens where they are kept; errors as in `Grounder.watch`."""
+    """Return a part of a film, from its visual tokens where they are kept; errors as in `Grounder.watch`.
+
+    ``check`` is called before the file is decoded, and raises where it is not that film any more.
+    """
+    decode = functools.partial(_decode_checked, check, grounder.decoder(path))
     if part == (0.0, duration):
-        return grounder.watch(path, cache=cache, content=content)
-    decode = functools.partial(_decode_window, grounder.decoder(path), part, duration)
+        return grounder.watch(path, cache=cache, content=content, decode=decode)
+    decode = functools.partial(_decode_window, decode, part, duration)
     return grounder.watch(path, cache=cache, content=part_key(content, part), decode=decode)
 
 
@@ -73,6 +84,11 @@ def forget_tokens(cache: DiskCache, fingerprint: str, films: Mapping[str, float]
 def part_key(content: str, part: Window) -> str:
     """Return what stands for a part of a film where `content_key` stands for the whole."""
     return f"{content}-{part[0]:g}-{part[1]:g}"
+
+
+def _decode_checked(check: Callable[[], None], decode: Decode, **options: Any) -> Clip:
+    check()
+    return decode(**options)
 
 
 def _decode_window(decode: Decode, part: Window, duration: float, **options: Any) -> Clip:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,10 @@ class TrainingSettings:
     seed: int = 42
     device: str = "auto"
     dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if min(self.per_device, self.save_every) < 1 or self.workers < 0:
+            raise ConfigError("per_device and save_every must be 1 or more, and workers 0 or more")
 
 
 def train(
@@ -110,7 +115,7 @@ def train(
     trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
     trained = trainer.trained_weights()
     if trainer.is_world_process_zero():
-        _count_unreadable(out, len(files))
+        _count_unreadable(out, files)
         _write(trained, start, stage, dtype, out)
     trainer.accelerator.wait_for_everyone()
     return out
@@ -193,15 +198,21 @@ def _trainer(
     )
 
 
-def _count_unreadable(out: Path, videos: int) -> None:
-    """Add to the metrics how many videos could not be read; raise DataError where that is all of them."""
+def _count_unreadable(out: Path, videos: Set[str]) -> None:
+    """Add to the metrics how many videos could not be read; raise DataError where that is all of them.
+
+    A video may have failed in several ways: each epoch, and each part of a resumed run, reads it again.
+    """
     path = out / UNREADABLE
-    unreadable = set(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else set()
-    append_metrics(out, {"videos": videos, "unreadable": len(unreadable)})
+    lines = set(path.read_text(encoding="utf-8").split("\n")) - {""} if path.is_file() else set()
+    unreadable = {line[: mark.start()] for line in lines for mark in re.finditer(": ", line)} & videos
+    append_metrics(out, {"videos": len(videos), "unreadable": len(unreadable)})
     if unreadable:
-        log.warning("%d of %d videos could not be read and were passed over: see %s", len(unreadable), videos, path)
-    if len(unreadable) >= videos > 0:
-        raise DataError(f"none of the {videos} videos could be read, the first because of {min(unreadable)}")
+        log.warning(
+            "%d of %d videos could not be read and were passed over: see %s", len(unreadable), len(videos), path
+        )
+    if videos and unreadable == videos:
+        raise DataError(f"none of the {len(videos)} videos could be read, the first because of {min(lines)}")
 
 
 def _write(trained: Mapping[str, torch.Tensor], start: Path, stage: Stage, dtype: torch.dtype, out: Path) -> None:

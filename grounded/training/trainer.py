@@ -80,7 +80,9 @@ class StageTrainer(Trainer):
 
 def last_checkpoint(folder: Path) -> str | None:
     """Return the newest complete checkpoint below ``folder``, or None."""
-    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    steps = {path: path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*")}
+    numbered = [path for path, step in steps.items() if step.isdecimal()]  # a copy may have a name of its own
+    newest_first = sorted(numbered, key=lambda path: int(steps[path]), reverse=True)
     return next((str(path) for path in newest_first if _is_complete(path)), None)
 
 

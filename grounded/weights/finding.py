@@ -86,10 +86,15 @@ def _with_heads(config: ModelConfig, image: int | None, video: int | None) -> Mo
     return dataclasses.replace(config, image=towers[0], video=towers[1])
 
 
+def pick_model(name: str, device: torch.device) -> str:
+    """Return the model a name stands for; "auto" is phi3.5 on CUDA, else tiny."""
+    return ("phi3.5" if device.type == "cuda" else "tiny") if name == "auto" else name
+
+
 def find(name: str, device: torch.device) -> Path:
     """Return the folder that a name stands for, fetching it, and converting it where need be, first."""
     if name == "auto":
-        name = "phi3.5" if device.type == "cuda" else "tiny"
+        name = pick_model(name, device)
         if name == "tiny" and "SPACE_ID" in os.environ:
             log.warning(
                 "this Space has no GPU, so the tiny model answers, which knows moving shapes alone: choose ZeroGPU or "

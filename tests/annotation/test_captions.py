@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from grounded.annotation.captions import FORMATS, read
+from grounded.annotation.cli import annotate
 from grounded.annotation.questions import sources
+from grounded.command import program
 from grounded.errors import DataError
 from grounded.types import Moment
 from tests.evaluation.shared import need
@@ -130,3 +133,24 @@ def test_sources_are_events_and_pairs_with_names_of_their_own(tmp_path: Path) ->
     assert [s.key for s in sources(videos)] == ["a_000", "a_001", "a_002"]
     assert [s.key for s in sources(videos, events=False, pairs=True)] == ["a_000+001", "a_001+002"]
     assert len(sources(videos, pairs=True)) == 5
+
+
+def test_null_is_no_text_and_a_file_elsewhere_stays_where_it_is(tmp_path: Path) -> None:
+    events = [{"start": 0, "end": 3, "text": None}, {"start": 0, "end": 3, "text": "a dog runs"}]
+    (tmp_path / "elsewhere.mp4").write_bytes(b"")
+    (tmp_path / "videos").mkdir()
+    for file, name in ((None, "a.mp4"), (str(tmp_path / "elsewhere.mp4"), str(tmp_path / "elsewhere.mp4"))):
+        content = [{"video": "a", "duration": 9, "file": file, "events": events}]
+        (tmp_path / "captions.json").write_text(json.dumps(content))
+        (video,), _ = read(tmp_path / "captions.json", "json", tmp_path / "videos")
+        assert video.file == name and [event.text for event in video.events] == ["a dog runs"]
+
+
+def test_the_captions_are_not_overwritten_under_another_name_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "captions.json").write_text("[]")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--captions", str(tmp_path / "captions.json"), "--format", "released", "--out", "captions.json"]
+    result = CliRunner().invoke(program(annotate), arguments)
+    assert result.exit_code == 1 and "must be a file of its own" in result.output

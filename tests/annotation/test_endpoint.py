@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -299,3 +300,26 @@ def test_prompts_are_files_that_people_can_change(tmp_path: Path) -> None:
 def test_a_letter_is_read_and_a_refusal_to_guess_is_none() -> None:
     assert read(ChatReply(json.dumps({"letter": "(b) "})), Guess).letter == "B"
     assert read(ChatReply("I cannot see the video."), Guess).letter == ""
+
+
+def test_a_budget_that_is_used_up_ends_the_run_whatever_was_held_for_earlier_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EndpointSettings(url="http://nowhere", model="m", price_in=1.0, price_out=1.0, max_tokens=1, budget=9.0)
+    endpoint = Endpoint(settings, Journal(tmp_path / "calls.jsonl"))
+    costs = iter([0.1, 0.2, 10.0])  # 0.1 + 0.2 - 0.1 - 0.2 is more than nothing
+    monkeypatch.setattr(EndpointSettings, "cost", lambda self, *tokens: next(costs) if tokens[0] else 0.0)
+
+    async def reply(call: Call, number: int) -> ChatReply:
+        await asyncio.sleep(0.01 if call.key == "first" else 0.02)
+        return ChatReply("{}")
+
+    async def run() -> None:
+        monkeypatch.setattr(endpoint, "_request", reply)
+        monkeypatch.setattr(endpoint.journal, "add", lambda *_: None)
+        three = [Call("question", key, "", "", {}) for key in ("first", "second", "third")]
+        await asyncio.gather(*(endpoint._attempt(call.key, call, 0) for call in three[:2]))
+        await asyncio.wait_for(endpoint._attempt("third", three[2], 0), 1.0)
+
+    with pytest.raises(BudgetError):
+        asyncio.run(run())

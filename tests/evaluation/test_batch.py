@@ -75,6 +75,7 @@ def test_a_run_does_not_go_on_with_other_weights(tmp_path: Path, model: FakeMode
         ({"video": "a.mp4", "task": "refer", "from": 1}, "'refer' needs from and to"),
         ({"video": "a.mp4", "task": "ask", "text": "x", "from": 0, "to": 2}, "no other task takes them"),
         ({"video": "a.mp4", "task": "refer", "from": "soon", "to": 2}, "'soon' is not a time"),
+        ({"video": "a.mp4", "task": "choose", "text": "x", "options": 5}, "the options must be a list, not 5"),
     ],
 )
 def test_what_is_no_question_is_named_by_its_row(tmp_path: Path, row: Any, sentence: str) -> None:
@@ -93,3 +94,28 @@ def test_the_same_questions_read_from_json_lines_and_from_csv(tmp_path: Path) ->
     ]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_questions(tmp_path / "q.jsonl") == read_questions(tmp_path / "q.csv")[:4]
+
+
+def test_only_the_end_of_a_line_ends_a_row(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(
+        "video,task,text\r\na.mp4,ask,one\u2028two\x0cthree\r\n", encoding="utf-8", newline=""
+    )
+    assert [item.question for item in read_questions(tmp_path / "q.csv")] == ["one\u2028two\x0cthree"]
+
+
+def test_a_row_with_a_comma_too_many_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("video,task,text\na.mp4,ask,What, exactly?\n")
+    with pytest.raises(DataError, match="row 1 has more cells than there are columns"):
+        read_questions(tmp_path / "q.csv")
+
+
+def test_auto_is_the_model_that_it_stands_for_so_that_another_machine_does_not_go_on_with_another(
+    tmp_path: Path, model: FakeModel
+) -> None:
+    write_videos(tmp_path, ["AAAAA"])
+    (tmp_path / "q.csv").write_text("".join(CSV.splitlines(keepends=True)[:2]))
+    result = CliRunner().invoke(program(cli.batch), [*arguments(tmp_path), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out.jsonl.run" / "run.json").read_text())["model"] == "tiny"
+    result = CliRunner().invoke(program(cli.batch), [*arguments(tmp_path), "--model", "phi3.5"])
+    assert result.exit_code and "belongs to another run (model: 'tiny' there, 'phi3.5' now)" in result.output

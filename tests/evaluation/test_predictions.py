@@ -156,3 +156,9 @@ def test_predictions_of_questions_that_are_not_asked_are_noted(annotation: Path,
     path.write_text("AAAAA 0 10##a person opens the door.\nCCCCC 0 10##a dog.\n")
     scores = score_files(find("charades-sta"), [path], annotation)
     assert "1 predictions name no question of the benchmark" in scores.notes and len(scores.missing) == 2
+
+
+def test_an_option_whose_number_is_written_as_a_fraction_is_that_option() -> None:
+    collector = predictions.PredictionCollector("lines")
+    letters = [collector.letter(number, "ABC") for number in (1, 1.0, 1.5, 3, None, "1")]
+    assert letters == ["B", "B", None, None, None, None]

@@ -19,6 +19,8 @@ def test_a_folder_of_frames_that_ends_before_the_part_begins_is_unreadable(tmp_p
     (tmp_path / "clip" / "2.png").write_bytes(b"no picture")
     with pytest.raises(VideoError, match="cannot be read"):
         videos.clip_of_frames(tmp_path / "clip", 3.0, 8)
+    with pytest.raises(VideoError, match="2.png cannot be read as a folder of frames: Not a directory"):
+        videos.clip_of_frames(tmp_path / "clip" / "2.png", 3.0, 8)
 
 
 def test_videos_are_found_where_they_should_be_or_anywhere_below_if_the_name_is_unique(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_another_model_does_not_write_to_a_library(grounder: Grounder, films: Pa
 
 
 def test_sources_are_folders_patterns_lists_and_files(films: Path) -> None:
-    (films / "names.txt").write_text("film-0.mp4\n\nfilm-1.mp4\n")
+    (films / "names.txt").write_text("film-0.mp4\n\nfilm-1.mp4\n", encoding="utf-8-sig")
     names = {"film-0.mp4", "film-1.mp4"}
     assert {path.name for path in find_videos([str(films / "names.txt")])} == names
     assert {path.name for path in find_videos([str(films / "film-[01].mp4")])} == names
@@ -154,3 +154,16 @@ def test_a_name_that_is_no_text_is_kept(tmp_path: Path, indexed: Path) -> None:
     with Library(tmp_path, make=True) as library, Library(indexed) as other:
         library.add(dataclasses.replace(next(iter(other.files().values())), path=path))
         assert list(library.files()) == [path]
+
+
+def test_the_state_changes_with_events_that_take_the_place_of_others(tmp_path: Path) -> None:
+    with Library(tmp_path, make=True) as library, Library(tmp_path) as other:
+        add_film(library, "film", "a red circle grows")
+        before = other.state()
+        assert other.state() == before
+        library.prune()
+        add_film(library, "another", "a blue star blinks")  # as many films, and the same number for its event
+        assert other.state() != before
+        before = library.state()
+        add_film(library, "a third", "a blue star blinks")
+        assert library.state() != before

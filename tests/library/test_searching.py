@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import opentimelineio as otio
@@ -13,15 +16,16 @@ from typer.testing import CliRunner
 
 from grounded import export, video
 from grounded.__main__ import app
-from grounded.engine.disk_cache import DiskCache
+from grounded.engine.disk_cache import DiskCache, content_key
 from grounded.engine.grounder import Grounder
-from grounded.errors import QuestionError
-from grounded.library import output
-from grounded.library.database import SHOWN, Library
+from grounded.errors import QuestionError, VideoError
+from grounded.library import output, searching
+from grounded.library.database import SHOWN, Film, FilmFile, Library, facts_of
 from grounded.library.searching import LibrarySearch
+from grounded.library.sources import watch_part
 from grounded.tiny.world.descriptions import caption, describe
 from grounded.tiny.world.figures import COLOURS, SHAPES
-from grounded.types import iou
+from grounded.types import Moment, iou
 from tests.library.conftest import HOSTILE, SCENES, add_film, captioned, content_of, scene_of
 
 EVENTS = [(number, event) for number, scene in enumerate(SCENES) for event in scene.events]
@@ -191,3 +195,50 @@ def test_a_list_in_no_format_is_refused_before_anything_is_loaded(indexed: Path)
     command = ["search", "a red circle", "--in", str(indexed), "--model", "nowhere", "--export", "list.doc"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code and "list.doc ends in none of" in result.output
+
+
+class Blind:
+    """A model that can open no film."""
+
+    family, fingerprint = SimpleNamespace(name="blind", safe=lambda text, what: text), "blind"
+
+    def decoder(self, path: Path) -> Any:
+        raise VideoError(f"{path.name} cannot be opened")
+
+    def watch(self, path: Path, **_: Any) -> Any:
+        raise VideoError(f"{path.name} cannot be opened")
+
+
+def test_subtitles_of_a_longer_cut_are_not_found_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "read_meanings", lambda library: None)
+    spoken = [Moment(8.0, 12.0, None, "the budget was cut"), Moment(70.0, 72.0, None, "the budget was raised")]
+    with Library(tmp_path, make=True) as library:
+        library.add(FilmFile(tmp_path / "film.mp4", "film", ""), Film(9.0, ()), spoken)
+        answer = LibrarySearch(library, Blind(), DiskCache(tmp_path / "tokens")).search("the budget was")  # type: ignore[arg-type]
+    assert [(found.moment.start, found.moment.end) for found in answer.moments] == [(8.0, 9.0)]
+
+
+def test_a_file_that_is_another_film_by_now_is_not_asked_for_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"one film")
+    content = content_key(path)
+    with Library(tmp_path, make=True) as library:
+        library.add(FilmFile(path, content, facts_of(path)), Film(9.0, ()))
+        searcher = LibrarySearch(library, Blind(), DiskCache(tmp_path / "tokens"))  # type: ignore[arg-type]
+        check = functools.partial(searcher._check_unchanged, path, content)
+        check()
+        os.utime(path, (1, 1))  # as a copy has it
+        check()
+        path.write_bytes(b"another film")
+        with pytest.raises(VideoError, match="film.mp4 has changed since it was indexed"):
+            watch_part(Decoding(), path, content, (0.0, 9.0), 9.0, searcher.disk_cache, check)  # type: ignore[arg-type]
+
+
+class Decoding:
+    """A model of which no tokens are kept."""
+
+    def decoder(self, path: Path) -> Any:
+        return lambda **_: pytest.fail("the other film is decoded")
+
+    def watch(self, path: Path, *, decode: Any, **_: Any) -> Any:
+        return decode()

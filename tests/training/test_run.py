@@ -185,6 +185,28 @@ def test_a_run_that_could_read_no_video_fails(folder: Path, tmp_path: Path) -> N
         launch.run(tmp_path, "PROJECTORS", tmp_path / "other", read_clip=None)
 
 
+def test_a_video_that_failed_in_two_ways_is_one_video(tmp_path: Path) -> None:
+    lines = ["a.mp4: a.mp4 does not exist", "a.mp4: a.mp4 takes too long to decode: the limit is 300 s"]
+    (tmp_path / "unreadable.txt").write_text("".join(f"{line}\n" for line in lines))
+    run._count_unreadable(tmp_path, {"a.mp4", "b.mp4"})
+    assert metrics(tmp_path)[-1] == {"videos": 2, "unreadable": 1}
+    with pytest.raises(DataError, match="none of the 1 videos could be read, the first because of a.mp4: a.mp4 does"):
+        run._count_unreadable(tmp_path, {"a.mp4"})
+
+
+def test_a_copy_of_a_checkpoint_under_another_name_is_none(tmp_path: Path) -> None:
+    for name in ("checkpoint-4", "checkpoint-20", "checkpoint-20-copy", "checkpoint-best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+
+
+def test_settings_that_cannot_be_are_refused_in_a_sentence() -> None:
+    for wrong in ({"per_device": 0}, {"save_every": 0}, {"workers": -1}):
+        with pytest.raises(ConfigError, match="must be 1 or more, and workers 0 or more"):
+            run.TrainingSettings(**wrong)
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"), [("pretrain", "untrained"), ("grounded", "checkpoint"), ("sft", "checkpoint")]
 )
