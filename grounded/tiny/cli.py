@@ -34,7 +34,7 @@ def train_tiny(
         str | None, typer.Option(help="tiny, or a folder: start from its weights and go on with towers and last phase.")
     ] = None,
 ) -> None:
-    """Train the embedded model: videos, towers, language model; from nothing in some hours on two cores."""
+    """Train the embedded model: videos, towers, language model; from nothing in two hours on two cores."""
     import dataclasses
 
     from .recipe import TinyRecipe
