@@ -46,8 +46,9 @@ class ModelConfig:
     "merge" joins neighbours and appends a row separator (Phi-3.5-vision), "pool" averages them (LLaVA-NeXT).
     ``unit_projections`` scales projected vectors to length 1 and ``time_embedding`` adds a learned vector per frame;
     ``absent_answer`` is what a model that was trained to refuse says when a query is not in the video, and
-    ``unknown_answer`` where it does not know what a video shows or a question means. All four are off in the released
-    models.
+    ``unknown_answer`` where it does not know what a video shows or a question means; ``absent_bias`` was added after
+    training to the logit of the token that ``absent_answer`` begins with, so that it says so more or less readily, and
+    what it believes is read without. All five are off in the released models.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ModelConfig:
     time_embedding: bool = False
     absent_answer: str = ""
     unknown_answer: str = ""
+    absent_bias: float = 0.0
 
     def __post_init__(self) -> None:
         if self.image_join not in ("merge", "pool"):

@@ -281,11 +281,14 @@ def _assemble(recipe: TinyRecipe, work: Path, out: Path) -> None:
         (model.config.unknown_answer, ASKED, FALSE_UNKNOWN),
         (model.config.absent_answer, GROUNDED, FALSE_ABSENT),
     )
+    biases = {}
     for answer, tasks, share in answers:
         token = tokenizer.encode(answer).ids[0]
         wrong, right = refusal_margins(model, features, conversations, before, token, tasks)
         lower = calibrate_refusal(model, wrong, token, share)
+        biases[answer] = -lower
         rates = (float((margins > at).float().mean()) for at in (lower, 0.0) for margins in (wrong, right))
         log.info('bias of "%s" -%.2f: falsely %.3f, rightly %.3f instead of %.3f, %.3f', answer, lower, *rates)
-    storage.save(out, model, model.config, tokenizer, torch.float16)
+    config = dataclasses.replace(model.config, absent_bias=round(biases[model.config.absent_answer], 3))
+    storage.save(out, model, config, tokenizer, torch.float16)
     log.info("the model is in %s", out)

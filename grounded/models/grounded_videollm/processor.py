@@ -177,7 +177,10 @@ class GroundedVideoLLM(Processor):
         """Return the probability that the answer begins as ``text`` does; None without a text or a first token."""
         if not text or not len(generation.kept):  # stopped before its first token
             return None
-        return float(generation.first_logits.softmax(dim=0)[self.token_ids(text)[0]])
+        logits = generation.first_logits.clone()
+        if self.config.absent_bias:
+            logits[self.token_ids(self.config.absent_answer)[0]] -= self.config.absent_bias
+        return float(logits.softmax(dim=0)[self.token_ids(text)[0]])
 
     def span_grammar(self, duration: float) -> SpanGrammar:
         times = [[token] for token in self.kept]
