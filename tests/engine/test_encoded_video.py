@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import json
 import threading
 from pathlib import Path
@@ -208,6 +209,11 @@ def test_only_a_model_that_learned_to_refuse_says_how_likely_a_refusal_is(
     answer = EncodedVideo(refusing.family, golden.visual, golden.clip.duration, ()).ground("a red box")
     assert answer.absent is not None and 0 < answer.absent < 1
     assert answer.absent == pytest.approx(expected, rel=1e-3) and answer.known is None
+    config = dataclasses.replace(config, absent_bias=-2.0)
+    biased = Grounder(golden_family(dataclasses.replace(golden.loaded, config=config)))
+    answer = EncodedVideo(biased.family, golden.visual, golden.clip.duration, ()).ground("a red box")
+    odds = math.exp(2.0) * expected / (1 - expected)
+    assert answer.absent == pytest.approx(odds / (1 + odds), rel=1e-3), "what was added to its logit is no belief"
     config = dataclasses.replace(golden.loaded.config, absent_answer=refusal, unknown_answer=refusal)
     doubting = Grounder(golden_family(dataclasses.replace(golden.loaded, config=config)))
     answer = EncodedVideo(doubting.family, golden.visual, golden.clip.duration, ()).ground("a red box")
