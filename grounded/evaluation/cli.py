@@ -195,8 +195,7 @@ def _settings(
 
 def _model_settings(loading: ModelOptions, device: str) -> dict[str, Any]:
     from .. import __version__
-    from ..weights.choices import pick_device
-    from ..weights.finding import pick_model
+    from ..weights.choices import pick_device, pick_model
 
     model = pick_model(loading.model, pick_device(device))  # "auto" is another one on another machine
     return {"model": model, "dtype": loading.dtype, "quantize": loading.quantize, "version": __version__}

@@ -24,8 +24,8 @@ from .world.scenes import Scene, draw_scene
 from .world.talks import talk
 from .world.wordings import NOT_THERE, NOTHING, UNKNOWN
 
-# What attention belongs on: the event that is named or told, one frame of it, the right option's words, all events that
-# a word fits, and the event before or after the one that the question names.
+# What attention belongs on: the event that is named or told, one frame of it, the right option's words, an option's
+# letter, all events that a word fits, and the event before or after the one that the question names.
 EVENT, EDGE, OPTION, LETTER, WORD, NEIGHBOUR = "event", "edge", "option", "letter", "word", "neighbour"
 IN_TEXT = (OPTION, LETTER)  # the others lie in the video
 SHORT_WEIGHT = 4.0  # of the tokens that decide a short answer: its times, its letter, its first word

@@ -18,7 +18,7 @@ from .conversations import TALK, TrainingConversation
 from .language import Features, hidden_states
 from .packing import Batch, pack
 
-LETTER = 3  # the place of the letter in "Answer: (B) ..."
+LETTER_PLACE = 3  # among the tokens of "Answer: (B) ..."
 CHUNK = 4  # videos in a batch
 
 
@@ -75,7 +75,7 @@ def _score(
         if timed.any():
             yield "talk mIoU", float(np.mean(overlaps))
     elif not timed.any():
-        exact = answer[LETTER] == right[LETTER] if c.task == "choose" else (answer == right).all()
+        exact = answer[LETTER_PLACE] == right[LETTER_PLACE] if c.task == "choose" else (answer == right).all()
         yield f"{c.task} right", exact
         yield f"{c.task}/{c.kind}", exact
     else:
@@ -85,6 +85,6 @@ def _score(
             if c.kind == "one":
                 yield "ground one R1@0.7", float(np.mean([overlap >= 0.7 for overlap in overlaps]))
         elif c.task == "grounded":
-            yield "grounded right and 0.5", answer[LETTER] == right[LETTER] and overlaps[0] >= 0.5
+            yield "grounded right and 0.5", answer[LETTER_PLACE] == right[LETTER_PLACE] and overlaps[0] >= 0.5
         else:
             yield "caption words", float(np.mean(answer[~timed] == right[~timed]))

@@ -1,4 +1,4 @@
-"""What "auto" means: the device, the precision and the attention that a setting stands for on this machine."""
+"""What "auto" means: the device, the model, the precision and the attention that a setting stands for here."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def pick_device(name: str) -> torch.device:
     if not present.get(device.type, False):
         raise ConfigError(f"this machine has no device {name!r}")
     return device
+
+
+def pick_model(name: str, device: torch.device) -> str:
+    """Return the model a name stands for; "auto" is phi3.5 on CUDA, else tiny."""
+    return ("phi3.5" if device.type == "cuda" else "tiny") if name == "auto" else name
 
 
 def pick_dtype(name: str, device: torch.device, quantize: str = "none", size: int = 0) -> torch.dtype:

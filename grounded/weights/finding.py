@@ -14,7 +14,7 @@ from ..config import RELEASED, ModelConfig
 from ..errors import WeightsError
 from . import disk, hub, names, pretrained, storage
 from .catalogue import MODELS
-from .choices import check_quantize, pick_device, pick_dtype
+from .choices import check_quantize, pick_device, pick_dtype, pick_model
 from .conversion import convert_files
 
 log = logging.getLogger(__name__)
@@ -84,11 +84,6 @@ def _with_heads(config: ModelConfig, image: int | None, video: int | None) -> Mo
         for tower, heads in ((config.image, image), (config.video, video))
     ]
     return dataclasses.replace(config, image=towers[0], video=towers[1])
-
-
-def pick_model(name: str, device: torch.device) -> str:
-    """Return the model a name stands for; "auto" is phi3.5 on CUDA, else tiny."""
-    return ("phi3.5" if device.type == "cuda" else "tiny") if name == "auto" else name
 
 
 def find(name: str, device: torch.device) -> Path:
